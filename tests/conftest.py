@@ -1,0 +1,32 @@
+"""Where the real scenes are, and what the tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def _scenes_folder() -> Path | None:
+    named = os.environ.get("XHSINR_SCENES")
+    beside = Path(__file__).resolve().parents[2] / "shared" / "scenes"
+    for folder in (Path(named) if named else None, beside):
+        if folder is not None and (folder / "scenes.csv").is_file():
+            return folder
+    return None
+
+
+@pytest.fixture(scope="session")
+def scenes() -> Path:
+    """Folder of real scenes (see its scenes.csv)."""
+    folder = _scenes_folder()
+    if folder is None:
+        pytest.skip("no real scenes: set XHSINR_SCENES to a folder with scenes.csv")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(2024)

@@ -1,0 +1,919 @@
+"""What comes in as a scene goes out as it came; what is no scene is refused with advice."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import pytest
+import rasterio
+import rioxarray
+import scipy.io
+import xarray as xr
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays as numpy_arrays
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rioxarray.rioxarray import affine_to_coords
+
+from xhsinr.errors import DamagedSidecarError, SceneError
+from xhsinr.scene import Scene, read, write_geotiff
+from xhsinr.scene_header import pixel_centres
+from xhsinr.scene_numbers import pack, unpack
+
+WAVELENGTHS = np.array([399.369995, 409.21, 1000.0, 2457.23999, 2500.1])
+UTM = CRS.from_epsg(32633)
+GRID = Affine(30.0, 0.0, 384342.37, 0.0, -30.0, 5818392.35)
+
+
+def carried(scene: Scene) -> Scene:
+    """The scene after its description went through JSON."""
+    description, arrays = scene.describe()
+    text = json.dumps(description, sort_keys=True, allow_nan=False)
+    return Scene.from_description(json.loads(text), arrays, scene.data)
+
+
+def assert_comes_back(source: xr.DataArray) -> Scene:
+    scene = read(source)
+    result = carried(scene).to_xarray()
+    xr.testing.assert_identical(result, source)
+    assert result.dtype == source.dtype
+    for name, coord in source.coords.items():
+        assert result.coords[name].dtype.kind == coord.dtype.kind
+        if coord.dtype.kind in "iufmM":
+            assert result.coords[name].dtype == coord.dtype
+    return scene
+
+
+@pytest.fixture
+def cube(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, 5000, (5, 6, 7)).astype(np.int16)
+
+
+@pytest.fixture
+def georeferenced(cube: np.ndarray) -> xr.DataArray:
+    y, x = pixel_centres(GRID, 6, 7)
+    array = xr.DataArray(
+        cube,
+        dims=("band", "y", "x"),
+        coords={
+            "band": np.arange(1, 6),
+            "y": y,
+            "x": x,
+            "wavelength": ("band", WAVELENGTHS, {"units": "nm"}),
+            "fwhm": ("band", np.array([9.53, 9.5, 9.48, 10.0, 10.12])),
+        },
+        attrs={"_FillValue": np.int16(-9999), "scale_factor": 1e-4, "long_name": "reflectance"},
+        name="scene",
+    )
+    return array.rio.write_crs(UTM).rio.write_transform(GRID)
+
+
+def tif(path: Path, cube: np.ndarray, **profile: Any) -> Path:
+    kept = {"driver": "GTiff", "count": len(cube), "height": 6, "width": 7, "dtype": cube.dtype}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(path, "w", **(kept | profile)) as out:
+            out.write(cube)
+    return path
+
+
+# ---------------------------------------------------------------- DataArrays
+
+
+def test_a_georeferenced_dataarray_comes_back_identical(georeferenced: xr.DataArray) -> None:
+    scene = assert_comes_back(georeferenced)
+    assert scene.shape == (5, 6, 7)
+    assert scene.crs == UTM
+    assert scene.transform == GRID
+    assert scene.nodata == -9999
+    assert scene.wavelength_units == "nm"
+    np.testing.assert_array_equal(scene.wavelengths, WAVELENGTHS)
+    assert scene.name == "scene"
+    assert scene.samples == 210
+
+
+@pytest.mark.parametrize(
+    "dims",
+    [
+        ("band", "y", "x"),
+        ("y", "x", "band"),
+        ("y", "band", "x"),
+        ("x", "y", "band"),
+        ("bands", "lat", "lon"),
+        ("latitude", "longitude", "wavelength"),
+        ("row", "col", "wavelengths"),
+        ("line", "sample", "channel"),
+        ("lines", "samples", "bands"),
+        ("northing", "easting", "Band"),
+        ("downtrack", "crosstrack", "bands"),
+    ],
+)
+@pytest.mark.parametrize("lazy", [False, True])
+def test_dimensions_of_any_usual_name_and_order_come_back(
+    rng: np.random.Generator, dims: tuple[str, str, str], lazy: bool
+) -> None:
+    source = xr.DataArray(rng.normal(size=(4, 5, 6)).astype(np.float32), dims=dims)
+    scene = assert_comes_back(source.chunk() if lazy else source)
+    assert isinstance(scene.data, dask.array.Array) == lazy
+    expected = source.transpose(scene.band_dim, scene.row_dim, scene.col_dim).values
+    np.testing.assert_array_equal(scene.window(slice(1, 3), slice(0, 2)), expected[:, 1:3, :2])
+
+
+def test_a_dimension_with_wavelengths_on_it_is_the_band_dimension(cube: np.ndarray) -> None:
+    source = xr.DataArray(
+        cube, dims=("feature", "y", "x"), coords={"wavelength": ("feature", WAVELENGTHS)}
+    )
+    assert assert_comes_back(source).band_dim == "feature"
+
+
+def test_wavelengths_as_index_stay_the_index(cube: np.ndarray) -> None:
+    source = xr.DataArray(
+        cube.transpose(1, 2, 0),
+        dims=("y", "x", "wavelength"),
+        coords={"wavelength": ("wavelength", WAVELENGTHS, {"units": "nanometers"})},
+    )
+    scene = assert_comes_back(source)
+    np.testing.assert_array_equal(scene.wavelengths, WAVELENGTHS)
+    assert "wavelength" in carried(scene).to_xarray().indexes
+    assert scene.wavelengths_um is not None
+    np.testing.assert_array_equal(scene.wavelengths_um, WAVELENGTHS / 1000)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.float64])
+def test_wavelength_coordinates_keep_their_type(cube: np.ndarray, dtype: type) -> None:
+    values = WAVELENGTHS.astype(dtype)
+    source = xr.DataArray(cube, dims=("band", "y", "x"), coords={"wavelength": ("band", values)})
+    scene = assert_comes_back(source)
+    assert scene.wavelengths is not None
+    assert scene.wavelengths.dtype == np.float64
+    np.testing.assert_array_equal(scene.wavelengths, values)
+
+
+def test_wavelengths_in_attributes_become_a_coordinate_and_are_stored_once(
+    cube: np.ndarray,
+) -> None:
+    source = xr.DataArray(
+        cube,
+        dims=("band", "y", "x"),
+        attrs={"wavelength": WAVELENGTHS, "wavelength_units": "Nanometers"},
+    )
+    scene = read(source)
+    assert scene.wavelength_units == "Nanometers"
+    assert scene.describe()[0]["attrs"]["wavelength"] == {"$like": "wavelengths"}
+    result = carried(scene).to_xarray()
+    np.testing.assert_array_equal(result.wavelength, WAVELENGTHS)
+    xr.testing.assert_identical(result.drop_vars("wavelength"), source)
+
+
+def test_every_kind_of_coordinate_comes_back(cube: np.ndarray) -> None:
+    time = np.datetime64("2022-07-24T10:45:26.123456789", "ns")
+    source = xr.DataArray(
+        cube,
+        dims=("band", "y", "x"),
+        coords={
+            "time": time,
+            "tile": "33UUU",
+            "sun": 51.25,
+            "cloud": np.nan,
+            "orbit": np.int32(7),
+            "good": ("band", np.array([True, True, False, True, False])),
+            "label": ("band", np.array(["a", "bb", "c", "d", "e"])),
+            "text": ("band", np.array(["a", "bb", "c", "d", "e"], dtype=object)),
+            "taken": ("y", time + np.array([0, 10, 21, 30, 40, 51]).astype("m8[ms]")),
+            "odd": ("x", np.array([1e300, 0.1, np.pi, -1.0, 2.0, np.inf, np.nan])),
+            "half": ("x", np.array([0.1, 0.2, 0.3, 5, 6, 7, 8], np.float32)),
+            "count": ("x", np.array([0, 2**63, 1, 2, 3, 4, 5], np.uint64)),
+            "y": ("y", np.array([1.0, 2.0, 4.0, 8.0, 9.0, 9.5]), {"axis": "Y", "n": 1}),
+        },
+    )
+    assert_comes_back(source)
+
+
+def test_attributes_of_all_json_kinds_come_back(cube: np.ndarray) -> None:
+    attrs = {
+        "text": "ü 漢",
+        "none": None,
+        "flag": True,
+        "whole": np.int64(3),
+        "real": np.float32(0.1),
+        "nan": float("nan"),
+        "infinite": [np.inf, -np.inf],
+        "vector": np.array([1.5, 2.5]),
+        "nested": {"a": [1, {"b": "c"}], "$float": "nan", "$$": {"$like": "fwhm"}},
+    }
+    assert_comes_back(xr.DataArray(cube, dims=("band", "y", "x"), attrs=attrs))
+
+
+def test_attributes_without_a_json_form_are_left_out_with_a_warning(cube: np.ndarray) -> None:
+    source = xr.DataArray(cube, dims=("band", "y", "x"), attrs={"thing": object(), "kept": 1})
+    with pytest.warns(UserWarning, match="'thing'"):
+        scene = read(source)
+    assert scene.attrs == {"kept": 1}
+
+
+def test_two_dimensional_coordinates_are_left_out_with_a_warning(cube: np.ndarray) -> None:
+    lon = ("y", "x"), np.random.default_rng(0).normal(size=(6, 7))
+    source = xr.DataArray(cube, dims=("band", "y", "x"), coords={"lon": lon})
+    with pytest.warns(UserWarning, match="'lon'"):
+        scene = read(source)
+    assert "lon" not in scene.coords
+
+
+def test_a_rotated_grid_comes_back(cube: np.ndarray) -> None:
+    rotated = Affine(20.0, 3.0, 5e5, 3.0, -20.0, 6e6)
+    y, x = pixel_centres(rotated, 6, 7)
+    source = xr.DataArray(
+        cube, dims=("band", "y", "x"), coords={"xc": (("y", "x"), x), "yc": (("y", "x"), y)}
+    )
+    scene = assert_comes_back(source.rio.write_crs(UTM).rio.write_transform(rotated))
+    assert scene.transform == rotated
+    assert scene.describe()[0]["coords"]["xc"]["like"] == "x"
+
+
+def test_a_selection_keeps_its_place_and_its_stale_geotransform(
+    georeferenced: xr.DataArray,
+) -> None:
+    scene = assert_comes_back(georeferenced.isel(x=slice(2, 6), y=slice(1, 5)))
+    assert scene.transform is not None
+    assert scene.transform.c == pytest.approx(GRID.c + 60)
+    assert scene.transform.f == pytest.approx(GRID.f - 30)
+
+
+def test_a_grid_mapping_of_another_writer_comes_back(georeferenced: xr.DataArray) -> None:
+    source = georeferenced.drop_vars("spatial_ref").assign_coords(
+        crs=xr.Variable((), 3, {"crs_wkt": UTM.to_wkt(), "comment": "by hand"})
+    )
+    source.attrs["grid_mapping"] = "crs"
+    source.encoding = {}
+    scene = assert_comes_back(source)
+    assert scene.crs == UTM
+    assert scene.transform is not None
+    assert scene.transform.almost_equals(GRID, 1e-6)
+
+
+def test_ground_control_points_come_back(cube: np.ndarray) -> None:
+    points = [
+        GroundControlPoint(row=0, col=0, x=13.1, y=52.5, z=30.0, id="1", info="corner"),
+        GroundControlPoint(row=6, col=7, x=13.2, y=52.4, id="2", info=""),
+    ]
+    source = xr.DataArray(cube, dims=("band", "y", "x")).rio.write_gcps(points, "EPSG:4326")
+    scene = assert_comes_back(source)
+    assert scene.gcps is not None
+    assert [p.asdict() for p in scene.gcps] == [p.asdict() for p in points]
+
+
+def test_encoding_that_belongs_to_the_data_comes_back(georeferenced: xr.DataArray) -> None:
+    source = georeferenced.astype(np.float32)
+    source.attrs = {}
+    source.encoding = {
+        "scale_factor": 1e-4,
+        "_FillValue": np.int16(-9999),
+        "dtype": np.dtype("int16"),
+        "source": "/somewhere/private.tif",
+    }
+    scene = carried(read(source))
+    assert scene.nodata is None
+    encoding = scene.to_xarray().encoding
+    assert encoding["scale_factor"] == 1e-4
+    assert encoding["_FillValue"] == -9999
+    assert encoding["dtype"] == "int16"
+    assert "private" not in json.dumps(scene.describe()[0])
+
+
+def test_band_names_that_follow_a_rule_cost_little(cube: np.ndarray) -> None:
+    cubes = np.repeat(cube, 40, axis=0)
+    centres = 400 + 2.345 * np.arange(200).round(6)
+    names = [f"Resize (Band {i + 3}:M3G20090205.IMG) ({w:.6f})" for i, w in enumerate(centres)]
+    source = xr.DataArray(
+        cubes,
+        dims=("band", "y", "x"),
+        coords={"wavelength": ("band", centres)},
+        attrs={"long_name": tuple(names)} | {f"Band_{i + 1}": n for i, n in enumerate(names)},
+    )
+    scene = assert_comes_back(source)
+    assert len(json.dumps(scene.describe()[0])) < 300
+
+
+def test_the_metadata_of_a_plain_scene_are_small(georeferenced: xr.DataArray) -> None:
+    description, arrays = read(georeferenced).describe()
+    assert description["crs"] == "EPSG:32633"
+    assert len(json.dumps(description, separators=(",", ":"))) < 600
+    assert sum(array.nbytes for array in arrays.values()) <= 8 * 5
+
+
+def test_the_callers_dataarray_is_left_alone(georeferenced: xr.DataArray) -> None:
+    before = georeferenced.copy(deep=True)
+    read(georeferenced)
+    xr.testing.assert_identical(georeferenced, before)
+
+
+def test_other_samples_can_be_given_to_the_dataarray(georeferenced: xr.DataArray) -> None:
+    scene = read(georeferenced)
+    decoded = np.zeros(scene.shape, np.int16)
+    np.testing.assert_array_equal(scene.to_xarray(decoded), 0)
+    with pytest.raises(ValueError, match="shape"):
+        scene.to_xarray(decoded[:, :2])
+
+
+def test_arrays_that_xarray_has_not_read_stay_lazy(tmp_path: Path, cube: np.ndarray) -> None:
+    path = tif(tmp_path / "a.tif", cube, crs=UTM, transform=GRID)
+    source = rioxarray.open_rasterio(path)
+    scene = read(source)
+    assert isinstance(scene.data, dask.array.Array)
+    np.testing.assert_array_equal(scene.window(slice(None), slice(None)), cube)
+
+
+def test_big_endian_samples_become_native(cube: np.ndarray) -> None:
+    scene = read(xr.DataArray(cube.astype(">i2"), dims=("band", "y", "x")))
+    assert scene.dtype.isnative
+    np.testing.assert_array_equal(scene.window(slice(2), slice(3)), cube[:, :2, :3])
+
+
+# ---------------------------------------------------------------- Datasets and arrays
+
+
+def test_the_one_hyperspectral_variable_of_a_dataset_is_taken(
+    georeferenced: xr.DataArray,
+) -> None:
+    bare = georeferenced.drop_vars(["wavelength", "spatial_ref"])
+    bare.encoding = {}
+    dataset = xr.Dataset(
+        {
+            "reflectance": bare.assign_attrs(grid_mapping="spatial_ref"),
+            "mask": bare.isel(band=0, drop=True),
+            "wavelengths": ("band", WAVELENGTHS, {"units": "nm"}),
+            "spatial_ref": georeferenced.spatial_ref.variable,
+        }
+    )
+    scene = read(dataset)
+    assert scene.name == "reflectance"
+    assert scene.crs == UTM
+    assert scene.transform == GRID
+    assert scene.wavelength_units == "nm"
+    np.testing.assert_array_equal(scene.wavelengths, WAVELENGTHS)
+
+
+def test_two_candidates_in_a_dataset_are_named(georeferenced: xr.DataArray) -> None:
+    dataset = xr.Dataset({"radiance": georeferenced, "reflectance": georeferenced})
+    with pytest.raises(SceneError, match=r"'radiance' and 'reflectance'.*ds\['radiance'\]"):
+        read(dataset)
+
+
+def test_a_dataset_without_a_scene_says_what_it_has() -> None:
+    with pytest.raises(SceneError, match=r"t \('time', 'y', 'x'\)"):
+        read(xr.Dataset({"t": (("time", "y", "x"), np.zeros((2, 3, 4)))}))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_arrays_are_rows_cols_bands(cube: np.ndarray, lazy: bool) -> None:
+    given_ = cube.transpose(1, 2, 0)
+    scene = read(dask.array.from_array(given_) if lazy else given_)
+    assert scene.shape == (5, 6, 7)
+    result = carried(scene).to_xarray()
+    assert result.dims == ("y", "x", "band")
+    np.testing.assert_array_equal(result, given_)
+    assert not result.coords
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_what_is_no_scene_is_refused_with_advice(cube: np.ndarray, tmp_path: Path) -> None:
+    def array(dims: tuple[str, ...], *shape: int, dtype: Any = np.float32) -> xr.DataArray:
+        return xr.DataArray(np.zeros(shape, dtype), dims=dims)
+
+    byx = ("band", "y", "x")
+    cases = [
+        (array(("time", "y", "x"), 2, 3, 4), "rename one"),
+        (array(("band", "row", "z"), 2, 3, 4), r'called "x".*rename'),
+        (array(("band", "wavelength", "x"), 2, 3, 4), "'band' and 'wavelength'"),
+        (array(("band", "y", "lat"), 2, 3, 4), "'y' and 'lat'"),
+        (array(byx, 1, 3, 4), "one band"),
+        (array(byx, 2, 0, 4), "empty"),
+        (array(("y", "x"), 3, 4), "three dimensions"),
+        (array(("time", *byx), 1, 2, 3, 4), r"isel\(time=0\)"),
+        (xr.DataArray(np.zeros((2, 3, 4))), "rename"),
+        (array(byx, 2, 3, 4, dtype=bool), "astype"),
+        (array(byx, 2, 3, 4, dtype=complex), "real numbers"),
+        (array(byx, 2, 3, 4, dtype=object), "real numbers"),
+        (array(byx, 2, 3, 4, dtype=np.int64), "int32"),
+        (array(byx, 2, 3, 4, dtype=np.uint64), "int32"),
+        (array(byx, 2, 3, 4, dtype=np.float16), "float32"),
+        (np.zeros((3, 4)), "rows, cols, bands"),
+        (tmp_path / "nowhere.tif", "no such file"),
+        (str(tmp_path / "nowhere.mat"), "no such file"),
+        ([1, 2, 3], "list is not a scene"),
+    ]
+    for source, message in cases:
+        with pytest.raises(SceneError, match=message):
+            read(source)  # type: ignore[arg-type]
+
+
+def test_a_malformed_crs_is_refused(cube: np.ndarray) -> None:
+    source = xr.DataArray(cube, dims=("band", "y", "x"))
+    source = source.assign_coords(spatial_ref=xr.Variable((), 0, {"crs_wkt": "NONSENSE[1"}))
+    with pytest.raises(SceneError, match="write_crs"):
+        read(source)
+
+
+def test_files_that_hold_no_scene_are_refused(cube: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "text.tif").write_text("no image")
+    (tmp_path / "text.mat").write_text("no matrix" * 30)
+    (tmp_path / "alone.img.hdr").write_text("ENVI")
+    np.save(tmp_path / "flat.npy", cube[0])
+    np.save(tmp_path / "objects.npy", np.array([{}, {}]), allow_pickle=True)
+    np.save(tmp_path / "wrong.npy", cube)
+    (tmp_path / "wrong.wavelength_nm.txt").write_text("400\n500\n")
+    scipy.io.savemat(tmp_path / "two.mat", {"a": cube, "b": cube})
+    scipy.io.savemat(tmp_path / "none.mat", {"a": cube[0]})
+    for name, message in {
+        "text.tif": "GDAL does not open",
+        "text.mat": "not a MATLAB",
+        "alone.img.hdr": "not beside it",
+        "flat.npy": "2 dimensions",
+        "objects.npy": "not a plain",
+        "wrong.npy": "2 wavelengths for 7 bands",
+        "two.mat": "a, b could each",
+        "none.mat": "no 3-D numeric array",
+    }.items():
+        with pytest.raises(SceneError, match=message):
+            read(tmp_path / name)
+
+
+def vrt(path: Path, bands: list[tuple[str, float]]) -> Path:
+    source = "<SimpleSource><SourceFilename>{}</SourceFilename></SimpleSource>".format(
+        path.with_suffix(".tif")
+    )
+    text = "".join(
+        f'<VRTRasterBand dataType="{dtype}" band="{band}"><NoDataValue>{nodata}</NoDataValue>'
+        f"{source}</VRTRasterBand>"
+        for band, (dtype, nodata) in enumerate(bands, 1)
+    )
+    path.write_text(f'<VRTDataset rasterXSize="7" rasterYSize="6">{text}</VRTDataset>')
+    return path
+
+
+def test_bands_of_several_data_types_are_refused(tmp_path: Path, cube: np.ndarray) -> None:
+    tif(tmp_path / "a.tif", cube)
+    with pytest.raises(SceneError, match="int16, uint16"):
+        read(vrt(tmp_path / "a.vrt", [("Int16", 0), ("UInt16", 0)]))
+
+
+def test_bands_of_several_nodata_values_bring_a_warning(tmp_path: Path, cube: np.ndarray) -> None:
+    tif(tmp_path / "a.tif", cube)
+    with pytest.warns(UserWarning, match="several nodata"):
+        scene = read(vrt(tmp_path / "a.vrt", [("Int16", -1), ("Int16", -2)]))
+    assert scene.nodata == -1
+
+
+def test_nodata_of_a_file_outside_its_data_type_marks_none(
+    tmp_path: Path, cube: np.ndarray
+) -> None:
+    tif(tmp_path / "a.tif", cube)
+    scene = read(vrt(tmp_path / "a.vrt", [("UInt16", -9999)] * 2))
+    assert scene.nodata is None
+    assert "_FillValue" not in scene.attrs
+
+
+def test_files_of_several_images_are_refused(tmp_path: Path, cube: np.ndarray) -> None:
+    path = tif(tmp_path / "a.tif", cube)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=2,
+            height=6,
+            width=7,
+            dtype="int16",
+            APPEND_SUBDATASET="YES",
+        ) as out:
+            out.write(cube[:2])
+    with rasterio.open(path) as source:
+        if not source.subdatasets:
+            pytest.skip("this GDAL writes no further images into a GeoTIFF")
+    with pytest.raises(SceneError, match="2 subdatasets"):
+        read(path)
+
+
+# ---------------------------------------------------------------- invalid samples
+
+
+def test_nodata_and_nan_are_invalid() -> None:
+    values = np.array([[[1.0, np.nan, -999.0, np.float32(-0.1)]]], np.float32)
+    expected = [False, True, True, False]
+    np.testing.assert_array_equal(Scene(values, nodata=-999).invalid(values)[0, 0], expected)
+    assert Scene(values, nodata=-0.1).invalid(values)[0, 0].tolist() == [False, True, False, True]
+    assert Scene(values, nodata=1e300).invalid(values).sum() == 1
+    whole = np.array([[[0, 65535]]], np.uint16)
+    assert Scene(whole, nodata=65535.0).invalid(whole)[0, 0].tolist() == [False, True]
+    assert not Scene(whole, nodata=-9999).invalid(whole).any()
+
+
+@pytest.mark.parametrize("value", [-9999, 0.5, 70000, float("nan")])
+def test_nodata_that_no_sample_can_have_marks_none(cube: np.ndarray, value: float) -> None:
+    source = xr.DataArray(
+        cube.astype(np.uint16), dims=("band", "y", "x"), attrs={"_FillValue": value}
+    )
+    assert assert_comes_back(source).nodata is None
+
+
+def test_nan_as_declared_nodata_comes_back(cube: np.ndarray) -> None:
+    source = xr.DataArray(
+        cube.astype(np.float32), dims=("band", "y", "x"), attrs={"_FillValue": np.nan}
+    )
+    assert np.isnan(assert_comes_back(source).nodata)
+
+
+# ---------------------------------------------------------------- numbers
+
+
+@given(
+    numpy_arrays(
+        np.float64,
+        st.integers(1, 20),
+        elements=st.one_of(
+            st.floats(),
+            st.floats(0, 3000).map(lambda v: round(v, 6)),
+            st.floats(width=32),
+        ),
+    )
+)
+def test_packed_numbers_are_exact(values: np.ndarray) -> None:
+    rule, array = pack(values)
+    rule = json.loads(json.dumps(rule))
+    np.testing.assert_array_equal(unpack(rule, array, values.shape, "values"), values)
+    assert array.itemsize <= 8
+
+
+@given(numpy_arrays(np.int64, st.integers(1, 20)))
+def test_packed_integers_are_exact(values: np.ndarray) -> None:
+    rule, array = pack(values)
+    np.testing.assert_array_equal(unpack(rule, array, values.shape, "values"), values)
+
+
+def test_wavelengths_of_six_decimals_take_four_bytes_a_band() -> None:
+    rule, array = pack(WAVELENGTHS)
+    assert rule is not None
+    assert array.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    "grid", [GRID, Affine(0.1, 0, 1 / 3, 0, -0.1, 52), Affine(7.3, 0.1, 1e6, 0.1, -7.3, 2e6)]
+)
+def test_pixel_centres_are_those_of_rioxarray(grid: Affine) -> None:
+    theirs = affine_to_coords(grid, 700, 600)
+    y, x = pixel_centres(grid, 600, 700)
+    np.testing.assert_array_equal(y, theirs["y"])
+    np.testing.assert_array_equal(x, theirs["x"])
+
+
+# ---------------------------------------------------------------- damaged descriptions
+
+
+DAMAGE: list[dict[str, Any]] = [
+    {"dims": ["band", "y"]},
+    {"dims": ["y", "y", "x"]},
+    {"dims": "byx"},
+    {"axes": [0, 1, 1]},
+    {"axes": [0, 1, True]},
+    {"wavelengths": [99, 0]},
+    {"wavelengths": [0, 2**80]},
+    {"wavelengths": "text"},
+    {"fwhm": {}},
+    {"nodata": "text"},
+    {"nodata": {"$float": "__import__('os')"}},
+    {"crs": "/etc/passwd"},
+    {"crs": "EPSG:1"},
+    {"crs": 4326},
+    {"transform": [1, 2, 3]},
+    {"transform": [1, 2, 3, 4, 5, None]},
+    {"gcps": [[1, 2]]},
+    {"gcps": [[1, 2, 3, 4, None, 5, ""]]},
+    {"name": 5},
+    {"attrs": []},
+    {"attrs": {"$float": "nan"}},
+    {"encoding": {"$like": "fwhm"}},
+    {"grid_mapping": {"name": "a", "extra": {"$float": "inf"}}},
+    {"attrs": {"a": {"$like": "nothing"}}},
+    {"band_names": [["w", 99]]},
+    {"band_names": [["w"]]},
+    {"band_names": 7},
+    {"band_tags": True},
+    {"grid_mapping": {}},
+    {"grid_mapping": {"name": "band"}},
+    {"coords": {"band": {"dims": [], "value": 1}}},
+    {"grid_mapping": {"name": "a", "missing": [1]}},
+    {"coords": {"a": 1}},
+    {"coords": {"a": {"dims": ["q"], "value": 1}}},
+    {"coords": {"a": {"dims": ["band", "band"]}}},
+    {"coords": {"a": {"dims": ["band"]}}},
+    {"coords": {"a": {"dims": [], "dtype": "O", "value": 1}}},
+    {"coords": {"a": {"dims": [], "dtype": "<f7", "value": 1}}},
+    {"coords": {"a": {"dims": [], "dtype": "<i8", "value": 2**70}}},
+    {"coords": {"a": {"dims": [], "dtype": "<i8", "value": 0.5}}},
+    {"coords": {"a": {"dims": [], "value": "x"}}},
+    {"coords": {"a": {"dims": ["band"], "value": [[1], 2, 3, 4, 5]}}},
+    {"coords": {"band": {"dtype": "str", "value": ["a", "b"]}}},
+    {"coords": {"band": {"steps": [1]}}},
+    {"coords": {"band": {"steps": [1, 10**30]}}},
+    {"coords": {"band": {"like": "fwhm2"}}},
+    {"coords": {"band": {"like": ["x"]}}},
+    {"coords": {"band": {"steps": [1, 1], "attrs": 1}}},
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=str)
+def test_a_damaged_description_is_refused(
+    georeferenced: xr.DataArray, damage: dict[str, Any]
+) -> None:
+    scene = read(georeferenced)
+    description, arrays = scene.describe()
+    with pytest.raises(DamagedSidecarError):
+        Scene.from_description(description | damage, arrays, scene.data)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(
+        ["", "band", "y", "x", "wavelengths", "fwhm", "nan", "<i8", "<M8[ns]", "str"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(
+            st.sampled_from(["dims", "dtype", "value", "steps", "like", "rule", "$float", "$like"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_json_gives_a_scene_or_a_damaged_sidecar_error(data: st.DataObject) -> None:
+    array = xr.DataArray(
+        np.zeros((5, 6, 7), np.int16),
+        dims=("y", "band", "x"),
+        coords={
+            "wavelength": ("band", WAVELENGTHS[[0, 1, 2, 3, 4, 4]]),
+            "x": np.arange(7),
+            "odd": ("y", [1.0, 2.5, 4.0, 1.0, np.pi]),
+            "time": np.datetime64("2022-07-24", "ns"),
+        },
+        attrs={"long_name": [f"band {i}" for i in range(6)], "_FillValue": 7, "a": {"b": 1}},
+    )
+    scene = read(array.rio.write_crs(UTM))
+    description, arrays = scene.describe()
+    node: Any = description
+    while True:
+        key = data.draw(
+            st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node)))
+        )
+        if not isinstance(node[key], dict | list) or not node[key] or data.draw(st.booleans()):
+            break
+        node = node[key]
+    node[key] = data.draw(JSON)
+    try:
+        result = Scene.from_description(description, arrays, scene.data)
+    except DamagedSidecarError:
+        return
+    assert result.to_xarray().size == scene.samples
+
+
+def test_arrays_of_the_wrong_shape_or_type_are_refused(georeferenced: xr.DataArray) -> None:
+    scene = read(georeferenced)
+    description, arrays = scene.describe()
+    for bad in (np.zeros(4, np.int32), np.zeros(5, "c8"), np.zeros(5, "f4"), None):
+        with pytest.raises(DamagedSidecarError):
+            Scene.from_description(description, arrays | {"wavelengths": bad}, scene.data)
+    with pytest.raises(DamagedSidecarError):
+        Scene.from_description([], arrays, scene.data)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_a_geotiff_with_gdals_imagery_domain_has_micrometres(
+    tmp_path: Path, cube: np.ndarray
+) -> None:
+    path = tif(tmp_path / "a.tif", cube, crs=UTM, transform=GRID, nodata=-1)
+    with rasterio.open(path, "r+") as out:
+        for band in out.indexes:
+            out.update_tags(band, ns="IMAGERY", CENTRAL_WAVELENGTH_UM=str(0.4 + band / 100))
+    scene = read(path)
+    assert scene.wavelength_units == "um"
+    assert scene.wavelengths is not None
+    assert scene.wavelengths.tolist() == [float(str(0.4 + band / 100)) for band in range(1, 6)]
+    assert (scene.crs, scene.transform, scene.nodata) == (UTM, GRID, -1)
+
+
+def test_a_geotiff_with_wavelengths_in_its_band_names(tmp_path: Path, cube: np.ndarray) -> None:
+    path = tif(tmp_path / "a.tif", cube)
+    with rasterio.open(path, "r+") as out:
+        out.descriptions = [f"B{band} at {400 + band / 4} nm" for band in out.indexes]
+    scene = read(str(path))
+    assert scene.wavelength_units == "nm"
+    assert scene.wavelengths is not None
+    assert scene.wavelengths.tolist() == [400.25, 400.5, 400.75, 401.0, 401.25]
+    assert scene.transform is None
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_scene_written_to_geotiff_reads_back(
+    tmp_path: Path, georeferenced: xr.DataArray, lazy: bool
+) -> None:
+    source = georeferenced.chunk(x=4, y=5) if lazy else georeferenced
+    source.attrs |= {"long_name": [f"b {i}" for i in range(5)], "start_time": "2022-07-24"}
+    scene = read(source)
+    path = tmp_path / "out.tif"
+    write_geotiff(scene, scene.data, path)
+    assert [p.name for p in tmp_path.iterdir()] == ["out.tif"]
+    back = read(path)
+    assert (back.crs, back.transform, back.nodata, back.dtype) == (UTM, GRID, -9999, scene.dtype)
+    np.testing.assert_array_equal(back.wavelengths, scene.wavelengths)
+    np.testing.assert_array_equal(back.fwhm, scene.fwhm)
+    assert back.wavelength_units == "nm"
+    assert back.attrs["long_name"] == source.attrs["long_name"]
+    assert back.attrs["start_time"] == "2022-07-24"
+    assert back.attrs["scale_factor"] == 1e-4
+    np.testing.assert_array_equal(back.window(slice(None), slice(None)), georeferenced)
+    with rasterio.open(path) as written:
+        assert written.tags(1, ns="IMAGERY")["CENTRAL_WAVELENGTH_UM"] == "0.399369995"
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"])
+def test_every_data_type_goes_through_geotiff(tmp_path: Path, dtype: str) -> None:
+    cube = np.arange(2 * 300 * 20).reshape(2, 300, 20).astype(dtype)
+    scene = read(cube.transpose(1, 2, 0))
+    write_geotiff(scene, scene.data, tmp_path / "out.tif")
+    back = read(tmp_path / "out.tif")
+    assert back.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(back.window(slice(None), slice(None)), cube)
+
+
+def test_ground_control_points_go_through_geotiff(tmp_path: Path, cube: np.ndarray) -> None:
+    points = [GroundControlPoint(row=i, col=i, x=13 + i, y=52 - i, id=str(i)) for i in range(4)]
+    source = xr.DataArray(cube, dims=("band", "y", "x")).rio.write_gcps(points, "EPSG:4326")
+    write_geotiff(read(source), cube, tmp_path / "out.tif")
+    back = read(tmp_path / "out.tif")
+    assert back.gcps is not None
+    assert [(p.row, p.col, p.x, p.y) for p in back.gcps] == [
+        (p.row, p.col, p.x, p.y) for p in points
+    ]
+    assert back.crs == CRS.from_epsg(4326)
+
+
+def test_masked_samples_are_nan_in_geotiff(tmp_path: Path, cube: np.ndarray) -> None:
+    path = tif(tmp_path / "a.tif", cube, nodata=int(cube[0, 0, 0]))
+    scene = read(rioxarray.open_rasterio(path, masked=True))
+    write_geotiff(scene, scene.data, tmp_path / "out.tif")
+    with rasterio.open(tmp_path / "out.tif") as written:
+        assert np.isnan(written.nodata)
+
+
+def test_geotiff_refuses_what_it_cannot_hold(tmp_path: Path, georeferenced: xr.DataArray) -> None:
+    scene = read(georeferenced)
+    with pytest.raises(SceneError, match="float16"):
+        write_geotiff(scene, scene.data.astype(np.float16), tmp_path / "out.tif")
+    with pytest.raises(SceneError, match="shape"):
+        write_geotiff(scene, scene.data[:2], tmp_path / "out.tif")
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, georeferenced: xr.DataArray) -> None:
+    def fail(block: np.ndarray) -> np.ndarray:
+        raise RuntimeError("decoder failed")
+
+    scene = read(georeferenced.chunk())
+    broken = scene.data.map_blocks(fail, dtype=scene.dtype, meta=np.zeros((0, 0, 0), np.int16))
+    with pytest.raises(RuntimeError, match="decoder failed"):
+        write_geotiff(scene, broken, tmp_path / "out.tif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_npy_files_are_mapped_and_take_wavelengths_from_beside(
+    tmp_path: Path, cube: np.ndarray
+) -> None:
+    np.save(tmp_path / "a.npy", cube.transpose(1, 2, 0))
+    (tmp_path / "a.wavelength_nm.txt").write_text("\n".join(map(str, WAVELENGTHS)))
+    scene = read(tmp_path / "a.npy")
+    np.testing.assert_array_equal(scene.wavelengths, WAVELENGTHS)
+    assert scene.wavelength_units == "nm"
+    base = scene.data
+    while base.base is not None and not isinstance(base, np.memmap):
+        base = base.base
+    assert isinstance(base, np.memmap)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_flat_mat_files_are_unrolled_column_by_column(
+    tmp_path: Path, cube: np.ndarray, transposed: bool
+) -> None:
+    flat = cube.transpose(0, 2, 1).reshape(5, 42)
+    scipy.io.savemat(
+        tmp_path / "a.mat", {"Y": flat.T if transposed else flat, "nRow": 6, "nCol": 7}
+    )
+    np.testing.assert_array_equal(read(tmp_path / "a.mat").data, cube)
+
+
+# ---------------------------------------------------------------- real files
+
+EXPECTED = {
+    "JasperRidge2_F224_2.mat": ((224, 100, 100), "uint16", None, None, None),
+    "abu-airport-1.mat": ((205, 100, 100), "uint16", None, None, None),
+    "salton_sea_roi.mat": ((224, 51, 56), "float64", None, None, "Nanometers"),
+    "M3_4030seg_L2_aristcrater.tif": ((83, 50, 50), "float32", -999.0, None, None),
+    "enmap_berlin_mini.tif": ((177, 7, 10), "int16", -9999, "EPSG:32633", None),
+    "enmap_potsdam_B.tif": ((224, 64, 128), "float32", -32768.0, "EPSG:32633", "Nanometers"),
+    "enmap_potsdam_C.tif": ((224, 128, 64), "float32", -32768.0, "EPSG:32633", "Nanometers"),
+    "enmap_potsdam_tile_96_96.tif": (
+        (224, 32, 32),
+        "float32",
+        -32768.0,
+        "EPSG:32633",
+        "Nanometers",
+    ),
+    "frt0000932c_07_if164j_mtr3_subsampled.tif": (
+        (489, 20, 20),
+        "float32",
+        65535.0,
+        "PROJCS",
+        None,
+    ),
+    "jasperRidge2_R198.img": ((198, 100, 100), "int16", None, None, "Nanometers"),
+    "jasperRidge2_R198.hdr": ((198, 100, 100), "int16", None, None, "Nanometers"),
+    "samson_1.img": ((156, 95, 95), "int16", None, "PROJCS", "nm"),
+    "samson_1.img.hdr": ((156, 95, 95), "int16", None, "PROJCS", "nm"),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_real_files_come_in_and_out_as_they_are(scenes: Path, tmp_path: Path, name: str) -> None:
+    shape, dtype, nodata, crs, units = EXPECTED[name]
+    scene = read(scenes / "files" / name)
+    assert (scene.shape, str(scene.dtype), scene.nodata) == (shape, dtype, nodata)
+    description, arrays = scene.describe()
+    assert description.get("crs", "none").startswith(crs or "none")
+    assert scene.wavelength_units == units
+    assert len(json.dumps(description)) < 1500
+    assert sum(array.nbytes for array in arrays.values()) <= 10 * scene.bands
+    array = scene.to_xarray()
+    xr.testing.assert_identical(carried(scene).to_xarray(), array)
+    write_geotiff(scene, scene.data, tmp_path / "out.tif")
+    back = read(tmp_path / "out.tif")
+    np.testing.assert_array_equal(back.data, scene.data)
+    assert (back.crs, back.transform, back.nodata) == (scene.crs, scene.transform, nodata)
+    if scene.wavelengths is not None:
+        np.testing.assert_array_equal(back.wavelengths, scene.wavelengths)
+    if scene.fwhm is not None:
+        np.testing.assert_array_equal(back.fwhm, scene.fwhm)
+
+
+@pytest.mark.parametrize("name", [name for name in EXPECTED if name.endswith((".tif", ".img"))])
+def test_real_files_opened_by_rioxarray_come_back_identical(scenes: Path, name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        source = rioxarray.open_rasterio(scenes / "files" / name)
+    assert_comes_back(source)
+
+
+@pytest.mark.parametrize(
+    ("name", "twin", "tolerance"),
+    [
+        ("JasperRidge2_F224_2.mat", "jasper_ridge_224", 0),
+        ("abu-airport-1.mat", "abu-airport-1", 0),
+        ("salton_sea_roi.mat", "salton_sea_roi", 1e-3),
+        ("jasperRidge2_R198.hdr", "jasper_ridge_198_int16", 1e-3),
+        ("samson_1.img", "samson_dn", 1e-3),
+        ("enmap_potsdam_B.tif", "enmap_potsdam_B", 1e-3),
+    ],
+)
+def test_real_files_agree_with_their_published_arrays(
+    scenes: Path, name: str, twin: str, tolerance: float
+) -> None:
+    scene, other = read(scenes / "files" / name), read(scenes / f"{twin}.npy")
+    np.testing.assert_array_equal(np.asarray(scene.data), np.asarray(other.data))
+    if tolerance:
+        np.testing.assert_allclose(scene.wavelengths, other.wavelengths, atol=tolerance)
+    else:
+        assert scene.wavelengths is None
+
+
+def test_the_scene_needs_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, xhsinr.scene; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,50 @@
+"""Compress hyperspectral scenes with a meta-learned implicit neural network.
+
+Importing the package registers the ``.hsinr`` accessor with xarray; torch is imported only
+when a base network is trained or latents are fitted.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from xhsinr.accessor import HsinrAccessor
+from xhsinr.errors import HsinrError
+
+if TYPE_CHECKING:
+    from xhsinr.handle import Compressed
+    from xhsinr.handle import open_sidecar as open  # noqa: A004
+    from xhsinr.network import load_network
+    from xhsinr.pipeline import compress
+    from xhsinr.verification import verify
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Compressed",
+    "HsinrAccessor",
+    "HsinrError",
+    "compress",
+    "load_network",
+    "open",
+    "verify",
+]
+
+_LAZY = {
+    "Compressed": ("xhsinr.handle", "Compressed"),
+    "compress": ("xhsinr.pipeline", "compress"),
+    "load_network": ("xhsinr.network", "load_network"),
+    "open": ("xhsinr.handle", "open_sidecar"),
+    "verify": ("xhsinr.verification", "verify"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the rest of the public names when they are first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'xhsinr' has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value

@@ -1,0 +1,73 @@
+"""``.hsinr`` on DataArray and Dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+if TYPE_CHECKING:
+    from xhsinr.handle import Compressed
+
+__all__ = ["HsinrAccessor"]
+
+
+@xr.register_dataset_accessor("hsinr")
+@xr.register_dataarray_accessor("hsinr")
+class HsinrAccessor:
+    """Compression of the scene in a DataArray, or in the one such variable of a Dataset."""
+
+    def __init__(self, obj: xr.DataArray | xr.Dataset) -> None:
+        self._obj = obj
+
+    def compress(
+        self,
+        path: str | Path | None = None,
+        *,
+        quality: str | None = None,
+        psnr: float | None = None,
+        max_error: float | None = None,
+        bpppb: float | None = None,
+        lossless: bool = False,
+        network: str | Path = "default",
+        tile: int = 256,
+        device: str = "auto",
+        overwrite: bool = False,
+        progress: bool = True,
+    ) -> Compressed:
+        """Compress the scene into a sidecar, see `xhsinr.compress`.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Of the ``.hsinr`` file to write; without it, one named after the source file or the
+            variable, in the working folder.
+
+        Returns
+        -------
+        Compressed
+        """
+        from xhsinr.pipeline import compress
+
+        return compress(
+            self._obj,
+            self._default_path() if path is None else path,
+            quality=quality,
+            psnr=psnr,
+            max_error=max_error,
+            bpppb=bpppb,
+            lossless=lossless,
+            network=network,
+            tile=tile,
+            device=device,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+    def _default_path(self) -> Path:
+        source = self._obj.encoding.get("source")
+        if source:
+            return Path(Path(str(source)).name).with_suffix(".hsinr")
+        name: Any = getattr(self._obj, "name", None) or "scene"
+        return Path(f"{name}.hsinr")

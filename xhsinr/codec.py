@@ -1,0 +1,290 @@
+"""The codec of one scene: samples of a tile <-> bytes of its layers.
+
+Encoding a tile: scores in the spectral basis, latents of its patches, the residual's detail,
+and where a bound was promised the integer residual. Decoding adds the layers up again; it
+needs NumPy alone, torch is imported only to fit latents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xhsinr import bound, detail, latents, mask
+from xhsinr.errors import DamagedSidecarError
+from xhsinr.network import BaseNetwork
+from xhsinr.siren import forward, pixel_grid
+from xhsinr.spectral import SpectralBasis
+from xhsinr.tiling import Patching
+
+__all__ = ["BoundCoding", "Codec", "LatentCoding"]
+
+# Patches evaluated at once when reading: bounds memory to a few activations of this many.
+_PATCHES_AT_ONCE = 64
+
+Samples = npt.NDArray[Any]
+Planes = npt.NDArray[np.floating[Any]]
+Bands = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class LatentCoding:
+    """The ``latents`` layer of a scene.
+
+    Attributes
+    ----------
+    network : BaseNetwork
+    level : int
+        Quantiser level, see `xhsinr.latents.scene_step`.
+    unit, offset : float
+        The network's planes times ``unit`` plus ``offset`` are scores (``scene`` head; the
+        offset is zero) or samples (``shared`` head).
+    """
+
+    network: BaseNetwork
+    level: int
+    unit: float
+    offset: float = 0.0
+
+    def encode(self, planes: Planes, device: str) -> bytes:
+        """Fit, quantise and code the latents of a tile's planes, shape (planes, rows, cols)."""
+        from xhsinr import meta  # torch
+
+        patching = self._patching(planes.shape[1:])
+        scaled = (planes[: self.network.siren.outputs] - self.offset) / self.unit
+        patches = patching.split(scaled.astype(np.float32))
+        fitted = meta.fit(self.network, patches, patching.shape, device)
+        return latents.encode(fitted, self.network, self.level)[0]
+
+    def decode(self, payload: bytes, planes: int, rows: int, cols: int) -> Planes:
+        """The first ``planes`` planes of a tile, shape (planes, rows, cols), float32."""
+        network = self.network
+        patching = self._patching((rows, cols))
+        integers = latents.decode(payload, len(patching), network, self.level)
+        vectors = latents.dequantise(integers, network, self.level)
+        grid = pixel_grid(*patching.shape)
+        planes = min(planes, network.siren.outputs)
+        pixels = np.empty((len(patching), len(grid), planes), np.float32)
+        for start in range(0, len(patching), _PATCHES_AT_ONCE):
+            part = slice(start, start + _PATCHES_AT_ONCE)
+            output = forward(network.siren, network.parameters, grid, vectors[part])
+            pixels[part] = output[..., :planes]
+        return patching.join(pixels) * np.float32(self.unit) + np.float32(self.offset)
+
+    def _patching(self, shape: tuple[int, ...]) -> Patching:
+        return Patching(shape[0], shape[1], self.network.patch)
+
+
+@dataclass(frozen=True)
+class BoundCoding:
+    """The ``bound`` layer of a scene.
+
+    Attributes
+    ----------
+    max_error : int
+        Largest error in units of ``2**exponent``; 0 is lossless.
+    exponent : int
+        Samples are rounded to integers in this unit first; 0 for integer samples.
+    exact_floats : bool
+        Samples are stored bit by bit by a library's codec instead, without other layers.
+    """
+
+    max_error: int
+    exponent: int = 0
+    exact_floats: bool = False
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Everything that the tiles of a scene share.
+
+    Attributes
+    ----------
+    dtype : dtype
+        Of the samples.
+    states : ndarray of uint8, shape (bands,)
+        State (see `xhsinr.mask`) of the bands that are invalid throughout, 0 for the others.
+    live : ndarray of bool, shape (bands,)
+        Bands with at least one valid sample; only these are coded.
+    low, high : int or float
+        Range of the valid samples, which decoded samples keep.
+    nodata : int, float or None
+        Value of samples in the state ``mask.NODATA``.
+    basis : SpectralBasis
+        Of the live bands.
+    latents : LatentCoding or None
+    level : float or None
+        Error variance per score that the detail layer is coded with (only encoding needs it);
+        None without that layer.
+    bound : BoundCoding or None
+    """
+
+    dtype: np.dtype[Any]
+    states: npt.NDArray[np.uint8]
+    live: npt.NDArray[np.bool_]
+    low: float
+    high: float
+    nodata: int | float | None
+    basis: SpectralBasis
+    latents: LatentCoding | None = None
+    level: float | None = None
+    bound: BoundCoding | None = None
+
+    def encode(
+        self, samples: Samples, states: npt.NDArray[np.uint8], device: str = "cpu"
+    ) -> dict[str, bytes]:
+        """Code one tile; a layer without bytes is left out.
+
+        Parameters
+        ----------
+        samples : ndarray, shape (bands, rows, cols)
+        states : ndarray of uint8, shape (bands, rows, cols)
+            State of each sample, see `xhsinr.mask`.
+        device : str
+            Where latents are fitted.
+        """
+        varying = np.where(self.states[:, None, None] > 0, 0, states).astype(np.uint8)
+        payload = {"mask": mask.encode(varying)}
+        valid = states[self.live] == mask.VALID
+        if valid.any():
+            payload |= self._encode_live(samples[self.live], valid, device)
+        return {layer: content for layer, content in payload.items() if content}
+
+    def _encode_live(
+        self, live: Samples, valid: npt.NDArray[np.bool_], device: str
+    ) -> dict[str, bytes]:
+        filled = self._fill(live, valid)
+        if self.bound is not None and self.bound.exact_floats:
+            return {"bound": bound.encode_floats(filled)}
+        payload = {}
+        if self.latents is not None and self.latents.network.head == "shared":
+            return {"latents": self.latents.encode(filled.astype(np.float32), device)}
+        scores = self.basis.scores(filled)
+        if self.latents is not None:
+            payload["latents"] = self.latents.encode(scores, device)
+            decoded = self.latents.decode(payload["latents"], *scores.shape)
+            scores[: len(decoded)] -= decoded
+        if self.level is not None and len(scores):
+            # The same level in all tiles is the same slope of error against rate.
+            energies = np.square(scores, dtype=np.float64).mean(axis=(1, 2))
+            distortion = float(np.minimum(energies, self.level).mean())
+            if distortion > 0:
+                payload["detail"] = detail.encode(scores, distortion, integer=bool(self.bound))
+        if self.bound is not None:
+            base = self._integer_base(payload.get("detail", b""), *live.shape[1:])
+            integers = self._to_integers(filled)
+            residual = np.where(valid, integers - base, 0)
+            payload["bound"] = bound.encode(residual, base, self.bound.max_error)
+        return payload
+
+    def _fill(self, live: Samples, valid: npt.NDArray[np.bool_]) -> Samples:
+        """Live bands with the mean spectrum in place of what is not valid."""
+        if valid.all():
+            return live
+        fill = np.clip(self.basis.mean, self.low, self.high)
+        if self.dtype.kind != "f":
+            fill = np.rint(fill)
+        return np.where(valid, live, fill[:, None, None].astype(self.dtype))
+
+    def decode(
+        self, payload: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None = None
+    ) -> Samples:
+        """Samples of one tile.
+
+        Parameters
+        ----------
+        payload : mapping of str to bytes
+            As `encode` returned it.
+        rows, cols : int
+            Shape of the tile.
+        bands : ndarray of int, optional
+            Bands wanted, in this order; without it all.
+
+        Returns
+        -------
+        ndarray, shape (bands, rows, cols)
+
+        Raises
+        ------
+        DamagedSidecarError
+            If a layer does not decode to a tile of that shape.
+        """
+        wanted = np.arange(len(self.live)) if bands is None else np.asarray(bands)
+        live = self.live[wanted]
+        # Where among the live bands the wanted ones stand.
+        chosen = (np.cumsum(self.live) - 1)[wanted][live]
+        out = np.zeros((len(wanted), rows, cols), self.dtype)
+        states = mask.decode(payload.get("mask", b""), len(self.live), rows, cols)[wanted]
+        states |= self.states[wanted, None, None]
+        if self.bound is None:
+            out[live] = self._decode_lossy(payload, rows, cols, chosen)
+        elif payload.get("bound"):
+            out[live] = self._decode_bound(payload, rows, cols)[chosen]
+        elif (states[live] == mask.VALID).any():
+            raise DamagedSidecarError("a tile with valid samples lacks its bound layer")
+        if self.nodata is not None:
+            out[states == mask.NODATA] = self.nodata
+        if self.dtype.kind == "f":
+            out[states == mask.NAN] = np.nan
+        return out
+
+    def _decode_lossy(
+        self, payload: Mapping[str, bytes], rows: int, cols: int, chosen: Bands
+    ) -> Samples:
+        coded = payload.get("latents", b"")
+        if self.latents is not None and self.latents.network.head == "shared" and coded:
+            spectra = self.latents.decode(coded, self.basis.bands, rows, cols)[chosen]
+        else:
+            scores = detail.decode(payload.get("detail", b""), rows, cols, self.basis.components)
+            if self.latents is not None and coded:
+                first = self.latents.decode(coded, self.basis.components, rows, cols)
+                if len(first) > len(scores):
+                    first, scores = scores, first
+                scores[: len(first)] += first
+            spectra = _of_bands(self.basis, chosen).reconstruct(scores)
+        # float64 for 32-bit integers, whose extremes float32 does not hold.
+        wide = spectra.astype(np.result_type(self.dtype, np.float32), copy=False)
+        clipped = np.clip(wide, self.low, self.high)
+        return (clipped if self.dtype.kind == "f" else np.rint(clipped)).astype(self.dtype)
+
+    def _decode_bound(self, payload: Mapping[str, bytes], rows: int, cols: int) -> Samples:
+        assert self.bound is not None
+        shape = (self.basis.bands, rows, cols)
+        if self.bound.exact_floats:
+            return bound.decode_floats(payload["bound"], shape, self.dtype)
+        base = self._integer_base(payload.get("detail", b""), rows, cols)
+        residual = bound.decode(payload["bound"], base, self.bound.max_error, shape)
+        low, high = self._to_integers(np.array([self.low, self.high], self.dtype))
+        integers = np.clip(base + residual, low, high)
+        if self.dtype.kind == "f":
+            # Exact: the exponent was chosen so that all integers fit the mantissa.
+            samples = np.ldexp(integers.astype(np.float64), self.bound.exponent)
+            return np.clip(samples, self.low, self.high).astype(self.dtype)
+        return integers.astype(self.dtype)
+
+    def _integer_base(self, coded: bytes, rows: int, cols: int) -> npt.NDArray[np.int64]:
+        """What the layers before ``bound`` decode to, in integers on every machine."""
+        assert self.bound is not None
+        scores, exponent = detail.decode_integer(coded, rows, cols, self.basis.components)
+        base = self.basis.reconstruct_integer(scores, exponent, self.bound.exponent)
+        low, high = self._to_integers(np.array([self.low, self.high], self.dtype))
+        return np.clip(base, low, high)
+
+    def _to_integers(self, samples: Samples) -> npt.NDArray[np.int64]:
+        if self.dtype.kind != "f":
+            return samples.astype(np.int64)
+        assert self.bound is not None
+        scaled = np.ldexp(samples.astype(np.float64), -self.bound.exponent)
+        return np.rint(scaled).astype(np.int64)
+
+
+def _of_bands(basis: SpectralBasis, chosen: Bands) -> SpectralBasis:
+    return replace(
+        basis,
+        mean_integers=basis.mean_integers[chosen],
+        vector_integers=basis.vector_integers[:, chosen],
+    )

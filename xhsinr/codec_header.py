@@ -1,0 +1,123 @@
+"""A codec in a sidecar: header and arrays <-> `Codec`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xhsinr import mask
+from xhsinr.codec import BoundCoding, Codec, LatentCoding
+from xhsinr.errors import DamagedSidecarError, NetworkError
+from xhsinr.network import load_network
+from xhsinr.sidecar import Sidecar
+from xhsinr.spectral import SpectralBasis
+
+__all__ = ["codec_of", "describe_codec"]
+
+_STATES = {"nodata": mask.NODATA, "nan": mask.NAN}
+
+
+def describe_codec(codec: Codec) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """What the header and the arrays have to hold for `codec_of`."""
+    header: dict[str, Any] = {"range": [_plain(codec.low), _plain(codec.high)]}
+    invalid = {name: _ranges(codec.states == state) for name, state in _STATES.items()}
+    invalid["mixed"] = _ranges(~codec.live & (codec.states == mask.VALID))
+    if any(invalid.values()):
+        header["invalid_bands"] = {name: ranges for name, ranges in invalid.items() if ranges}
+    if codec.nodata is not None and codec.nodata == codec.nodata:
+        header["nodata"] = _plain(codec.nodata)
+    if codec.latents is not None:
+        network = codec.latents.network
+        header["latents"] = {
+            "network": network.name,
+            "sha256": network.digest,
+            "network_bytes": network.file_bytes,
+            "patch": network.patch,
+            "level": codec.latents.level,
+            "unit": codec.latents.unit,
+            "offset": codec.latents.offset,
+        }
+    if codec.bound is not None:
+        header["bound"] = {
+            "max_error": codec.bound.max_error,
+            "exponent": codec.bound.exponent,
+            "exact_floats": codec.bound.exact_floats,
+        }
+    return header, {"basis": np.frombuffer(codec.basis.to_bytes(), np.uint8)}
+
+
+def codec_of(sidecar: Sidecar) -> Codec:
+    """The codec that a sidecar's tiles decode with; finds and loads its base network.
+
+    Raises
+    ------
+    DamagedSidecarError, NetworkNotFoundError, NetworkDigestError
+    """
+    header, path = sidecar.header, sidecar.path
+    try:
+        codec = _codec(sidecar)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DamagedSidecarError(f"{path}: its header contradicts itself: {error}") from error
+    if "latents" not in header:
+        return codec
+    coding = header["latents"]
+    try:
+        network = load_network(str(coding["network"]), digest=coding["sha256"], near=path)
+    except NetworkError as error:
+        raise type(error)(f"{path} needs it: {error}") from error
+    latents = LatentCoding(
+        network, int(coding["level"]), float(coding["unit"]), float(coding["offset"])
+    )
+    return replace(codec, latents=latents)
+
+
+def _codec(sidecar: Sidecar) -> Codec:
+    header = sidecar.header
+    bands = sidecar.shape[0]
+    states = np.zeros(bands, np.uint8)
+    invalid = header.get("invalid_bands", {})
+    for name, state in _STATES.items():
+        states[_mask_of(invalid.get(name, []), bands)] = state
+    live = (states == mask.VALID) & ~_mask_of(invalid.get("mixed", []), bands)
+    low, high = header["range"]
+    bound = None
+    if "bound" in header:
+        coding = header["bound"]
+        bound = BoundCoding(
+            int(coding["max_error"]), int(coding["exponent"]), bool(coding["exact_floats"])
+        )
+        if bound.max_error < 0 or abs(bound.exponent) > 1100:
+            raise ValueError(f"bound {coding}")
+    return Codec(
+        dtype=sidecar.dtype,
+        states=states,
+        live=live,
+        low=low,
+        high=high,
+        nodata=header.get("nodata"),
+        basis=SpectralBasis.from_bytes(sidecar.arrays["basis"].tobytes(), int(live.sum())),
+        bound=bound,
+    )
+
+
+def _plain(value: Any) -> int | float:
+    number: int | float = np.asarray(value).item()
+    return number
+
+
+def _ranges(flags: npt.NDArray[np.bool_]) -> list[list[int]]:
+    """First and last index of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
+    return [[int(start), int(stop) - 1] for start, stop in edges.reshape(-1, 2)]
+
+
+def _mask_of(ranges: Any, bands: int) -> npt.NDArray[np.bool_]:
+    flags = np.zeros(bands, np.bool_)
+    for first, last in ranges:
+        if not 0 <= first <= last < bands:
+            raise ValueError(f"bands {first} to {last} of {bands}")
+        flags[first : last + 1] = True
+    return flags

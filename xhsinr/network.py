@@ -1,0 +1,247 @@
+"""Base networks: the shared file that a sidecar's latents are decoded with.
+
+A base network is a ``.safetensors`` file: parameters in float16, the quantiser's steps and
+the entropy coder's integer tables beside them, and its settings and recipe in its metadata.
+A sidecar names it and its SHA-256; it is used only if both agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from xhsinr.entropy import TABLE_TOTAL
+from xhsinr.errors import NetworkDigestError, NetworkError, NetworkNotFoundError
+from xhsinr.siren import Parameters, Siren
+
+__all__ = ["HEADS", "BaseNetwork", "find_network", "load_network", "save_network"]
+
+HEADS = ("scene", "shared")
+"""``scene``: outputs are scores in the scene's own KLT basis; ``shared``: bands of one sensor."""
+
+NETWORK_VERSION = 1
+MAX_NETWORK_BYTES = 256 << 20
+PACKAGE_NETWORKS = Path(__file__).parent / "networks"
+
+
+@dataclass(frozen=True)
+class BaseNetwork:
+    """A base network, ready to encode and to decode with.
+
+    Attributes
+    ----------
+    siren : Siren
+        Sizes and modulation.
+    head : {"scene", "shared"}
+        What the outputs are, see `HEADS`.
+    patch : int or None
+        Side of a patch in pixels; None where a whole scene is one patch, as in the paper.
+    parameters : dict of ndarray
+        float32 values of the stored float16, by the names of `Siren.shapes`.
+    inner_steps : int
+        Gradient steps of the inner loop.
+    inner_rates : ndarray of float32, shape (latents,)
+    latent_steps : ndarray of float32, shape (latents,)
+        Quantiser step of each latent at a scene's step of one.
+    latent_tables : ndarray of uint8, shape (latents,)
+        Which of `tables` codes each latent of an average patch.
+    tables : ndarray of uint16, shape (tables, symbols)
+        Integer frequencies, see `xhsinr.entropy`; the last symbol is the escape.
+    recipe : dict
+        How it was trained: scenes and their digests, settings, seed, steps, curve.
+    name, digest : str
+        The file's stem and SHA-256 (hexadecimal); empty until it is a file.
+    """
+
+    siren: Siren
+    head: str
+    patch: int | None
+    parameters: Parameters
+    inner_steps: int
+    inner_rates: npt.NDArray[np.float32]
+    latent_steps: npt.NDArray[np.float32]
+    latent_tables: npt.NDArray[np.uint8]
+    tables: npt.NDArray[np.uint16]
+    recipe: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    digest: str = ""
+    file_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise NetworkError(f"head {self.head!r} is unknown: this version has {HEADS}")
+        if self.patch is not None and not 1 <= self.patch <= 4096:
+            raise NetworkError(f"patch = {self.patch!r}: a network needs 1 to 4096, or none")
+        if not 0 <= self.inner_steps <= 10_000:
+            raise NetworkError(f"inner_steps = {self.inner_steps!r}: a network needs 0 to 10000")
+
+
+def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
+    """Write a base network; returns it as `load_network` will find it, with its digest.
+
+    Parameters are rounded to float16. The same network gives the same bytes.
+    """
+    path = Path(path)
+    settings = {
+        "format": "hsinr-network",
+        "version": NETWORK_VERSION,
+        "layers": network.siren.layers,
+        "width": network.siren.width,
+        "latents": network.siren.latents,
+        "outputs": network.siren.outputs,
+        "w0_first": network.siren.w0_first,
+        "w0": network.siren.w0,
+        "modulation": network.siren.modulation,
+        "head": network.head,
+        "patch": network.patch,
+        "inner_steps": network.inner_steps,
+        "recipe": network.recipe,
+    }
+    tensors = {name: value.astype(np.float16) for name, value in network.parameters.items()}
+    tensors |= {
+        "inner_rates": network.inner_rates.astype(np.float32),
+        "latent_steps": network.latent_steps.astype(np.float32),
+        "latent_tables": network.latent_tables.astype(np.uint8),
+        "tables": network.tables.astype(np.uint16),
+    }
+    metadata = {"hsinr": json.dumps(settings, sort_keys=True, separators=(",", ":"))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(safetensors.numpy.save(tensors, metadata))
+    partial.replace(path)
+    return _read(path)
+
+
+def load_network(source: str | Path, *, digest: str = "", near: Path | None = None) -> BaseNetwork:
+    """Load a base network by name or path.
+
+    Parameters
+    ----------
+    source : str or Path
+        A path, or a name that is looked for as `find_network` says.
+    digest : str
+        SHA-256 that the file must have; empty for any.
+    near : Path, optional
+        A sidecar, beside which to look first.
+
+    Raises
+    ------
+    NetworkNotFoundError, NetworkDigestError, NetworkError
+    """
+    for path in find_network(source, near):
+        network = _cached(str(path), path.stat().st_mtime_ns, path.stat().st_size)
+        if not digest or network.digest == digest:
+            return network
+    looked = "\n  ".join(str(path) for path in _candidates(source, near))
+    if not any(True for _ in find_network(source, near)):
+        raise NetworkNotFoundError(
+            f"base network {str(source)!r} was not found. Looked for:\n  {looked}\n"
+            "Put its .safetensors file there, or set XHSINR_NETWORKS to its folder."
+        )
+    raise NetworkDigestError(
+        f"base network {str(source)!r} has other contents than are needed "
+        f"(SHA-256 {digest[:12]}…). Looked at:\n  {looked}\n"
+        "Put the file that the scene was compressed with beside the sidecar."
+    )
+
+
+def find_network(source: str | Path, near: Path | None = None) -> Iterator[Path]:
+    """Files that ``source`` may mean, best first.
+
+    A path is itself. A name is looked for beside the sidecar ``near``, in ``networks/``
+    beside it and above it, in the folder ``XHSINR_NETWORKS``, and in the package.
+    """
+    return (path for path in _candidates(source, near) if path.is_file())
+
+
+def _candidates(source: str | Path, near: Path | None) -> list[Path]:
+    path = Path(source)
+    if path.suffix == ".safetensors" or len(path.parts) != 1:
+        return [path]
+    file = f"{path.name}.safetensors"
+    folders = []
+    if near is not None:
+        folder = near.resolve().parent
+        folders += [folder, folder / "networks", folder.parent / "networks"]
+    if os.environ.get("XHSINR_NETWORKS"):
+        folders.append(Path(os.environ["XHSINR_NETWORKS"]))
+    return [folder / file for folder in [*folders, PACKAGE_NETWORKS]]
+
+
+@lru_cache(maxsize=8)
+def _cached(path: str, _mtime: int, _size: int) -> BaseNetwork:
+    return _read(Path(path))
+
+
+def _read(path: Path) -> BaseNetwork:
+    size = path.stat().st_size
+    if size > MAX_NETWORK_BYTES:
+        raise NetworkError(f"{path}: {size} bytes; a base network has at most {MAX_NETWORK_BYTES}")
+    content = path.read_bytes()
+    try:
+        tensors = safetensors.numpy.load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        settings = json.loads(header["__metadata__"]["hsinr"])
+        if settings["format"] != "hsinr-network":
+            raise KeyError("format")
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise NetworkError(f"{path} is not a base network: {error}") from error
+    if settings["version"] != NETWORK_VERSION:
+        raise NetworkError(
+            f"{path} is a base network of format {settings['version']}, this version reads "
+            f"{NETWORK_VERSION}: install a newer xhsinr"
+        )
+    try:
+        siren = Siren(
+            **{
+                key: settings[key]
+                for key in ("layers", "width", "latents", "outputs", "w0_first", "w0", "modulation")
+            }
+        )
+        shapes = siren.shapes()
+        network = BaseNetwork(
+            siren=siren,
+            head=settings["head"],
+            patch=settings["patch"],
+            parameters={name: tensors[name].astype(np.float32) for name in shapes},
+            inner_steps=settings["inner_steps"],
+            inner_rates=tensors["inner_rates"],
+            latent_steps=tensors["latent_steps"],
+            latent_tables=tensors["latent_tables"],
+            tables=tensors["tables"],
+            recipe=settings["recipe"],
+            name=path.stem,
+            digest=hashlib.sha256(content).hexdigest(),
+            file_bytes=size,
+        )
+    except (KeyError, TypeError) as error:
+        raise NetworkError(f"{path}: a part of the base network is missing: {error}") from error
+    _check(network, shapes, path)
+    return network
+
+
+def _check(network: BaseNetwork, shapes: dict[str, tuple[int, ...]], path: Path) -> None:
+    per_latent = (network.siren.latents,)
+    expected = shapes | dict.fromkeys(("inner_rates", "latent_steps", "latent_tables"), per_latent)
+    for name, shape in expected.items():
+        value = network.parameters.get(name, getattr(network, name, None))
+        if value is None or value.shape != shape or not np.isfinite(value).all():
+            raise NetworkError(f"{path}: {name} should be finite numbers of shape {shape}")
+    tables = network.tables
+    if tables.dtype != np.uint16 or tables.ndim != 2 or tables.shape[1] < 3 or not tables.all():
+        raise NetworkError(f"{path}: its frequency tables are not positive 16-bit numbers")
+    if (tables.sum(1, dtype=np.int64) != TABLE_TOTAL).any():
+        raise NetworkError(f"{path}: a frequency table does not sum to {TABLE_TOTAL}")
+    if network.latent_tables.max() >= len(tables) or (network.latent_steps <= 0).any():
+        raise NetworkError(f"{path}: its quantiser's steps or table numbers are out of range")

@@ -1,0 +1,164 @@
+"""Scene -> sidecar: two passes over the tiles, in parallel through dask.
+
+Pass 1 surveys the scene (`xhsinr.survey`), then pass 2 encodes every tile, decodes it again
+and measures it; it is repeated while the target is missed (`xhsinr.control`). A few tiles are
+in flight at a time, whatever the size of the scene.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dask
+from tqdm import tqdm
+
+from xhsinr import mask, report
+from xhsinr import scene as scenes
+from xhsinr.codec import Codec
+from xhsinr.control import Attempt, Search
+from xhsinr.errors import SceneError
+from xhsinr.handle import Compressed
+from xhsinr.metrics import Quality
+from xhsinr.network import load_network
+from xhsinr.scene import Scene
+from xhsinr.sidecar import SidecarWriter, check_output
+from xhsinr.survey import sample_states, survey
+from xhsinr.target import parse_target
+from xhsinr.tiling import Tiling
+
+__all__ = ["CodedTile", "compress", "encode_tile", "run_tiles"]
+
+DEFAULT_TILE = 256
+DEFAULT_NETWORK = "default"
+_IN_FLIGHT = 2 * (os.cpu_count() or 1)
+# A bar appears only for what takes longer than this many seconds.
+_PATIENCE = 2.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CodedTile:
+    """One encoded tile and how good it is once decoded."""
+
+    payload: dict[str, bytes]
+    quality: Quality
+
+
+def encode_tile(
+    scene: Scene, tiling: Tiling, tile: int, codec: Codec, device: str = "cpu"
+) -> CodedTile:
+    """Encode a tile, decode it as a reader will, and measure the difference."""
+    samples = scene.window(*tiling.window(tile))
+    states = sample_states(scene, samples)
+    payload = codec.encode(samples, states, device)
+    decoded = codec.decode(payload, *samples.shape[1:])
+    valid = None if (states == mask.VALID).all() else states == mask.VALID
+    return CodedTile(payload, Quality.of(samples, decoded, valid))
+
+
+def run_tiles(
+    function: Callable[[int], T], tiles: Iterable[int], what: str, *, progress: bool
+) -> Iterator[T]:
+    """Run a function on tiles by dask, a few at a time; results in order, under a bar."""
+    tiles = list(tiles)
+    delayed = dask.delayed(function, pure=False)
+    with tqdm(
+        total=len(tiles), desc=what, unit="tile", delay=_PATIENCE, disable=not progress, leave=False
+    ) as bar:
+        for start in range(0, len(tiles), _IN_FLIGHT):
+            part = tiles[start : start + _IN_FLIGHT]
+            for result in dask.compute(*[delayed(tile) for tile in part]):
+                bar.update()
+                yield result
+
+
+def compress(
+    source: Any,
+    path: str | Path,
+    *,
+    quality: str | None = None,
+    psnr: float | None = None,
+    max_error: float | None = None,
+    bpppb: float | None = None,
+    lossless: bool = False,
+    network: str | Path = DEFAULT_NETWORK,
+    tile: int = DEFAULT_TILE,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Compressed:
+    """Compress a scene into a sidecar.
+
+    Parameters
+    ----------
+    source : DataArray, Dataset, ndarray (rows, cols, bands), or path
+        Whatever `xhsinr.scene.read` takes, lazy or not.
+    path : str or Path
+        Of the ``.hsinr`` file to write.
+    quality, psnr, max_error, bpppb, lossless
+        What to reach, at most one of them: see `xhsinr.target.parse_target`.
+    network : str or Path
+        Base network, by name or path.
+    tile : int
+        Side of a tile in pixels.
+    device : str
+        Where latents are fitted: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is some.
+    overwrite : bool
+        Replace ``path`` if it exists.
+    progress : bool
+        Show a bar for what takes more than two seconds.
+
+    Returns
+    -------
+    Compressed
+
+    Raises
+    ------
+    SceneError, TargetError, NetworkError, OutputExistsError
+    """
+    path = Path(path)
+    check_output(path, overwrite=overwrite)
+    scene = scenes.read(source)
+    target = parse_target(
+        scene.dtype,
+        quality=quality,
+        psnr=psnr,
+        max_error=max_error,
+        bpppb=bpppb,
+        lossless=lossless,
+    )
+    base = load_network(network, near=path)
+    if tile < 1:
+        raise SceneError(f"tile = {tile}: a tile needs at least one pixel")
+    if base.patch is None and target.kind == "preview":
+        tile = max(scene.rows, scene.cols)
+    tiling = Tiling(scene.rows, scene.cols, tile)
+    found = survey(
+        scene,
+        tiling,
+        lambda function, tiles: run_tiles(function, tiles, "survey", progress=progress),
+    )
+    search = Search(found, target, scene.dtype, scene.nodata, scene.samples, base)
+    while True:
+        codec = search.next
+        with SidecarWriter(path, len(tiling)) as writer:
+            qualities = []
+            coded = run_tiles(
+                lambda tile: encode_tile(scene, tiling, tile, codec, device),  # noqa: B023
+                range(len(tiling)),
+                "encode",
+                progress=progress,
+            )
+            for number, part in enumerate(coded):
+                writer.add(number, part.payload)
+                qualities.append(part.quality)
+            noise = search.noise if target.kind == "noise" else None
+            header, arrays = report.describe(scene, tiling, target, codec, qualities, noise)
+            size = writer.size(header, arrays)
+            if search.learn(Attempt(codec, size, Quality.merge(qualities))):
+                return Compressed(writer.finish(header, arrays))

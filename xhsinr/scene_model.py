@@ -1,0 +1,422 @@
+"""The canonical scene: samples, and all that their source says about them.
+
+`Scene` is what every other module works on. It writes its metadata down for a file's header,
+reads it back, and gives the scene as a DataArray laid out as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+
+from xhsinr import scene_header as header
+from xhsinr.scene_numbers import expect, pack, unpack, vector_from_json, vector_to_json
+
+__all__ = ["NODATA_KEYS", "Coordinate", "GridMapping", "Scene"]
+
+NODATA_KEYS = ("_FillValue", "missing_value", "fill_value", "nodata", "nodatavals")
+"""Attributes that may hold the nodata value, the first one found counting."""
+
+_MICROMETRES = {
+    **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 1e3),
+    **dict.fromkeys(("um", "µm", "μm", "micron", "microns", "micrometer", "micrometers"), 1.0),
+    **dict.fromkeys(("micrometre", "micrometres"), 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One coordinate of a scene: its dimensions (by their original names), values, attributes."""
+
+    dims: tuple[str, ...]
+    values: npt.NDArray[Any]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GridMapping:
+    """How the source wrote its georeferencing down, where that is not rioxarray's own way.
+
+    Attributes
+    ----------
+    name : str
+        The scalar coordinate that holds it.
+    value : int
+        Its value; nothing depends on it.
+    missing : tuple of str
+        Attributes that rioxarray would write and the source does not have.
+    extra : dict
+        Attributes of the source that rioxarray would not write, or would write otherwise.
+    """
+
+    name: str = "spatial_ref"
+    value: int = 0
+    missing: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A hyperspectral scene with everything that its source says about it.
+
+    Attributes
+    ----------
+    data : numpy or dask array, shape (bands, rows, cols)
+        Samples in their original data type, never scaled; lazy for files and dask inputs.
+    dims : tuple of str
+        The original names of the dimensions in their original order.
+    axes : tuple of int
+        Where bands, rows and columns stand in ``dims``.
+    name : str, optional
+    wavelengths, fwhm : ndarray of float64, shape (bands,), optional
+        As they came, in ``wavelength_units``.
+    wavelength_units : str, optional
+        As found: ``"nm"``, ``"Nanometers"``, ``"um"``, ...
+    nodata : int or float, optional
+        The value of samples that say nothing. NaN samples always are invalid as well.
+    crs, transform, gcps : optional
+        As in rasterio; ``transform`` is None where pixels have no place on the ground.
+    attrs, encoding : dict
+        Attributes in JSON's own types, and of the encoding what belongs to the data.
+    coords : dict of str to `Coordinate`
+        All coordinates, those of wavelengths and pixel centres among them.
+    grid_mapping : GridMapping, optional
+        How georeferencing was written down; None where the source had no such coordinate.
+    """
+
+    data: Any
+    dims: tuple[str, str, str] = ("band", "y", "x")
+    axes: tuple[int, int, int] = (0, 1, 2)
+    name: str | None = None
+    wavelengths: npt.NDArray[np.float64] | None = None
+    wavelength_units: str | None = None
+    fwhm: npt.NDArray[np.float64] | None = None
+    nodata: int | float | None = None
+    crs: CRS | None = None
+    transform: Affine | None = None
+    gcps: tuple[GroundControlPoint, ...] | None = None
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    coords: Mapping[str, Coordinate] = field(default_factory=dict)
+    grid_mapping: GridMapping | None = None
+
+    @property
+    def bands(self) -> int:
+        """How many bands there are."""
+        return int(self.data.shape[0])
+
+    @property
+    def rows(self) -> int:
+        """How many rows of pixels there are."""
+        return int(self.data.shape[1])
+
+    @property
+    def cols(self) -> int:
+        """How many columns of pixels there are."""
+        return int(self.data.shape[2])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(bands, rows, cols)."""
+        return self.bands, self.rows, self.cols
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are: bands x rows x cols."""
+        return self.bands * self.rows * self.cols
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the samples."""
+        dtype: np.dtype[Any] = self.data.dtype
+        return dtype
+
+    @property
+    def band_dim(self) -> str:
+        """Original name of the band dimension."""
+        return self.dims[self.axes[0]]
+
+    @property
+    def row_dim(self) -> str:
+        """Original name of the row dimension."""
+        return self.dims[self.axes[1]]
+
+    @property
+    def col_dim(self) -> str:
+        """Original name of the column dimension."""
+        return self.dims[self.axes[2]]
+
+    @property
+    def wavelengths_um(self) -> npt.NDArray[np.float64] | None:
+        """Wavelengths in micrometres; None where there are none or their units are unknown."""
+        return self._in_micrometres(self.wavelengths)
+
+    @property
+    def fwhm_um(self) -> npt.NDArray[np.float64] | None:
+        """Full widths at half maximum in micrometres; None as in `wavelengths_um`."""
+        return self._in_micrometres(self.fwhm)
+
+    def _in_micrometres(
+        self, values: npt.NDArray[np.float64] | None
+    ) -> npt.NDArray[np.float64] | None:
+        divisor = _MICROMETRES.get((self.wavelength_units or "").strip().lower())
+        return None if values is None or divisor is None else values / divisor
+
+    def window(self, rows: slice, cols: slice) -> npt.NDArray[Any]:
+        """Samples of a window, all bands, shape (bands, rows, cols); may be a view of the data."""
+        return np.asarray(self.data[:, rows, cols])
+
+    def invalid(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Which of some samples of this scene say nothing: those equal to nodata, and NaN."""
+        floats = values.dtype.kind == "f"
+        mask = np.isnan(values) if floats else np.zeros(values.shape, np.bool_)
+        if self.nodata is None:
+            return mask
+        with np.errstate(over="ignore"):
+            nodata = values.dtype.type(self.nodata) if floats else self.nodata
+        found: npt.NDArray[np.bool_] = mask | (values == nodata)
+        return found
+
+    def to_xarray(self, data: Any = None) -> xr.DataArray:
+        """The scene as a DataArray, laid out as it came, with all coordinates and attributes.
+
+        Parameters
+        ----------
+        data : array, shape (bands, rows, cols), optional
+            Samples in place of the scene's own, for example decoded ones; a lazy array that
+            xarray can wrap stays lazy.
+        """
+        samples = self.data if data is None else data
+        if tuple(samples.shape) != self.shape:
+            raise ValueError(f"data of shape {tuple(samples.shape)} for a scene of {self.shape}")
+        canonical = (self.band_dim, self.row_dim, self.col_dim)
+        array = xr.DataArray(samples, dims=canonical).transpose(*self.dims)
+        array = array.assign_coords(
+            {name: (c.dims, c.values, dict(c.attrs)) for name, c in self.coords.items()}
+        )
+        # Without a name of its own xarray gives it that of a dask array.
+        array.name = self.name
+        array.attrs = dict(self.attrs)
+        array.encoding = dict(self.encoding)
+        if self.nodata is not None and not set(NODATA_KEYS) & array.attrs.keys():
+            array.attrs["_FillValue"] = self.nodata
+        if isinstance(array.attrs.get("_FillValue"), int | float):
+            # The writers of netCDF and GeoTIFF want it in the data's own type.
+            array.attrs["_FillValue"] = _as_sample(array.attrs["_FillValue"], array.dtype)
+        mapping = self.grid_mapping
+        if mapping is not None:
+            written = header.grid_attrs(self.crs, self.transform, self.gcps)
+            kept = {k: v for k, v in written.items() if k not in mapping.missing}
+            place = xr.Variable((), mapping.value, {**kept, **mapping.extra})
+            array = array.assign_coords({mapping.name: place})
+            if "grid_mapping" not in array.attrs:
+                array.encoding["grid_mapping"] = mapping.name
+        return array
+
+    def describe(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """All but the samples, for a file's header: a strict JSON object and small arrays.
+
+        Compact: there is no key where there is nothing to say. `from_description` is the exact
+        inverse.
+        """
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        out: dict[str, Any] = {}
+        if (self.dims, self.axes) != (Scene.dims, Scene.axes):
+            out = {"dims": list(self.dims), "axes": list(self.axes)}
+        known: dict[str, list[Any]] = {}
+        for key in ("wavelengths", "fwhm"):
+            values = getattr(self, key)
+            if values is not None:
+                out[key], arrays[key] = pack(values)
+                known[key] = values.tolist()
+        if self.nodata is not None:
+            out["nodata"] = header.to_json(self.nodata, {})
+        if self.crs is not None:
+            out["crs"] = header.crs_to_text(self.crs)
+        if self.transform is not None:
+            out["transform"] = list(self.transform)[:6]
+        if self.gcps:
+            out["gcps"] = header.gcps_to_json(self.gcps)
+        attrs = dict(self.attrs)
+        out.update(self._describe_names(attrs))
+        mapping = self.grid_mapping
+        if mapping is not None:
+            own = GridMapping()
+            out["grid_mapping"] = {
+                k: list(v) if isinstance(v, tuple) else header.to_json(v, {})
+                for k, v in vars(mapping).items()
+                if k == "name" or v != getattr(own, k)
+            }
+        texts = {"name": self.name, "wavelength_units": self.wavelength_units}
+        out.update({key: text for key, text in texts.items() if text is not None})
+        parts = {"attrs": attrs, "encoding": dict(self.encoding)}
+        out.update({k: header.to_json(part, known) for k, part in parts.items() if part})
+        if self.coords:
+            out["coords"] = {n: self._describe_coord(n, c, arrays) for n, c in self.coords.items()}
+        return out, arrays
+
+    def _describe_names(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        # GDAL and rioxarray repeat band names as "Band_1", ...; a rule often gives them all.
+        names = attrs.get("long_name")
+        if not (isinstance(names, list) and len(names) == self.bands):
+            return {}
+        if not all(isinstance(name, str) for name in names):
+            return {}
+        out: dict[str, Any] = {}
+        tags = [f"Band_{band + 1}" for band in range(self.bands)]
+        if [attrs.get(tag) for tag in tags] == names:
+            out["band_tags"] = True
+            for tag in tags:
+                del attrs[tag]
+        rule = header.names_to_template(names, self.wavelengths)
+        if rule is not None:
+            out["band_names"] = rule
+            del attrs["long_name"]
+        return out
+
+    def _describe_coord(
+        self, name: str, coord: Coordinate, arrays: dict[str, npt.NDArray[Any]]
+    ) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        if coord.dims != (name,):
+            out["dims"] = list(coord.dims)
+        if coord.attrs:
+            out["attrs"] = header.to_json(dict(coord.attrs), {})
+        entry, array = vector_to_json(coord.values, self._derivable(coord.dims))
+        if array is not None:
+            arrays[f"coords.{name}"] = array
+        return out | entry
+
+    def _derivable(self, dims: tuple[str, ...]) -> dict[str, npt.NDArray[np.float64]]:
+        """Values that a coordinate on these dimensions may have and need not store."""
+        if dims == (self.band_dim,):
+            known = {"wavelengths": self.wavelengths, "fwhm": self.fwhm}
+            return {key: values for key, values in known.items() if values is not None}
+        place = self.transform
+        rotated = place is not None and (place.b != 0 or place.d != 0)
+        usual = [(self.row_dim, self.col_dim)] if rotated else [(self.row_dim,), (self.col_dim,)]
+        if place is None or dims not in usual:
+            return {}
+        y, x = header.pixel_centres(place, self.rows, self.cols)
+        if rotated:
+            return {"y": y, "x": x}
+        return {"y": y} if dims == (self.row_dim,) else {"x": x}
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], data: Any
+    ) -> Scene:
+        """Scene of what `describe` gave.
+
+        Parameters
+        ----------
+        description, arrays
+            As `describe` gave them, after a trip through JSON and a file.
+        data : array, shape (bands, rows, cols)
+            Anything with a shape and a data type.
+
+        Raises
+        ------
+        DamagedSidecarError
+            If the description contradicts itself or the shape of the data.
+        """
+        expect(isinstance(description, Mapping), "it is no JSON object")
+        text = header.reader(description)
+        dims, axes = text("dims", list, list(cls.dims)), text("axes", list, list(cls.axes))
+        expect(len(dims) == 3 and all(isinstance(d, str) for d in dims), "dims are not three names")
+        expect(len(set(dims)) == 3, "two dimensions have one name")
+        expect(
+            all(type(a) is int for a in axes) and sorted(axes) == [0, 1, 2],
+            "axes are not an order of the three dimensions",
+        )
+        bands = (int(data.shape[0]),)
+        spectral = {
+            key: unpack(description[key], arrays.get(key), bands, key).astype(np.float64)
+            for key in ("wavelengths", "fwhm")
+            if key in description
+        }
+        known = {key: values.tolist() for key, values in spectral.items()}
+        nodata = header.from_json(description.get("nodata"), {})
+        expect(nodata is None or type(nodata) in (int, float), "nodata is not a number")
+        attrs = header.mapping_from_json(text("attrs", dict, {}), known)
+        wavelengths = spectral.get("wavelengths")
+        if "band_names" in description:
+            rule = description["band_names"]
+            attrs["long_name"] = header.names_from_template(rule, bands[0], wavelengths)
+        if text("band_tags", bool, False):
+            names = attrs.get("long_name", [])
+            expect(isinstance(names, list) and len(names) == bands[0], "band names are missing")
+            attrs.update({f"Band_{band + 1}": name for band, name in enumerate(names)})
+        place, points = description.get("transform"), description.get("gcps")
+        mapping = _grid_mapping_from_json(text("grid_mapping", dict, None))
+        expect(mapping is None or mapping.name not in dims, "the grid mapping is a dimension")
+        scene = cls(
+            data=data,
+            dims=(dims[0], dims[1], dims[2]),
+            axes=(axes[0], axes[1], axes[2]),
+            name=text("name", str, None),
+            wavelengths=wavelengths,
+            wavelength_units=text("wavelength_units", str, None),
+            fwhm=spectral.get("fwhm"),
+            nodata=nodata,
+            crs=header.crs_from_text(description["crs"]) if "crs" in description else None,
+            transform=None if place is None else header.transform_from_json(place),
+            gcps=None if points is None else header.gcps_from_json(points),
+            attrs=attrs,
+            encoding=header.mapping_from_json(text("encoding", dict, {}), known),
+            grid_mapping=mapping,
+        )
+        coords = {
+            name: scene._coord_from_json(name, entry, arrays)
+            for name, entry in text("coords", dict, {}).items()
+        }
+        return replace(scene, coords=coords)
+
+    def _coord_from_json(
+        self, name: str, entry: Any, arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> Coordinate:
+        what = f"coordinate {name!r}"
+        expect(isinstance(entry, dict), f"{what} is no JSON object")
+        sizes = dict(
+            zip(self.dims, (self.shape[self.axes.index(i)] for i in range(3)), strict=True)
+        )
+        dims = entry.get("dims", [name])
+        expect(
+            isinstance(dims, list) and all(isinstance(d, str) and d in sizes for d in dims),
+            f"{what} is on dimensions that are not there",
+        )
+        expect(len(set(dims)) == len(dims), f"{what} has a dimension twice")
+        expect(name not in sizes or dims == [name], f"{what} has the name of a dimension")
+        shape = tuple(sizes[dim] for dim in dims)
+        array = arrays.get(f"coords.{name}")
+        values = vector_from_json(entry, array, shape, self._derivable(tuple(dims)), what)
+        return Coordinate(tuple(dims), values, header.mapping_from_json(entry.get("attrs", {}), {}))
+
+
+def _as_sample(value: float, dtype: np.dtype[Any]) -> Any:
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        inside = limits.min <= value <= limits.max
+        return dtype.type(value) if inside and value == int(value) else value
+    with np.errstate(over="ignore"):
+        return dtype.type(value)
+
+
+def _grid_mapping_from_json(entry: dict[str, Any] | None) -> GridMapping | None:
+    if entry is None:
+        return None
+    look_up = header.reader(entry)
+    missing = look_up("missing", list, [])
+    expect(all(isinstance(key, str) for key in missing), "'missing' is malformed")
+    extra = header.mapping_from_json(look_up("extra", dict, {}), {})
+    value = look_up("value", int, 0)
+    expect(abs(value) < 2**63, "the grid mapping has a bad value")
+    return GridMapping(look_up("name", str), value, tuple(missing), extra)

@@ -1,0 +1,220 @@
+"""Vectors of numbers and names in their smallest exact form: wavelengths, coordinates.
+
+What is read back is checked, for it comes out of a file that anyone may have written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xhsinr.errors import DamagedSidecarError
+
+__all__ = ["expect", "pack", "unpack", "vector_from_json", "vector_to_json"]
+
+_MAX_DECIMALS = 9
+_DTYPE = re.compile(r"[<>|][biufmM]\d{1,2}(\[[a-zA-Z]{1,2}\])?")
+
+
+def expect(condition: bool, what: str) -> None:
+    """Raise `DamagedSidecarError` with ``what`` is wrong unless ``condition`` holds."""
+    if not condition:
+        raise DamagedSidecarError(
+            f"the description of the scene is damaged: {what}; get the file again, "
+            "or compress the scene again"
+        )
+
+
+def pack(values: npt.NDArray[Any]) -> tuple[list[int] | None, npt.NDArray[Any]]:
+    """Smallest exact form of a vector of numbers.
+
+    Integers, and decimal fractions of up to nine places, become differences in the narrowest
+    integers that hold them. Other floats become float32 where that is exact.
+
+    Returns
+    -------
+    rule : list of int or None
+        ``[decimals, first]``: the values are ``(first + cumsum(array)) / 10**decimals``. None
+        where they are the array itself.
+    array : ndarray of int8, int16, int32, int64, float32 or float64
+    """
+    if values.dtype.kind in "iub":
+        whole = values.astype(np.int64)
+        differences = _differences(whole)
+        return (None, whole) if differences is None else ([0, int(whole[0])], differences)
+    wide = values.astype(np.float64)
+    # The comparisons see what overflows, so numpy need not warn of it.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for decimals in range(_MAX_DECIMALS + 1):
+            scaled = np.round(wide * 10.0**decimals)
+            if not (np.abs(scaled) < 2.0**53).all():
+                break
+            if np.array_equal(scaled / 10.0**decimals, wide):
+                whole = scaled.astype(np.int64)
+                differences = _differences(whole)
+                if differences is not None:
+                    return [decimals, int(whole[0])], differences
+                break
+        narrow = wide.astype(np.float32)
+    if np.array_equal(narrow.astype(np.float64), wide, equal_nan=True):
+        return None, narrow
+    return None, wide
+
+
+def _differences(whole: npt.NDArray[np.int64]) -> npt.NDArray[Any] | None:
+    # Beyond 62 bits a difference could wrap round.
+    if whole.ndim != 1 or not whole.size or (np.abs(whole) >= 2**62).any():
+        return None
+    differences = np.diff(whole, prepend=whole[0])
+    for dtype in (np.int8, np.int16, np.int32):
+        limits = np.iinfo(dtype)
+        if limits.min <= differences.min() and differences.max() <= limits.max:
+            return differences.astype(dtype)
+    return None
+
+
+def unpack(rule: Any, array: Any, shape: tuple[int, ...], what: str) -> npt.NDArray[Any]:
+    """Values that `pack` got, in float64, or in int64 where it got integers."""
+    expect(isinstance(array, np.ndarray), f"{what} have no array")
+    expect(array.shape == shape, f"{what} have the shape {array.shape} and not {shape}")
+    expect(array.dtype.kind in "if", f"{what} are of type {array.dtype}")
+    if rule is None:
+        return np.array(array, np.float64 if array.dtype.kind == "f" else np.int64)
+    expect(
+        isinstance(rule, list) and len(rule) == 2 and all(type(n) is int for n in rule),
+        f"{what} have a malformed rule",
+    )
+    decimals, first = rule
+    expect(0 <= decimals <= _MAX_DECIMALS and abs(first) < 2**62, f"{what} have a bad rule")
+    expect(array.dtype.kind == "i" and array.ndim == 1, f"{what} are not differences")
+    whole: npt.NDArray[np.int64] = first + np.cumsum(array, dtype=np.int64)
+    return whole / 10.0**decimals if decimals else whole
+
+
+def vector_to_json(
+    values: npt.NDArray[Any], derivable: Mapping[str, npt.NDArray[np.float64]]
+) -> tuple[dict[str, Any], npt.NDArray[Any] | None]:
+    """A coordinate's values as a JSON object, and an array where they need one.
+
+    Parameters
+    ----------
+    values : ndarray
+        Numbers, times or text.
+    derivable : dict of str to ndarray
+        Vectors that the reader has anyway: what equals one of them is written as its name.
+    """
+    out: dict[str, Any] = {}
+    if values.dtype != np.float64:
+        out["dtype"] = _dtype_text(values.dtype)
+    for name, made in derivable.items():
+        if _same_numbers(values, made):
+            return out | {"like": name}, None
+    if values.dtype.kind in "mM":
+        values = values.astype(np.int64)
+    if values.ndim == 0 and values.dtype.kind == "f" and not np.isfinite(values):
+        return out | {"text": str(values.item())}, None
+    if values.ndim == 0 or values.dtype.kind in "OU":
+        return out | {"value": values.tolist()}, None
+    steps = _steps(values)
+    if steps is not None:
+        return out | {"steps": steps}, None
+    rule, array = pack(values)
+    return (out if rule is None else out | {"rule": rule}), array
+
+
+def vector_from_json(
+    entry: Mapping[str, Any],
+    array: Any,
+    shape: tuple[int, ...],
+    derivable: Mapping[str, npt.NDArray[np.float64]],
+    what: str,
+) -> npt.NDArray[Any]:
+    """Inverse of `vector_to_json`; ``what`` names the vector in errors."""
+    dtype = _dtype_from_text(entry.get("dtype", "<f8"))
+    if "like" in entry:
+        name = entry["like"]
+        expect(isinstance(name, str) and name in derivable, f"{what} is like nothing here")
+        return derivable[name].astype(dtype)
+    if "text" in entry:
+        expect(entry["text"] in ("nan", "inf", "-inf"), f"{what} is no number")
+        values: npt.NDArray[Any] = np.array(float(entry["text"]))
+    elif "value" in entry:
+        values = _literal(entry["value"], dtype, what)
+    elif "steps" in entry:
+        expect(len(shape) == 1, f"{what} is not on one dimension")
+        values = _stepped(entry["steps"], shape[0], what)
+    else:
+        values = unpack(entry.get("rule"), array, shape, what)
+    expect(values.shape == shape, f"{what} has the shape {values.shape} and not {shape}")
+    whole = dtype.kind in "biumM"
+    expect(not whole or values.dtype.kind in "iub", f"{what} is not of type {dtype}")
+    return values.astype(dtype)
+
+
+def _same_numbers(values: npt.NDArray[Any], made: npt.NDArray[np.float64]) -> bool:
+    if values.dtype.kind not in "iuf" or values.shape != made.shape:
+        return False
+    if values.dtype.kind != "f" and not np.isfinite(made).all():
+        return False
+    # What comes back is cast to the coordinate's own type: the cast has to be exact.
+    same = np.array_equal(values.astype(np.float64), made, equal_nan=True)
+    return same and np.array_equal(made.astype(values.dtype), values, equal_nan=True)
+
+
+def _steps(values: npt.NDArray[Any]) -> list[Any] | None:
+    if values.ndim != 1 or values.size < 2 or values.dtype.kind not in "if":
+        return None
+    first, second, last = (values[i].item() for i in (0, 1, -1))
+    steps = [second - first]
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            return None
+        steps.append((last - first) / (values.size - 1))
+    for step in steps:
+        if abs(step) < 2**62 and abs(first) < 2**62:
+            made = _stepped([first, step], values.size, "")
+            if np.array_equal(made.astype(values.dtype), values):
+                return [first, step]
+    return None
+
+
+def _stepped(steps: Any, size: int, what: str) -> npt.NDArray[Any]:
+    expect(
+        isinstance(steps, list)
+        and len(steps) == 2
+        and all(type(n) in (int, float) and abs(n) < 2**62 for n in steps),
+        f"{what} has bad steps",
+    )
+    made: npt.NDArray[Any] = steps[0] + steps[1] * np.arange(size)
+    return made
+
+
+def _literal(value: Any, dtype: np.dtype[Any], what: str) -> npt.NDArray[Any]:
+    items = value if isinstance(value, list) else [value]
+    kinds = (str,) if dtype.kind in "OU" else (bool, int, float)
+    expect(all(type(item) in kinds for item in items), f"{what} has odd values")
+    expect(
+        dtype.kind in "OU" or all(abs(item) < 2**63 for item in items if type(item) is int),
+        f"{what} has values that are too large",
+    )
+    return np.array(value, dtype=object if dtype.kind in "OU" else None)
+
+
+def _dtype_text(dtype: np.dtype[Any]) -> str:
+    return dtype.str if dtype.kind in "biufmM" else {"U": "str"}.get(dtype.kind, "object")
+
+
+def _dtype_from_text(text: Any) -> np.dtype[Any]:
+    if text in ("str", "object"):
+        return np.dtype(str if text == "str" else object)
+    expect(isinstance(text, str) and bool(_DTYPE.fullmatch(text)), "a data type is not one")
+    try:
+        dtype: np.dtype[Any] = np.dtype(text)
+    except TypeError:
+        dtype = np.dtype("V")
+    expect(dtype.kind != "V", f"there is no data type {text!r}")
+    return dtype

@@ -1,0 +1,406 @@
+"""The sidecar: one compressed scene in one ``.hsinr`` file, a valid safetensors file.
+
+A file holds a canonical JSON header (in ``__metadata__["hsinr"]``), a few small arrays, an
+index, and last the payloads of all tiles, one behind the other. The small arrays are covered,
+with the header, by one CRC32C; each layer of each tile has its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+
+from xhsinr.errors import (
+    DamagedSidecarError,
+    NotASidecarError,
+    OutputExistsError,
+    SidecarError,
+    UnsupportedVersionError,
+)
+from xhsinr.tiling import Tiling
+
+__all__ = ["FORMAT_VERSION", "LAYERS", "Sidecar", "SidecarWriter"]
+
+FORMAT_VERSION = 1
+LAYERS = ("mask", "latents", "detail", "bound")
+"""Layers in the order in which they are decoded; a file has those that it lists."""
+
+MAX_HEADER_BYTES = 64 << 20
+MAX_BANDS = 1 << 16
+MAX_SIDE = 1 << 31
+
+_DTYPES = {
+    "U8": "u1", "U16": "u2", "U32": "u4", "U64": "u8", "I8": "i1", "I16": "i2", "I32": "i4",
+    "I64": "i8", "F16": "f2", "F32": "f4", "F64": "f8", "BOOL": "?",
+}  # fmt: skip
+_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+_UNSIGNED = b'"crc32c":"00000000"'
+
+Header = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """An open sidecar: its header and arrays are read and checked, its tiles are not yet.
+
+    Holds no file handle, so it can be pickled and read from many threads.
+
+    Attributes
+    ----------
+    path : Path
+    header : dict
+        The canonical JSON header.
+    arrays : dict of ndarray
+        Small arrays: ``index``, ``quality``, ``basis`` and those of the scene.
+    tiles_start : int
+        Where in the file the payloads begin.
+    file_bytes : int
+        Size of the file.
+    """
+
+    path: Path
+    header: Header
+    arrays: dict[str, npt.NDArray[Any]]
+    tiles_start: int
+    file_bytes: int
+
+    @classmethod
+    def open(cls, path: str | Path) -> Sidecar:
+        """Read and check the header and the small arrays of a sidecar.
+
+        Raises
+        ------
+        FileNotFoundError, NotASidecarError, UnsupportedVersionError, DamagedSidecarError
+        """
+        path = Path(path)
+        with path.open("rb") as file:
+            file_bytes = os.fstat(file.fileno()).st_size
+            raw, entries, header = _read_header(file, path, file_bytes)
+            offsets = _check_entries(entries, path)
+            data_start = 8 + len(raw)
+            declared = data_start + max((end for _, end in offsets.values()), default=0)
+            if declared != file_bytes:
+                what = "it was cut off" if file_bytes < declared else "something was appended"
+                raise DamagedSidecarError(
+                    f"{path}: {file_bytes} bytes where its header declares {declared}: {what}"
+                )
+            small = file.read(offsets["tiles"][0])
+        _check_signature(raw, small, entries, path)
+        arrays = {
+            name: np.frombuffer(small[start:end], "<" + _DTYPES[entries[name]["dtype"]]).reshape(
+                entries[name]["shape"]
+            )
+            for name, (start, end) in offsets.items()
+            if name != "tiles"
+        }
+        sidecar = cls(path, header, arrays, data_start + offsets["tiles"][0], file_bytes)
+        sidecar._check_index(offsets["tiles"][1] - offsets["tiles"][0])
+        return sidecar
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(bands, rows, cols)."""
+        bands, rows, cols = self.header["shape"]
+        return bands, rows, cols
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.header["dtype"])
+
+    @property
+    def samples(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self.header["layers"])
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        return Tiling(self.shape[1], self.shape[2], self.header["tile"])
+
+    @cached_property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Bytes of each layer of each tile, shape (tiles, layers)."""
+        return self.arrays["index"][:, :, 0].astype(np.int64)
+
+    @cached_property
+    def _starts(self) -> npt.NDArray[np.int64]:
+        sizes = self.sizes.sum(axis=1)
+        return self.tiles_start + np.cumsum(sizes) - sizes
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Bytes that the samples don't need: JSON, container, wavelengths, per-tile report."""
+        needed = self.sizes.sum() + self.arrays["index"].nbytes
+        if "basis" in self.arrays:
+            needed += self.arrays["basis"].nbytes
+        return self.file_bytes - int(needed)
+
+    def payload(self, tile: int) -> dict[str, bytes]:
+        """Bytes of each layer of a tile, after checking each one's checksum.
+
+        Raises
+        ------
+        DamagedSidecarError
+            Naming the file, the tile and the layer.
+        """
+        sizes = self.sizes[tile]
+        start = int(self._starts[tile])
+        with self.path.open("rb") as file:
+            file.seek(start)
+            content = file.read(int(sizes.sum()))
+        ends = np.cumsum(sizes)
+        layers = {}
+        for i, layer in enumerate(self.layers):
+            part = content[int(ends[i] - sizes[i]) : int(ends[i])]
+            stored = int(self.arrays["index"][tile, i, 1])
+            found = google_crc32c.value(part)
+            if len(part) != sizes[i] or found != stored:
+                raise DamagedSidecarError(
+                    f"{self.path}: tile {tile}, layer {layer!r}: checksum {found:08x}, stored "
+                    f"{stored:08x}: the tile is damaged; the others can still be read"
+                )
+            layers[layer] = part
+        return layers
+
+    def _check_index(self, tiles_bytes: int) -> None:
+        header = self.header
+        try:
+            bands, rows, cols = (int(n) for n in header["shape"])
+            tile, layers, dtype = int(header["tile"]), list(header["layers"]), header["dtype"]
+            fits = 1 <= bands <= MAX_BANDS and 1 <= min(rows, cols) and max(rows, cols) <= MAX_SIDE
+            fits = fits and 1 <= tile <= MAX_SIDE
+            fits = fits and layers == [name for name in LAYERS if name in layers]
+            fits = fits and np.dtype(dtype).kind in "iuf" and "index" in self.arrays
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedSidecarError(f"{self.path}: its header lacks {error}") from error
+        if not fits:
+            raise DamagedSidecarError(
+                f"{self.path}: its header declares what no scene is: shape {header['shape']}, "
+                f"tile {header['tile']}, layers {header['layers']}, dtype {header['dtype']}"
+            )
+        index = self.arrays["index"]
+        expected = (len(Tiling(rows, cols, tile)), len(layers), 2)
+        if index.shape != expected or index.dtype != np.uint32:
+            raise DamagedSidecarError(
+                f"{self.path}: its index has shape {index.shape}, its tiles need {expected}"
+            )
+        if int(self.sizes.sum()) != tiles_bytes:
+            raise DamagedSidecarError(
+                f"{self.path}: its index adds up to {int(self.sizes.sum())} bytes of tiles, the "
+                f"file has {tiles_bytes}"
+            )
+
+
+class SidecarWriter:
+    """Writes a sidecar: tiles as they come, in any order, then all of it under its name.
+
+    Nothing appears under the final name before `finish` has written all of it to the disk;
+    the same tiles give the same bytes in whichever order they came.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file to write; an existing one is replaced.
+    tiles : int
+        Number of tiles.
+    """
+
+    def __init__(self, path: Path, tiles: int) -> None:
+        self._path, self._tiles = path, tiles
+        self._starts: dict[int, int] = {}
+        self._index: dict[int, dict[str, tuple[int, int]]] = {}
+        self._spool = tempfile.TemporaryFile(dir=path.parent)
+
+    def __enter__(self) -> SidecarWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._spool.close()
+
+    def add(self, tile: int, payload: Mapping[str, bytes]) -> None:
+        """Take the layers of a tile; a layer that is missing has no bytes."""
+        self._starts[tile] = self._spool.tell()
+        self._index[tile] = {
+            layer: (len(payload[layer]), google_crc32c.value(payload[layer]))
+            for layer in LAYERS
+            if payload.get(layer)
+        }
+        self._spool.write(b"".join(payload[layer] for layer in self._index[tile]))
+
+    def front(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+        """Everything that will stand before the tiles, once all of them were added.
+
+        Parameters
+        ----------
+        header : dict
+            All but the layers and the format version.
+        arrays : mapping of str to ndarray
+            All but the index.
+        """
+        layers = [name for name in LAYERS if any(name in t for t in self._index.values())]
+        index = np.array(
+            [
+                [self._index[tile].get(name, (0, 0)) for name in layers]
+                for tile in range(self._tiles)
+            ],
+            "<u4",
+        ).reshape(self._tiles, len(layers), 2)
+        header = header | {"version": FORMAT_VERSION, "layers": layers}
+        return front(header, {**arrays, "index": index}, self._spool.tell())
+
+    def size(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> int:
+        """Bytes that the file would have."""
+        return len(self.front(header, arrays)) + self._spool.tell()
+
+    def finish(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> Sidecar:
+        """Write the file and open it; parameters as for `front`."""
+        start = self.front(header, arrays)
+        partial = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        try:
+            with partial.open("wb") as file:
+                file.write(start)
+                for tile in range(self._tiles):
+                    size = sum(size for size, _ in self._index[tile].values())
+                    self._spool.seek(self._starts[tile])
+                    file.write(self._spool.read(size))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._path)
+            _sync_folder(self._path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+        return Sidecar.open(self._path)
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Raise if a sidecar cannot be written to ``path``."""
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists: pass overwrite (--overwrite) to replace it")
+    if not path.parent.is_dir():
+        raise SidecarError(f"{path.parent} is no folder: make it first")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def front(header: Header, arrays: Mapping[str, npt.NDArray[Any]], tiles_bytes: int) -> bytes:
+    """Everything before the tiles' payloads: length, header, small arrays, all of it signed."""
+    entries: dict[str, Any] = {}
+    blobs, position = [], 0
+    # Widest items first, so that each array is aligned to its items without padding.
+    for name, value in sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])):
+        value = np.ascontiguousarray(value)
+        blob = value.astype(value.dtype.newbyteorder("<")).tobytes()
+        entries[name] = {
+            "dtype": _NAMES[value.dtype.newbyteorder("=")],
+            "shape": list(value.shape),
+            "data_offsets": [position, position + len(blob)],
+        }
+        blobs.append(blob)
+        position += len(blob)
+    entries["tiles"] = {
+        "dtype": "U8",
+        "shape": [tiles_bytes],
+        "data_offsets": [position, position + tiles_bytes],
+    }
+    canonical = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    entries = {"__metadata__": {"crc32c": "00000000", "hsinr": canonical}, **entries}
+    raw = json.dumps(entries, separators=(",", ":")).encode()
+    raw += b" " * (-len(raw) % 8)
+    small = b"".join(blobs)
+    signature = google_crc32c.value(raw + small)
+    raw = raw.replace(_UNSIGNED, _UNSIGNED.replace(b"00000000", b"%08x" % signature), 1)
+    return struct.pack("<Q", len(raw)) + raw + small
+
+
+def _read_header(
+    file: BinaryIO, path: Path, file_bytes: int
+) -> tuple[bytes, dict[str, dict[str, Any]], Header]:
+    head = file.read(8)
+    length = int.from_bytes(head, "little")
+    if len(head) < 8 or not 2 <= length <= MAX_HEADER_BYTES:
+        raise NotASidecarError(f"{path} is not an xhsinr sidecar: it does not begin like one")
+    if 8 + length > file_bytes:
+        raise (DamagedSidecarError if b'"hsinr"' in file.read(64) else NotASidecarError)(
+            f"{path}: its header would have {length} bytes, the file has {file_bytes}: "
+            "it was cut off, or is not an xhsinr sidecar"
+        )
+    raw = file.read(length)
+    try:
+        entries = json.loads(raw)
+        metadata = entries.pop("__metadata__")
+        header = json.loads(metadata["hsinr"])
+        version = header["version"]
+        metadata["crc32c"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if b'"crc32c"' in raw and b'"hsinr"' in raw:
+            raise DamagedSidecarError(f"{path}: its header is damaged: {error}") from error
+        raise NotASidecarError(f"{path} is not an xhsinr sidecar") from error
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise UnsupportedVersionError(
+            f"{path} has format version {version}, this xhsinr reads up to {FORMAT_VERSION}: "
+            "install a newer xhsinr"
+        )
+    return raw, entries, header
+
+
+def _check_entries(entries: dict[str, dict[str, Any]], path: Path) -> dict[str, tuple[int, int]]:
+    """Offsets of all arrays, which must follow each other without a gap, ``tiles`` last."""
+    offsets: dict[str, tuple[int, int]] = {}
+    position = 0
+    try:
+        for name, entry in entries.items():
+            start, end = entry["data_offsets"]
+            shape = entry["shape"]
+            if any(type(n) is not int or n < 0 for n in (start, end, *shape)):
+                raise ValueError(f"{name!r} has a size that is no natural number")
+            expected = math.prod(shape) * np.dtype(_DTYPES[entry["dtype"]]).itemsize
+            if start != position or end - start != expected:
+                raise ValueError(f"{name!r} overlaps, leaves a gap or has the wrong size")
+            offsets[name] = (start, end)
+            position = end
+        if list(offsets)[-1] != "tiles":
+            raise ValueError("tiles are not last")
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DamagedSidecarError(f"{path}: its header is damaged: {error}") from error
+    return offsets
+
+
+def _check_signature(
+    raw: bytes, small: bytes, entries: dict[str, dict[str, Any]], path: Path
+) -> None:
+    stored = json.loads(raw)["__metadata__"]["crc32c"]
+    found = "none"
+    if isinstance(stored, str):
+        signed = b'"crc32c":"%s"' % stored.encode()
+        found = f"{google_crc32c.value(raw.replace(signed, _UNSIGNED, 1) + small):08x}"
+    if found != stored:
+        raise DamagedSidecarError(
+            f"{path}: checksum of its header and index is {found}, stored {stored}: "
+            "the file is damaged"
+        )

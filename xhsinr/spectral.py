@@ -1,0 +1,508 @@
+"""Spectral bases: a scene's own KLT from streamed statistics, stored in small integers.
+
+A spectrum is the mean spectrum plus a weighted sum of basis vectors; the weights are its
+scores. Mean and vectors are fixed point, so that what rests on them can decode in integers.
+
+Each number is stored as coarsely as the distortion aimed at allows. ``X = V S`` treats vectors
+and scores alike: where one score sample is coded with mean squared error ``D``, an entry of
+vector ``k`` deserves the error ``D / (pixels * variance_k)``, which is the point where a bit
+spent on the basis and a bit spent on the scores buy the same.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xhsinr import entropy
+from xhsinr.errors import DamagedSidecarError, SceneError
+
+__all__ = [
+    "VECTOR_BITS",
+    "SpectralBasis",
+    "SpectralStatistics",
+    "water_level",
+    "worthwhile_components",
+]
+
+VECTOR_BITS = 16
+"""Basis vectors are integers times ``2**-VECTOR_BITS``."""
+
+FloatArray = npt.NDArray[np.floating[Any]]
+Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+
+_EXACT = 1 << 53
+_MEAN_BITS = 40
+_HEADER = struct.Struct("<HHb")
+
+
+class SpectralStatistics:
+    """Mean and covariance of spectra that arrive in chunks.
+
+    Sums are kept of the samples less the first chunk's mean, which keeps them accurate where
+    the mean is large beside the spread. The same sequence of updates gives the same result.
+    """
+
+    def __init__(self, bands: int) -> None:
+        self.count = 0
+        self._shift = np.zeros(bands)
+        self._sum = np.zeros(bands)
+        self._products = np.zeros((bands, bands))
+
+    def update(self, samples: npt.NDArray[Any]) -> None:
+        """Add the spectra ``samples`` of shape (bands, pixels), all of them valid.
+
+        Raises
+        ------
+        SceneError
+            If a sample is NaN or infinite: mask such pixels out first.
+        """
+        if samples.shape[1] == 0:
+            return
+        values = samples.astype(np.float64)
+        if self.count == 0:
+            self._shift = values.mean(axis=1)
+        values -= self._shift[:, None]
+        total = values.sum(axis=1)
+        if not np.isfinite(total).all():
+            raise SceneError(
+                f"band {int(np.argmin(np.isfinite(total)))} has NaN or infinite samples among "
+                "the valid pixels: declare them as nodata or mask those pixels"
+            )
+        self.count += values.shape[1]
+        self._sum += total
+        self._products += values @ values.T
+
+    @property
+    def mean(self) -> Float64Array:
+        """Mean spectrum, shape (bands,); zeros while there are no samples."""
+        return self._shift + self._sum / max(self.count, 1)
+
+    @property
+    def covariance(self) -> Float64Array:
+        """Population covariance, shape (bands, bands); zeros while there are no samples."""
+        shifted = self._sum / max(self.count, 1)
+        return self._products / max(self.count, 1) - np.outer(shifted, shifted)
+
+
+def water_level(variances: npt.ArrayLike, distortion: float) -> float:
+    """Error variance per score at which the scores' errors sum to ``distortion``.
+
+    Reverse water-filling (Cover and Thomas, section 10.3.3): a component whose variance lies
+    below the level is left out and costs its variance, every other one costs the level.
+
+    Parameters
+    ----------
+    variances : array_like, shape (n,)
+        Variances of all components (the eigenvalues), in any order.
+    distortion : float
+        Sum of the components' mean squared errors aimed at: bands times the MSE per sample.
+
+    Returns
+    -------
+    float
+        The level; the largest variance where ``distortion`` is out of reach from below.
+    """
+    ordered = np.sort(np.maximum(np.asarray(variances, np.float64), 0.0))
+    below = np.concatenate([[0.0], np.cumsum(ordered)[:-1]])
+    levels = (distortion - below) / np.arange(len(ordered), 0, -1)
+    inside = levels <= ordered
+    return float(levels[np.argmax(inside)]) if inside.any() else float(ordered[-1])
+
+
+def worthwhile_components(variances: npt.ArrayLike, distortion: float) -> int:
+    """How many of the strongest components pay for their vectors and headers.
+
+    Those above 0.7 of the water level: below it, as a component that is weak on the whole may
+    be strong in places. The optimum is flat, 0.5 to 1 cost within 2 % of the same bytes.
+
+    Parameters
+    ----------
+    variances, distortion
+        As for `water_level`.
+    """
+    level = water_level(variances, distortion)
+    return int(np.count_nonzero(np.asarray(variances) > 0.7 * level))
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralBasis:
+    """Mean spectrum and basis vectors in fixed point.
+
+    Attributes
+    ----------
+    mean_integers : ndarray of int64, shape (bands,)
+        Mean spectrum in units of ``2**mean_exponent``.
+    mean_exponent : int
+        Power of two that scales the mean to the scene's units.
+    vector_integers : ndarray of int64, shape (components, bands)
+        Basis vectors in units of ``2**-VECTOR_BITS``, strongest component first, each with a
+        sum that is not negative.
+    """
+
+    mean_integers: Int64Array
+    mean_exponent: int
+    vector_integers: Int64Array
+
+    @classmethod
+    def from_statistics(
+        cls,
+        mean: Float64Array,
+        covariance: Float64Array,
+        *,
+        components: int,
+        distortion: float,
+        pixels: int,
+    ) -> SpectralBasis:
+        """The strongest ``components`` directions of a scene, as precise as is worth storing.
+
+        Parameters
+        ----------
+        mean : ndarray of float64, shape (bands,)
+            Mean spectrum in the scene's units.
+        covariance : ndarray of float64, shape (bands, bands)
+            Covariance of the bands.
+        components : int
+            Basis vectors wanted; directions without variance are left out.
+        distortion : float
+            Mean squared error per sample that the scene is going to be coded with, above zero;
+            for samples that must come back exactly, 1/12 of the squared unit.
+        pixels : int
+            Pixels of the scene that the basis is for.
+        """
+        if not distortion > 0 or pixels < 1 or components < 0:
+            raise ValueError(
+                f"need distortion > 0, pixels >= 1 and components >= 0; got {distortion}, "
+                f"{pixels}, {components}"
+            )
+        bands = len(mean)
+        values, columns = np.linalg.eigh(covariance)
+        values = np.maximum(values[::-1], 0.0)
+        level = max(water_level(values, distortion * bands), np.finfo(np.float64).tiny)
+        negligible = values[0] * bands * np.finfo(np.float64).eps
+        kept = min(components, int(np.count_nonzero(values > negligible)))
+        vectors = columns.T[::-1][:kept]
+        vectors = vectors * np.where(vectors.sum(axis=1) < 0, -1.0, 1.0)[:, None]
+
+        step = np.sqrt(12.0 * level / pixels)
+        coarsest = _floor_log2(float(np.abs(mean).max())) + 1 - _MEAN_BITS
+        exponent = max(_floor_log2(step), coarsest, -100)
+        # A step no larger than 1/sqrt(bands) never quantises a unit vector to zeros.
+        steps = np.minimum(step / np.sqrt(values[:kept]), bands**-0.5)
+        shifts = np.clip(np.floor(np.log2(steps) + 0.25) + VECTOR_BITS, 0, VECTOR_BITS)
+        shifts = np.minimum(shifts, np.floor(VECTOR_BITS - 0.5 * np.log2(bands)))
+        units = np.exp2(shifts)[:, None]
+        integers = np.rint(vectors * 2.0**VECTOR_BITS / units) * units
+        return cls(
+            mean_integers=np.rint(np.ldexp(mean, -exponent)).astype(np.int64),
+            mean_exponent=exponent,
+            vector_integers=integers.astype(np.int64),
+        )
+
+    @property
+    def bands(self) -> int:
+        """Bands of a spectrum."""
+        return int(self.vector_integers.shape[1])
+
+    @property
+    def components(self) -> int:
+        """Basis vectors, which is also the number of scores a spectrum has."""
+        return int(self.vector_integers.shape[0])
+
+    @cached_property
+    def mean(self) -> Float64Array:
+        """Mean spectrum in the scene's units, shape (bands,)."""
+        return np.ldexp(self.mean_integers.astype(np.float64), self.mean_exponent)
+
+    @cached_property
+    def vectors(self) -> Float64Array:
+        """Basis vectors, shape (components, bands), of about unit length."""
+        return np.ldexp(self.vector_integers.astype(np.float64), -VECTOR_BITS)
+
+    @cached_property
+    def _projection(self) -> Float64Array:
+        return np.linalg.pinv(self.vectors.T).astype(np.float64)
+
+    def unexplained(self, mean: Float64Array, covariance: Float64Array) -> float:
+        """Mean squared error per sample that the basis leaves with exact scores.
+
+        Parameters
+        ----------
+        mean, covariance
+            Of the spectra, as for `from_statistics`.
+        """
+        # What is left of a spectrum x is L (x - mean), L = 1 - V^T V^+T.
+        left = np.eye(self.bands) - self.vectors.T @ self._projection
+        offset = left @ (mean - self.mean)
+        spread = float(np.einsum("ij,jk,ik->", left, covariance, left, optimize=True))
+        return max(spread + float(offset @ offset), 0.0) / self.bands
+
+    def scores(self, samples: npt.NDArray[Any]) -> FloatArray:
+        """Scores of spectra: the least-squares fit by the vectors as they are stored.
+
+        Parameters
+        ----------
+        samples : ndarray, shape (bands, ...)
+            Spectra in the scene's units.
+
+        Returns
+        -------
+        ndarray of float32 or float64, shape (components, ...)
+            float32 for 8- and 16-bit integers and float32, else float64.
+        """
+        dtype = np.result_type(samples.dtype, np.float32)
+        centred = samples.reshape(self.bands, math.prod(samples.shape[1:])).astype(dtype)
+        centred -= self.mean.astype(dtype)[:, None]
+        scores: FloatArray = self._projection.astype(dtype) @ centred
+        return scores.reshape(self.components, *samples.shape[1:])
+
+    def reconstruct(self, scores: FloatArray) -> FloatArray:
+        """Spectra of scores, shape (bands, ...), in the data type of the scores.
+
+        Parameters
+        ----------
+        scores : ndarray of float32 or float64, shape (n, ...)
+            Scores of the first ``n`` components; the others count as zero.
+        """
+        flat = scores.reshape(len(scores), math.prod(scores.shape[1:]))
+        spectra: FloatArray = self.vectors[: len(flat)].T.astype(scores.dtype) @ flat
+        spectra += self.mean.astype(scores.dtype)[:, None]
+        return spectra.reshape(self.bands, *scores.shape[1:])
+
+    def reconstruct_integer(
+        self, scores: npt.NDArray[np.integer[Any]], exponent: int, unit_exponent: int = 0
+    ) -> Int64Array:
+        """Spectra of integer scores, the same on every machine.
+
+        Parameters
+        ----------
+        scores : ndarray of int, shape (n, ...)
+            Scores of the first ``n`` components in units of ``2**exponent``; the others count
+            as zero.
+        exponent : int
+            Power of two that scales the scores to the scene's units.
+        unit_exponent : int
+            The spectra come in units of ``2**unit_exponent``; 0 for digital numbers.
+
+        Returns
+        -------
+        ndarray of int64, shape (bands, ...)
+            Mean plus vectors times scores, rounded to the nearest unit, halves upwards.
+
+        Raises
+        ------
+        DamagedSidecarError
+            If the numbers are too large to be added up exactly.
+        """
+        flat = scores.reshape(len(scores), math.prod(scores.shape[1:]))
+        vectors = self.vector_integers[: len(flat)]
+        # Every product and every partial sum, in any order and with or without fused
+        # multiply-add, is an integer no larger than this bound, so float64 holds it exactly.
+        largest = np.abs(flat).max(axis=1, initial=0).astype(np.float64)
+        bound = np.abs(vectors).astype(np.float64).T @ largest
+        if bound.max(initial=0.0) >= _EXACT:
+            raise DamagedSidecarError(
+                f"scores up to {largest.max():.3g} steps are too large for exact integers: the "
+                "scores do not belong to this basis, or are damaged"
+            )
+        fraction = exponent - VECTOR_BITS
+        common = min(fraction, self.mean_exponent, unit_exponent)
+        room = 62 - max(fraction - common + int(bound.max(initial=1.0)).bit_length(), 1)
+        mean_bits = int(np.abs(self.mean_integers).max()).bit_length()
+        if room < 0 or self.mean_exponent - common + mean_bits > 61:
+            raise DamagedSidecarError(
+                f"exponents {exponent}, {self.mean_exponent} and {unit_exponent} of scores, mean "
+                "and samples lie too far apart for 64-bit integers"
+            )
+        spectra = (vectors.T.astype(np.float64) @ flat.astype(np.float64)).astype(np.int64)
+        spectra <<= fraction - common
+        rounding = (1 << (unit_exponent - common)) >> 1
+        spectra += ((self.mean_integers << (self.mean_exponent - common)) + rounding)[:, None]
+        spectra >>= unit_exponent - common
+        return spectra.reshape(self.bands, *scores.shape[1:])
+
+    def to_bytes(self) -> bytes:
+        """The basis as entropy-coded bytes, for `from_bytes`."""
+        header = _HEADER.pack(self.bands, self.components, self.mean_exponent)
+        runs: list[tuple[npt.NDArray[Any], entropy.Table]] = []
+        envelope = _Envelope(self.bands)
+        runs += _row_runs(self.mean_integers, envelope)
+        envelope = _Envelope(self.bands)
+        for row in self.vector_integers:
+            shift = _common_shift(row)
+            runs.append((np.array([shift]), entropy.uniform(5)))
+            runs += _row_runs(row >> shift, envelope)
+        return header + entropy.encode(runs)
+
+    @classmethod
+    def from_bytes(cls, payload: bytes, bands: int) -> SpectralBasis:
+        """Read what `to_bytes` wrote for a scene of ``bands`` bands.
+
+        Raises
+        ------
+        DamagedSidecarError
+            If the payload is not a basis for that many bands.
+        """
+        if len(payload) < _HEADER.size:
+            raise DamagedSidecarError(f"a spectral basis cannot have {len(payload)} bytes")
+        declared, components, exponent = _HEADER.unpack_from(payload)
+        if declared != bands or components > bands or bands == 0:
+            raise DamagedSidecarError(
+                f"the spectral basis declares {components} components of {declared} bands, the "
+                f"scene has {bands} bands: the file is damaged"
+            )
+        try:
+            decoder = entropy.Decoder(payload[_HEADER.size :])
+        except ValueError as error:
+            raise DamagedSidecarError(f"the spectral basis does not decode: {error}") from error
+        mean = _read_row(decoder, _Envelope(bands))
+        envelope = _Envelope(bands)
+        vectors = np.zeros((components, bands), np.int64)
+        for row in vectors:
+            shift = int(decoder.read(1, entropy.uniform(5))[0])
+            row[:] = _read_row(decoder, envelope) << shift
+        if np.abs(vectors).max(initial=0) >= 2 << VECTOR_BITS or np.abs(mean).max() >= 1 << 42:
+            raise DamagedSidecarError(
+                "the spectral basis holds numbers that no basis has: the file is damaged"
+            )
+        return cls(mean, exponent, vectors)
+
+
+def _floor_log2(value: float) -> int:
+    return int(np.frexp(value)[1]) - 1 if value > 0 else -100
+
+
+def _common_shift(row: Int64Array) -> int:
+    """Largest power of two, up to 2**VECTOR_BITS, that divides every entry."""
+    joint = int(np.bitwise_or.reduce(row))
+    return min((joint & -joint).bit_length() - 1, VECTOR_BITS) if joint else 0
+
+
+# Coding a row of integers. A row is differenced along wavelength 0, 1 or 2 times, whichever is
+# shortest. A difference is coded as a class (the bit length of its magnitude) under a two-sided
+# geometric table, then its sign and the bits below the leading one. The table is chosen from
+# the row's level and from how large the differences of earlier rows were at the same bands:
+# noisy bands are noisy in every vector.
+
+_CLASSES = 45
+_ORDERS = 2
+_LEVEL_BITS = 6
+_ONE = 1 << 48
+
+
+def _theta(index: int) -> int:
+    """Ratio of the ``index``-th geometric table, times 2**48: half octaves of the mean."""
+    if index < 11:
+        return _ONE * (2 + index % 2) >> (7 - index // 2)
+    past = index - 11
+    return _ONE - (_ONE * (3 - past % 2) >> (3 + past // 2))
+
+
+def _class_weights(theta: int) -> list[int]:
+    power = theta
+    weights = [_ONE - theta]
+    for _ in range(_CLASSES - 1):
+        square = power * power >> 48
+        weights.append(2 * (power - square))
+        power = square
+    return weights
+
+
+_THETAS = [_theta(index) for index in range(60)]
+_TABLES = entropy.frequencies(np.array([_class_weights(theta) for theta in _THETAS]) >> 1)
+_MEANS = np.array(
+    [(theta << 49 + 16) // (_ONE * _ONE - theta * theta) for theta in _THETAS], np.int64
+)
+"""Mean magnitude under each table, times 2**16."""
+
+
+class _Envelope:
+    """How large differences are expected at each band, times 256, from the rows so far."""
+
+    def __init__(self, bands: int) -> None:
+        self._recent = [np.full(bands, 256, np.int64)]
+
+    def tables(self, levels: npt.NDArray[np.integer[Any]]) -> Int64Array:
+        """Indices of tables, shape (levels, bands), for rows of the levels given."""
+        average = sum(self._recent, np.int64(0)) // len(self._recent)
+        padded = np.pad(average, 1, mode="edge")
+        smooth = (padded[:-2] + 2 * average + padded[2:]) // 4 + 24
+        expected = _MEANS[levels][:, None] * smooth[None, :] >> 8
+        return np.asarray(np.searchsorted(_MEANS[:-1], expected), np.int64)
+
+    def update(self, differences: Int64Array) -> None:
+        """Take in a row that is now known to the decoder."""
+        magnitude = np.minimum(np.abs(differences), 1 << 40)
+        total = max(int(magnitude.sum()), 1)
+        scaled = np.minimum(magnitude * 256 // max(total // len(magnitude), 1), 1 << 16)
+        self._recent = [*self._recent[-3:], scaled] if total > 1 else self._recent
+
+
+def _classes(magnitudes: Int64Array) -> Int64Array:
+    """Bit lengths."""
+    return np.asarray(np.frexp(magnitudes.astype(np.float64))[1], np.int64)
+
+
+def _row_runs(
+    row: Int64Array, envelope: _Envelope
+) -> Iterator[tuple[npt.NDArray[Any], entropy.Table]]:
+    candidates = [row]
+    for _ in range(_ORDERS):
+        candidates.append(np.diff(candidates[-1], prepend=0))
+    tables = envelope.tables(np.arange(len(_MEANS)))
+    lengths = -np.log2(_TABLES / entropy.TABLE_TOTAL)
+    costs = [
+        lengths[tables, classes].sum(axis=1)
+        + np.maximum(classes - 1, 0).sum()
+        + (classes > 0).sum()
+        for classes in map(_classes, map(np.abs, candidates))
+    ]
+    order, level = np.unravel_index(int(np.argmin(costs)), (len(candidates), len(_MEANS)))
+    differences = candidates[order]
+    magnitudes = np.abs(differences)
+    classes = _classes(magnitudes)
+    yield np.array([order]), entropy.uniform(2)
+    yield np.array([level]), entropy.uniform(_LEVEL_BITS)
+    for table in np.unique(tables[level]):
+        yield classes[tables[level] == table], _TABLES[table]
+    yield (differences < 0)[classes > 0], entropy.uniform(1)
+    for size in np.unique(classes[classes > 1]):
+        rest = magnitudes[classes == size] - (1 << int(size - 1))
+        for start in range(0, int(size - 1), 12):
+            bits = min(12, int(size - 1) - start)
+            yield rest >> start & (1 << bits) - 1, entropy.uniform(bits)
+    envelope.update(differences)
+
+
+def _read_row(decoder: entropy.Decoder, envelope: _Envelope) -> Int64Array:
+    order = int(decoder.read(1, entropy.uniform(2))[0])
+    level = int(decoder.read(1, entropy.uniform(_LEVEL_BITS))[0])
+    if order > _ORDERS or level >= len(_MEANS):
+        raise DamagedSidecarError("the spectral basis does not decode: the file is damaged")
+    tables = envelope.tables(np.array([level]))[0]
+    classes = np.zeros(len(tables), np.int64)
+    for table in np.unique(tables):
+        chosen = tables == table
+        classes[chosen] = decoder.read(int(chosen.sum()), _TABLES[table])
+    signs = np.ones(len(tables), np.int64)
+    signs[classes > 0] -= 2 * decoder.read(int((classes > 0).sum()), entropy.uniform(1))
+    magnitudes = np.where(classes > 0, 1 << np.maximum(classes - 1, 0), 0)
+    for size in np.unique(classes[classes > 1]):
+        chosen = classes == size
+        for start in range(0, int(size - 1), 12):
+            bits = min(12, int(size - 1) - start)
+            low = decoder.read(int(chosen.sum()), entropy.uniform(bits)).astype(np.int64)
+            magnitudes[chosen] += low << start
+    differences = signs * magnitudes
+    envelope.update(differences)
+    for _ in range(order):
+        differences = np.cumsum(differences)
+    return differences
