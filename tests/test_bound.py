@@ -162,7 +162,7 @@ def test_a_payload_that_is_none_is_reported(payload: bytes) -> None:
 
 def test_predictions_are_exact_at_the_limits_of_what_is_clipped(rng: np.random.Generator) -> None:
     live = np.ones((5, 6), np.bool_)
-    history = bound._History(bound._Plan(60, live))
+    history = bound._History(bound._Plan(60, live, based=False))
     bands = rng.choice([-1, 1], (60, 30)) * (bound.HISTORY_LIMIT - rng.integers(0, 9, (60, 30)))
     near = []
     for band in bands:
@@ -176,7 +176,8 @@ def test_predictions_are_exact_at_the_limits_of_what_is_clipped(rng: np.random.G
     features = [*past.tolist(), *[row.tolist() for row in near[::-1][: bound.NEAR_LAGS]]]
     for pixel in range(30):
         total = sum(int(w) * f[pixel] for w, f in zip(weights, features, strict=True))
-        assert predicted[pixel] == (total + (1 << (bound.WEIGHT_BITS - 1)) >> bound.WEIGHT_BITS) + 3
+        assert predicted[pixel] == (total + (1 << 9) >> 10) + 3
+    assert bound.WEIGHT_BITS_ALONE == 10
 
 
 def test_tables_are_well_formed_and_never_change() -> None:

@@ -24,8 +24,8 @@ from rioxarray.rioxarray import affine_to_coords
 
 from xhsinr.errors import DamagedSidecarError, SceneError
 from xhsinr.scene import Scene, read, write_geotiff
-from xhsinr.scene_header import pixel_centres
-from xhsinr.scene_numbers import pack, unpack
+from xhsinr.scene.header import pixel_centres
+from xhsinr.scene.numbers import pack, unpack
 
 WAVELENGTHS = np.array([399.369995, 409.21, 1000.0, 2457.23999, 2500.1])
 UTM = CRS.from_epsg(32633)

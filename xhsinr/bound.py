@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ LARGEST_RESIDUAL = 1 << 34
 LAGS = 40  # earlier bands that predict a band at the same pixel
 NEAR_LAGS = 8  # earlier bands that predict it from the four neighbours
 WEIGHT_BITS = 5  # fractional bits of a weight
-LARGEST_WEIGHT = 127
+WEIGHT_BITS_ALONE = 10  # the same where there is no base, so that what is predicted is larger
+LARGEST_WEIGHT = 4 << WEIGHT_BITS_ALONE
 WEIGHT_WORTH = 2.0  # bits that a weight must save to be kept
 RIDGE = 1e-3
 
@@ -54,9 +56,14 @@ UNCODABLE = 1e9  # bits of what a table does not hold
 SCALE_PRICE = 1.0  # bits that a step away from the expected scale is taken to cost
 LENGTHS = 42  # bit lengths of what exceeds a table
 
+DIGITS = 6  # after the point, of floats that are coded as integers
+LARGEST_DECIMAL = 1 << 31
+BIT_STEPS = 255  # first byte of other floats
+ZSTD_LEVEL = 19
+
 # Decoded residuals are clipped to it before they predict: (LAGS + NEAR_LAGS) * LARGEST_WEIGHT *
-# HISTORY_LIMIT < 2**53. Only damaged payloads reach it.
-HISTORY_LIMIT = 1 << 40
+# HISTORY_LIMIT < 2**53. Only damaged payloads exceed it.
+HISTORY_LIMIT = 2 * LARGEST_RESIDUAL
 
 Ints = npt.NDArray[np.int64]
 Runs = list[tuple[npt.NDArray[Any], entropy.Table]]
@@ -94,7 +101,7 @@ def encode(residual: npt.NDArray[Any], base: npt.NDArray[Any] | None, max_error:
         raise ValueError(f"A residual has magnitude {largest}; the limit is {LARGEST_RESIDUAL}.")
     live = flat.any(0)
     mask = b"" if live.all() else zlib.compress(np.packbits(live).tobytes(), 9)
-    plan = _Plan(bands, live.reshape(rows, cols))
+    plan = _Plan(bands, live.reshape(rows, cols), base is not None)
     history = _FittedHistory(plan)
     side = np.zeros((plan.side_rows, bands), np.int64)
     tables: _Tables | None = None
@@ -146,7 +153,7 @@ def decode(
     try:
         wide, mask_bytes = struct.unpack_from("<?I", payload)
         mask, rest = payload[5 : 5 + mask_bytes], payload[5 + mask_bytes :]
-        plan = _Plan(bands, _live(mask, rows, cols))
+        plan = _Plan(bands, _live(mask, rows, cols), base is not None)
         heads, words = rest[: 2 * plan.side_rows], rest[2 * plan.side_rows :]
         side, decoder = _read_side(heads, words, plan)
     except (struct.error, zlib.error, ValueError, IndexError) as error:
@@ -174,8 +181,9 @@ class _Plan:
     class, the weight of each lag, the weight of each lag of the neighbours.
     """
 
-    def __init__(self, bands: int, live: npt.NDArray[np.bool_]) -> None:
+    def __init__(self, bands: int, live: npt.NDArray[np.bool_], based: bool) -> None:
         self.live = live
+        self.weight_bits = WEIGHT_BITS if based else WEIGHT_BITS_ALONE
         self.count = int(np.count_nonzero(live))
         self.whole = self.count == live.size
         self.lags, self.near_lags = min(LAGS, bands - 1), min(NEAR_LAGS, bands - 1)
@@ -217,15 +225,16 @@ class _History:
         return [self.band % lags, lags + self.band % near_lags] if lags else []
 
     def predict(self, weights: Ints, offset: int) -> Ints:
-        """The residual expected in the band to come; weights in ``2**-WEIGHT_BITS``."""
+        """The residual expected in the band to come; weights in ``2**-weight_bits``."""
         if not weights.any():
             return np.full(self.plan.count, offset, np.int64)
         ordered = np.zeros(len(weights))
         ordered[self.slots()] = weights
         # Exact: integers, and every partial sum is below 2**53 (see HISTORY_LIMIT).
         total = (ordered @ self.features).astype(np.int64)
-        total += (1 << (WEIGHT_BITS - 1)) + (offset << WEIGHT_BITS)
-        total >>= WEIGHT_BITS
+        bits = self.plan.weight_bits
+        total += (1 << (bits - 1)) + (offset << bits)
+        total >>= bits
         return total
 
     def add(self, decoded: Ints) -> None:
@@ -266,7 +275,7 @@ class _FittedHistory(_History):
         self._gram[slots] = new.T
 
     def fit(self, target: Ints, max_error: int) -> tuple[Ints, int]:
-        """Weights, in ``2**-WEIGHT_BITS``, and offset for the band to come."""
+        """Weights, in ``2**-weight_bits``, and offset for the band to come."""
         weights = np.zeros(len(self.features))
         if np.abs(target).max() <= max_error:
             return weights.astype(np.int64), 0
@@ -289,7 +298,9 @@ class _FittedHistory(_History):
             saved = best**2 / inverse.diagonal() / (2 * np.log(2) * left)
             kept[kept] = saved >= WEIGHT_WORTH
         weights[~kept] = 0
-        integers = np.clip(np.rint(weights * 2**WEIGHT_BITS), -LARGEST_WEIGHT, LARGEST_WEIGHT)
+        integers = np.clip(
+            np.rint(weights * 2**self.plan.weight_bits), -LARGEST_WEIGHT, LARGEST_WEIGHT
+        )
         integers = integers.astype(np.int64)
         missed = target - self.predict(integers, 0)
         offset = float(missed.mean())
@@ -537,27 +548,24 @@ def _costs() -> npt.NDArray[np.float64]:
 def encode_floats(values: npt.NDArray[Any]) -> bytes:
     """Code floating-point samples so that every bit of them comes back.
 
-    Decimal fractions of up to six digits are coded as integers, as by `encode`; others by
-    pcodec, whichever of three arrangements is smallest.
+    Decimal fractions of up to `DIGITS` digits are coded as integers, as by `encode`. Of others,
+    the difference of each sample's bits to those of the band before is coded by ZSTD, most
+    significant bytes together.
 
     Parameters
     ----------
     values : ndarray of float32 or float64, shape (bands, rows, cols)
         Any values, NaN, infinities and -0.0 included.
     """
-    whole = _decimal(values)
-    if whole is not None:
-        digits, integers = whole
-        return bytes([_DECIMAL + digits]) + encode(integers, None, 0)
-    integers = _ordered(values)
-    steps = integers.copy()
-    steps[1:] -= integers[:-1]
-    pixels = np.ascontiguousarray(np.moveaxis(values, 0, -1))
-    arrangements = {_BANDS: np.ascontiguousarray(values), _PIXELS: pixels, _STEPS: steps}
-    candidates = [
-        bytes([kind]) + imagecodecs.pcodec_encode(array) for kind, array in arrangements.items()
-    ]
-    return min(candidates, key=len)
+    decimal = _decimal(values)
+    if decimal is not None:
+        digits, integers = decimal
+        return bytes([digits]) + encode(integers, None, 0)
+    steps = _in_order(np.ascontiguousarray(values).view(f"i{values.itemsize}"))
+    steps[1:] -= steps[:-1].copy()
+    folded = (steps << 1) ^ (steps >> (8 * values.itemsize - 1))
+    planes = folded.astype(folded.dtype.newbyteorder("<")).reshape(-1, 1).view(np.uint8).T
+    return bytes([BIT_STEPS]) + imagecodecs.zstd_encode(planes.tobytes(), level=ZSTD_LEVEL)
 
 
 def decode_floats(
@@ -579,51 +587,33 @@ def decode_floats(
     DamagedSidecarError
         If the payload cannot come from `encode_floats`.
     """
-    kind, rest = payload[:1], payload[1:]
     dtype = np.dtype(dtype)
-    if kind and _DECIMAL <= kind[0] <= _DECIMAL + _DIGITS:
-        return _fraction(decode(rest, None, 0, shape), kind[0] - _DECIMAL, dtype)
-    bands, rows, cols = shape
+    kind = payload[0] if payload else None
+    if kind is not None and kind <= DIGITS:
+        return _fraction(decode(payload[1:], None, 0, shape), kind, dtype)
+    size = math.prod(shape) * dtype.itemsize
     try:
-        if kind == bytes([_BANDS]):
-            return _unpacked(rest, shape, dtype)
-        if kind == bytes([_PIXELS]):
-            return np.ascontiguousarray(
-                np.moveaxis(_unpacked(rest, (rows, cols, bands), dtype), -1, 0)
-            )
-        if kind == bytes([_STEPS]):
-            integers = np.dtype(f"i{dtype.itemsize}")
-            steps = _unpacked(rest, shape, integers)
-            return _reordered(np.cumsum(steps, axis=0, dtype=integers)).view(dtype)
-    except (imagecodecs.PcodecError, ValueError) as error:
+        if kind != BIT_STEPS:
+            raise ValueError(f"they are of kind {kind}")
+        packed = imagecodecs.zstd_decode(payload[1:], out=size)
+        if len(packed) != size:
+            raise ValueError(f"there are {len(packed)} bytes and not {size}")
+    except (imagecodecs.ZstdError, ValueError) as error:
         raise DamagedSidecarError(f"The float samples of a tile are damaged: {error}.") from error
-    raise DamagedSidecarError(
-        f"The float samples of a tile are damaged: they are of kind {kind!r}."
-    )
-
-
-# How float samples are arranged: the first byte of their payload.
-_BANDS, _PIXELS, _STEPS, _DECIMAL = 0, 1, 2, 16
-_DIGITS = 6
-
-
-def _unpacked(payload: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    unpacked: npt.NDArray[Any] = imagecodecs.pcodec_decode(payload, shape=shape, dtype=dtype)
-    return unpacked
-
-
-def _fraction(integers: npt.NDArray[Any], digits: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    # One correctly rounded division, and one rounding to float32: the same on every machine.
-    return (integers / np.float64(10**digits)).astype(dtype)
+    planes = np.frombuffer(packed, np.uint8).reshape(dtype.itemsize, -1)
+    unsigned = np.dtype(f"<u{dtype.itemsize}")
+    folded = np.ascontiguousarray(planes.T).view(unsigned).astype(unsigned.newbyteorder("="))
+    steps = (folded >> 1).view(f"i{dtype.itemsize}") ^ -(folded & 1).view(f"i{dtype.itemsize}")
+    return _in_order(np.cumsum(steps.reshape(shape), axis=0, dtype=steps.dtype)).view(dtype)
 
 
 def _decimal(values: npt.NDArray[Any]) -> tuple[int, npt.NDArray[Any]] | None:
     """The fewest digits after the point that hold the values exactly, and all as integers."""
-    if not values.size or not np.isfinite(values).all():
+    if not np.isfinite(values).all():
         return None
-    for digits in range(_DIGITS + 1):
+    for digits in range(DIGITS + 1):
         scaled = np.rint(values.astype(np.float64) * 10**digits)
-        if np.abs(scaled).max() > 1 << 31:
+        if np.abs(scaled).max(initial=0) > LARGEST_DECIMAL:
             return None
         integers = scaled.astype(np.int64)
         if _fraction(integers, digits, values.dtype).tobytes() == values.tobytes():
@@ -631,12 +621,13 @@ def _decimal(values: npt.NDArray[Any]) -> tuple[int, npt.NDArray[Any]] | None:
     return None
 
 
-def _ordered(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The bits of floats as integers that are in the order of the floats."""
-    return _reordered(np.ascontiguousarray(values).view(f"i{values.dtype.itemsize}"))
+def _fraction(integers: npt.NDArray[Any], digits: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    # One correctly rounded division, and one rounding to float32: the same on every machine.
+    return (integers / np.float64(10**digits)).astype(dtype)
 
 
-def _reordered(integers: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    sign = integers >> (8 * integers.dtype.itemsize - 1)
-    ordered: npt.NDArray[Any] = integers ^ (sign & np.iinfo(integers.dtype).max)
+def _in_order(bits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The bits of floats as integers that are ordered as the floats are; its own inverse."""
+    sign = bits >> (8 * bits.itemsize - 1)
+    ordered: npt.NDArray[Any] = bits ^ (sign & np.iinfo(bits.dtype).max)
     return ordered

@@ -7,6 +7,9 @@ seen through an atmosphere by a sensor whose noise grows toward the ends of its 
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import click
 import numpy as np
 import numpy.typing as npt
 import rioxarray  # noqa: F401 - registers .rio
@@ -14,7 +17,14 @@ import xarray as xr
 from rasterio.transform import Affine
 from scipy.spatial import cKDTree
 
-__all__ = ["synthetic_scene"]
+from xhsinr.errors import VerificationError
+from xhsinr.figures import quality_figure
+from xhsinr.handle import open_sidecar
+from xhsinr.pipeline import compress
+from xhsinr.target import PROFILES
+from xhsinr.verification import verify
+
+__all__ = ["run", "synthetic_scene"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -258,3 +268,28 @@ def _inside_swath(rows: int, cols: int) -> xr.DataArray:
     row, col = np.indices((rows, cols)) / np.array([rows, cols])[:, None, None]
     tilt = col + 0.3 * row
     return xr.DataArray((tilt > 0.18) & (tilt < 1.12), dims=("y", "x"))
+
+
+def run(out: Path) -> None:
+    """Compress a synthetic scene at every named quality, verify each file, draw what changed.
+
+    Writes the scene as GeoTIFF, its sidecars and figures of two of them into ``out``, and
+    prints a report; files of an earlier run are replaced.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    scene = synthetic_scene(nodata_corner=True)
+    source = out / "scene.tif"
+    scene.rio.to_raster(source)
+    click.echo(f"{source}: {scene.sizes} {scene.dtype}, {source.stat().st_size:,} bytes\n")
+    for quality, meaning in PROFILES.items():
+        path = out / f"{quality}.hsinr"
+        compressed = compress(scene, path, quality=quality, overwrite=True)
+        found = verify(path, against=scene)
+        if not found.valid:
+            raise VerificationError("\n".join(found.errors))
+        click.echo(f"{quality}: {meaning}\n{compressed!r}\n  verified against the original\n")
+    for quality in ("preview", "standard"):
+        figure = out / f"{quality}.png"
+        decoded = open_sidecar(out / f"{quality}.hsinr").open().load()
+        quality_figure(scene, decoded, figure, title=f"Synthetic scene, quality '{quality}'")
+        click.echo(f"{figure}: before and after, errors, spectra")

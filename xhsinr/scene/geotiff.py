@@ -13,7 +13,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from xhsinr.errors import SceneError
-from xhsinr.scene_model import Scene
+from xhsinr.scene.model import Scene
 
 __all__ = ["write_geotiff"]
 

@@ -17,8 +17,8 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
-from xhsinr import scene_header as header
-from xhsinr.scene_numbers import expect, pack, unpack, vector_from_json, vector_to_json
+from xhsinr.scene import header
+from xhsinr.scene.numbers import expect, pack, unpack, vector_from_json, vector_to_json
 
 __all__ = ["NODATA_KEYS", "Coordinate", "GridMapping", "Scene"]
 

@@ -24,7 +24,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from xhsinr.scene_numbers import expect
+from xhsinr.scene.numbers import expect
 
 __all__ = [
     "crs_from_text",

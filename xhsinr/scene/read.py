@@ -22,12 +22,11 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from xhsinr.errors import SceneError
-from xhsinr.scene_files import FWHM_NAMES, WAVELENGTH_NAMES, open_file
-from xhsinr.scene_geotiff import write_geotiff
-from xhsinr.scene_header import grid_attrs, pixel_centres, plain
-from xhsinr.scene_model import NODATA_KEYS, Coordinate, GridMapping, Scene
+from xhsinr.scene.files import FWHM_NAMES, WAVELENGTH_NAMES, open_file
+from xhsinr.scene.header import grid_attrs, pixel_centres, plain
+from xhsinr.scene.model import NODATA_KEYS, Coordinate, GridMapping, Scene
 
-__all__ = ["Coordinate", "GridMapping", "Scene", "read", "write_geotiff"]
+__all__ = ["read"]
 
 _BAND_NAMES = WAVELENGTH_NAMES | {"band", "bands", "channel", "channels", "spectral", "spectrum"}
 _ROW_NAMES = {"y", "row", "rows", "line", "lines", "lat", "latitude", "north"} | (
