@@ -202,6 +202,15 @@ def test_one_level_shares_bytes_better_than_one_distortion(scenes: Path) -> None
     assert level_bytes * np.sqrt(level_error / equal_error) < equal_bytes
 
 
+def test_no_planes_are_expected_to_cost_nothing() -> None:
+    assert detail.expected_distortion(np.zeros((0, 8, 8)), [1.0, 2.0]).tolist() == [0.0, 0.0]
+
+
+def test_scores_must_be_finite() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        detail.encode(np.full((1, 8, 8), np.nan), 1.0)
+
+
 def test_a_distortion_must_be_above_zero(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="above zero"):
         detail.encode(_planes(rng, 2, 10, 10), 0.0)

@@ -54,7 +54,7 @@ LARGEST_MEAN = 16  # mean magnitude of the symbols above which low bits are sent
 LARGEST_SHIFT = 40
 UNCODABLE = 1e9  # bits of what a table does not hold
 SCALE_PRICE = 1.0  # bits that a step away from the expected scale is taken to cost
-LENGTHS = 42  # bit lengths of what exceeds a table
+LENGTHS = 50  # bit lengths of what exceeds a table
 
 DIGITS = 6  # after the point, of floats that are coded as integers
 LARGEST_DECIMAL = 1 << 31
@@ -303,6 +303,9 @@ class _FittedHistory(_History):
         )
         integers = integers.astype(np.int64)
         missed = target - self.predict(integers, 0)
+        if np.square(missed, dtype=np.float64).sum() > energy:
+            # Rounding and clipping can spoil weights of bands that are nearly the same.
+            integers, missed = np.zeros_like(integers), target
         offset = float(missed.mean())
         saved = len(target) * offset**2 / (missed.var() + quantisation)
         return integers, round(offset) if saved > 2 * np.log(2) * WEIGHT_WORTH else 0

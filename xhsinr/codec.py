@@ -7,10 +7,12 @@ needs NumPy alone, torch is imported only to fit latents.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +25,7 @@ from xhsinr.tiling import Patching
 
 __all__ = ["BoundCoding", "Codec", "LatentCoding"]
 
+_SEAL = struct.Struct("<I")
 # Patches evaluated at once when reading: bounds memory to a few activations of this many.
 _PATCHES_AT_ONCE = 64
 
@@ -118,8 +121,8 @@ class Codec:
         Of the live bands.
     latents : LatentCoding or None
     level : float or None
-        Error variance per score that the detail layer is coded with (only encoding needs it);
-        None without that layer.
+        Error variance per coefficient that the detail layer is coded with, the same in all
+        tiles (only encoding needs it); None without that layer.
     bound : BoundCoding or None
     """
 
@@ -154,13 +157,17 @@ class Codec:
             payload |= self._encode_live(samples[self.live], valid, device)
         return {layer: content for layer, content in payload.items() if content}
 
+    def scores(self, samples: Samples, states: npt.NDArray[np.uint8]) -> Planes:
+        """Scores of a tile in the spectral basis, shape (components, rows, cols)."""
+        return self.basis.scores(self._fill(samples[self.live], states[self.live] == mask.VALID))
+
     def _encode_live(
         self, live: Samples, valid: npt.NDArray[np.bool_], device: str
     ) -> dict[str, bytes]:
         filled = self._fill(live, valid)
         if self.bound is not None and self.bound.exact_floats:
-            return {"bound": bound.encode_floats(filled)}
-        payload = {}
+            return {"bound": _sealed(bound.encode_floats(filled), filled)}
+        payload: dict[str, bytes] = {}
         if self.latents is not None and self.latents.network.head == "shared":
             return {"latents": self.latents.encode(filled.astype(np.float32), device)}
         scores = self.basis.scores(filled)
@@ -169,9 +176,7 @@ class Codec:
             decoded = self.latents.decode(payload["latents"], *scores.shape)
             scores[: len(decoded)] -= decoded
         if self.level is not None and len(scores):
-            # The same level in all tiles is the same slope of error against rate.
-            energies = np.square(scores, dtype=np.float64).mean(axis=(1, 2))
-            distortion = float(np.minimum(energies, self.level).mean())
+            distortion = float(detail.expected_distortion(scores, self.level))
             if distortion > 0:
                 payload["detail"] = detail.encode(scores, distortion, integer=bool(self.bound))
         if self.bound is not None:
@@ -179,6 +184,8 @@ class Codec:
             integers = self._to_integers(filled)
             residual = np.where(valid, integers - base, 0)
             payload["bound"] = bound.encode(residual, base, self.bound.max_error)
+            decoded = self._decode_bound(payload, *live.shape[1:])
+            payload["bound"] = _sealed(payload["bound"], decoded)
         return payload
 
     def _fill(self, live: Samples, valid: npt.NDArray[np.bool_]) -> Samples:
@@ -223,7 +230,14 @@ class Codec:
         if self.bound is None:
             out[live] = self._decode_lossy(payload, rows, cols, chosen)
         elif payload.get("bound"):
-            out[live] = self._decode_bound(payload, rows, cols)[chosen]
+            content, seal = payload["bound"][_SEAL.size :], payload["bound"][: _SEAL.size]
+            decoded = self._decode_bound({**payload, "bound": content}, rows, cols)
+            if _sealed(b"", decoded) != seal:
+                raise DamagedSidecarError(
+                    "it decodes to other values than when it was written: the file is damaged, "
+                    "or this machine's JPEG 2000 library reconstructs other integers"
+                )
+            out[live] = decoded[chosen]
         elif (states[live] == mask.VALID).any():
             raise DamagedSidecarError("a tile with valid samples lacks its bound layer")
         if self.nodata is not None:
@@ -280,6 +294,12 @@ class Codec:
         assert self.bound is not None
         scaled = np.ldexp(samples.astype(np.float64), -self.bound.exponent)
         return np.rint(scaled).astype(np.int64)
+
+
+def _sealed(content: bytes, decoded: Samples) -> bytes:
+    """Content behind a checksum of what it decodes to: a promise that can be checked."""
+    little = np.ascontiguousarray(decoded, decoded.dtype.newbyteorder("<"))
+    return _SEAL.pack(google_crc32c.value(little.tobytes())) + content
 
 
 def _of_bands(basis: SpectralBasis, chosen: Bands) -> SpectralBasis:

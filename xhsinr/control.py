@@ -1,45 +1,59 @@
 """Rate and quality control: the codec that meets a target, found in few passes.
 
-The error of a scene follows from one number, the water level: the error variance of every
-score that is sent, while weaker components are left out (reverse water-filling). Searching a
-PSNR or a rate is searching the level.
+One number decides a codec, the mean squared error aimed at: how many components are worth
+their bytes, how precise the basis is, and the level of error variance that all tiles share.
+Searching a PSNR, a rate or the cheapest base below a bound is searching that number.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from xhsinr.codec import BoundCoding, Codec, LatentCoding
 from xhsinr.errors import NetworkError, TargetError
 from xhsinr.metrics import Quality
 from xhsinr.network import BaseNetwork
-from xhsinr.spectral import SpectralBasis, water_level
+from xhsinr.spectral import SpectralBasis, worthwhile_components
 from xhsinr.survey import Survey
 from xhsinr.target import Target
 
-__all__ = ["Attempt", "Search"]
+__all__ = ["PSNR_WINDOW", "RATE_WINDOW", "Attempt", "Search"]
 
 # A target counts as met from here to there: decibels above it, share of the bytes allowed.
 PSNR_WINDOW = 0.3
 RATE_WINDOW = 0.03
+# Where in its window a PSNR is aimed at.
+_AIM = 0.45
 _MOST_ATTEMPTS = 14
 # Neighbouring pixels are alike: the share of a score's variance that its neighbours leave open.
 _UNEXPLAINED = 0.15
+# Where the cheapest base below a bound is looked for: at these multiples of the noise variance
+# and of the squared bound to begin with, and by this factor from one trial to the next.
+_NOISE_FACTOR, _BOUND_FACTOR, _TRIAL_FACTOR = 4.0, 0.25, 2.5
+# Levels that a forecast is asked for, as multiples of the error aimed at.
+_LEVELS = 2.0 ** np.arange(0, 14.25, 0.25)
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+Forecast = Callable[[Codec, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+"""``forecast(codec, levels)``: mean squared error of a scene's scores at each level."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a codec gave on the whole scene.
+    """What a codec gave.
 
     Attributes
     ----------
     codec : Codec
     bytes : int
-        Of the file.
+        Of the file; on trial, of the tiles tried and their share of the basis.
     quality : Quality
     """
 
@@ -49,7 +63,7 @@ class Attempt:
 
 
 class Search:
-    """Finds the codec for a target: ask `next`, encode the scene, tell `learn`.
+    """Finds the codec for a target: encode with `next`, tell `learn`, until that is content.
 
     Parameters
     ----------
@@ -61,6 +75,15 @@ class Search:
     samples : int
         Of the scene, valid or not.
     network : BaseNetwork
+    forecast : callable
+        See `Forecast`.
+
+    Attributes
+    ----------
+    next : Codec
+        To be tried next.
+    on_trial : bool
+        A few tiles are enough to judge `next`; else it wants the whole scene.
     """
 
     def __init__(
@@ -71,8 +94,10 @@ class Search:
         nodata: int | float | None,
         samples: int,
         network: BaseNetwork,
+        forecast: Forecast,
     ) -> None:
         self._survey, self._target, self._network = survey, target, network
+        self._forecast = forecast
         integer = dtype.kind != "f"
         self._plain = Codec(
             dtype=dtype,
@@ -81,10 +106,14 @@ class Search:
             low=int(survey.low) if integer else survey.low,
             high=int(survey.high) if integer else survey.high,
             nodata=nodata,
-            basis=self._basis(0, 1.0),
+            basis=self._basis(0, _TINY),
         )
-        self._budget = int(target.value * samples / 8)
-        self._attempts: list[Attempt] = []
+        self._budget = int(target.value * samples / 8) if target.kind == "bpppb" else 0
+        # Attempts with the error that each aimed at.
+        self._attempts: list[tuple[float, Attempt]] = []
+        self._aim = math.inf
+        self._settled = False
+        self.on_trial = False
         self.next = self._first()
 
     @property
@@ -96,8 +125,10 @@ class Search:
         """
         covariance = self._survey.covariance
         ridge = np.finfo(np.float64).eps * np.trace(covariance) * np.eye(len(covariance))
-        variances = 1 / np.diag(np.linalg.pinv(covariance + ridge, hermitian=True))
-        return float(np.sqrt(np.median(np.maximum(variances, 0.0))))
+        variances = 1 / np.maximum(
+            np.diag(np.linalg.pinv(covariance + ridge, hermitian=True)), _TINY
+        )
+        return float(np.sqrt(np.median(variances))) if covariance.any() else 0.0
 
     def learn(self, attempt: Attempt) -> bool:
         """Take in what `next` gave; true if it is to be kept, else `next` is another codec.
@@ -107,16 +138,20 @@ class Search:
         TargetError
             If no codec gets below the rate asked for.
         """
-        if self._target.kind not in ("psnr", "bpppb") or self._met(attempt):
+        self._attempts.append((self._aim, attempt))
+        if self.on_trial:
+            aim = self._next_trial()
+            self.on_trial = aim is not None
+            self.next = self._cheapest() if aim is None else self._bounded(aim)
+            self._settled = aim is None
+            return False
+        if self._settled or self._target.kind not in ("psnr", "bpppb") or self._met(attempt):
             return True
-        settled = bool(self._attempts) and attempt is self._attempts[-1]
-        if settled or attempt.codec.level is None:
-            return True
-        self._attempts.append(attempt)
-        if len(self._attempts) >= _MOST_ATTEMPTS:
-            self.next = self._fallback()
+        if len(self._attempts) < _MOST_ATTEMPTS:
+            self.next = self._detail(self._next_aim())
         else:
-            self.next = self._detail(self._next_level())
+            self.next = self._nearest()
+            self._settled = True
         return False
 
     def _first(self) -> Codec:
@@ -124,20 +159,23 @@ class Search:
         if kind == "preview":
             return self._preview()
         if kind == "psnr":
-            return self._detail(self._level_of_mse(self._mse_wanted()))
+            return self._detail(self._mse_wanted())
         if kind == "bpppb":
-            return self._detail(self._level_of_bits(8 * self._budget / self._survey.pixels))
-        raise AssertionError(kind)
+            return self._detail(self._mse_of_bits(8 * self._budget / self._survey.pixels))
+        bound = self._bound_coding()
+        if bound.exact_floats:
+            return replace(self._plain, bound=bound)
+        self.on_trial = True
+        limit = math.ldexp(bound.max_error, bound.exponent)
+        return self._bounded(max(_NOISE_FACTOR * self.noise**2, _BOUND_FACTOR * limit**2))
 
-    def _basis(self, components: int, level: float) -> SpectralBasis:
+    def _basis(self, components: int, mse: float) -> SpectralBasis:
         survey = self._survey
-        bands = len(survey.mean)
-        left = float(np.minimum(survey.variances, level).sum()) / bands
         return SpectralBasis.from_statistics(
             survey.mean,
             survey.covariance,
             components=components,
-            distortion=max(left, np.finfo(np.float32).tiny),
+            distortion=mse,
             pixels=survey.pixels,
         )
 
@@ -153,32 +191,77 @@ class Search:
             unit = (survey.high - survey.low) or 1.0
             return replace(self._plain, latents=LatentCoding(network, 0, unit, survey.low))
         unit = math.sqrt(survey.variances[0]) or 1.0
-        # What the latents leave open decides how precise the basis has to be.
-        level = float(np.square(network.latent_steps * unit).mean())
-        basis = self._basis(network.siren.outputs, level)
+        # The basis is as precise as the quantiser of the latents.
+        mse = float(np.square(network.latent_steps * unit).mean()) / len(survey.mean)
+        basis = self._basis(network.siren.outputs, max(mse, _TINY))
         return replace(self._plain, basis=basis, latents=LatentCoding(network, 0, unit))
 
-    def _detail(self, level: float) -> Codec:
-        components = int(np.count_nonzero(self._survey.variances > level))
-        return replace(self._plain, basis=self._basis(components, level), level=level)
+    def _detail(self, aim: float) -> Codec:
+        """Codec with a detail layer that leaves about this mean squared error per sample."""
+        self._aim = aim = max(aim, _TINY)
+        survey = self._survey
+        bands = len(survey.mean)
+        components = worthwhile_components(survey.variances, aim * bands)
+        basis = self._basis(components, aim)
+        draft = replace(self._plain, basis=basis)
+        if basis.components == 0:
+            return draft
+        # What the components left out cost already; some has to remain for the others.
+        left = max(aim - basis.unexplained(survey.mean, survey.covariance), 0.2 * aim)
+        wanted = left * bands / basis.components
+        errors = np.maximum(self._forecast(draft, wanted * _LEVELS), _TINY)
+        level = wanted * np.exp(np.interp(np.log(wanted), np.log(errors), np.log(_LEVELS)))
+        return replace(draft, level=float(level))
+
+    def _bounded(self, aim: float) -> Codec:
+        return replace(self._detail(aim), bound=self._bound_coding())
+
+    def _bound_coding(self) -> BoundCoding:
+        """The bound layer for the target; exact floats where integers would not hold it."""
+        exact = BoundCoding(0, exact_floats=self._plain.dtype.kind == "f")
+        limit = {"max_error": self._target.value, "noise": self.noise}.get(self._target.kind, 0.0)
+        span = self._survey.high - self._survey.low
+        if self._plain.dtype.kind != "f":
+            return BoundCoding(int(min(limit, span)))
+        if limit <= 0:
+            return exact
+        # Sixteen to thirty-two units a bound: rounding to a unit costs little of it.
+        exponent = math.frexp(min(limit, 2 * span) or limit)[1] - 5
+        largest = max(abs(self._survey.low), abs(self._survey.high))
+        mantissa = min(np.finfo(self._plain.dtype).nmant, 32)
+        if largest >= math.ldexp(1.0, exponent + mantissa) or exponent < -1000:
+            return exact
+        units = min(math.ldexp(limit, -exponent), 1 << 20)
+        return BoundCoding(int(units - 0.5), exponent)
+
+    def _next_trial(self) -> float | None:
+        """Another error to aim the base at, None once one lies between dearer ones."""
+        tried = sorted((aim, attempt.bytes) for aim, attempt in self._attempts)
+        if len(tried) >= _MOST_ATTEMPTS:
+            return None
+        cheapest = min(range(len(tried)), key=lambda i: tried[i][1])
+        aim = tried[cheapest][0]
+        if cheapest == len(tried) - 1 and aim < self._survey.variances.mean():
+            return aim * _TRIAL_FACTOR
+        if cheapest == 0 and aim > _TINY:
+            return aim / _TRIAL_FACTOR
+        return None
+
+    def _cheapest(self) -> Codec:
+        return min((attempt for _, attempt in self._attempts), key=lambda a: a.bytes).codec
 
     def _mse_wanted(self) -> float:
         span = self._survey.high - self._survey.low
-        decibels = self._target.value + 0.4 * PSNR_WINDOW
-        return float(max(span, np.finfo(np.float32).tiny) ** 2 / 10 ** (decibels / 10))
+        decibels = self._target.value + _AIM * PSNR_WINDOW
+        return span**2 / 10 ** (decibels / 10)
 
-    def _level_of_mse(self, mse: float) -> float:
-        variances = self._survey.variances
-        level = water_level(variances, mse * len(variances))
-        return max(level, float(np.finfo(np.float32).tiny))
-
-    def _level_of_bits(self, bits: float) -> float:
-        """Level at which Gaussian scores of the scene's variances take that many bits a pixel."""
-        variances = np.maximum(self._survey.variances * _UNEXPLAINED, np.finfo(np.float32).tiny)
-        logs = np.log2(variances)
+    def _mse_of_bits(self, bits: float) -> float:
+        """Error of Gaussian scores of the scene's variances at that many bits a pixel."""
+        logs = np.log2(np.maximum(self._survey.variances * _UNEXPLAINED, _TINY))
         levels = (np.cumsum(logs) - 2 * bits) / np.arange(1, len(logs) + 1)
         fits = np.append(levels[:-1] >= logs[1:], True)
-        return float(2.0 ** levels[np.argmax(fits)])
+        level = 2.0 ** levels[np.argmax(fits)]
+        return float(np.minimum(self._survey.variances, level).mean())
 
     def _met(self, attempt: Attempt) -> bool:
         if self._target.kind == "psnr":
@@ -187,46 +270,40 @@ class Search:
         return (1 - RATE_WINDOW) * self._budget <= attempt.bytes <= self._budget
 
     def _figure(self, attempt: Attempt) -> float:
-        """What is searched for, on a scale that falls evenly with the log of the level."""
+        """How far above the aim, on a scale that falls evenly with the log of the level."""
         if self._target.kind == "psnr":
-            return attempt.quality.psnr_db - (self._target.value + 0.4 * PSNR_WINDOW)
-        return math.log(attempt.bytes / ((1 - RATE_WINDOW / 2) * self._budget))
+            return attempt.quality.psnr_db - (self._target.value + _AIM * PSNR_WINDOW)
+        return math.log(attempt.bytes / ((1 - RATE_WINDOW / 2) * max(self._budget, 1)))
 
-    def _next_level(self) -> float:
-        tried = [(self._level_tried(a), self._figure(a)) for a in self._attempts]
-        over = max((t for t in tried if t[1] > 0), default=None)
-        under = min((t for t in tried if t[1] <= 0), default=None)
-        if over and under and math.isfinite(over[1]):
-            share = over[1] / (over[1] - under[1])
-            share = min(max(share, 0.1), 0.9)
-            return math.exp(math.log(over[0]) + share * math.log(under[0] / over[0]))
-        if over and under:
-            return math.sqrt(over[0] * under[0])
-        level, figure = tried[-1]
+    def _next_aim(self) -> float:
+        tried = [(aim, self._figure(attempt)) for aim, attempt in self._attempts]
+        above = max((t for t in tried if t[1] > 0), default=None)
+        below = min((t for t in tried if t[1] <= 0), default=None)
+        if above and below and above[0] < below[0]:
+            share = 0.5
+            if math.isfinite(above[1]):
+                share = min(max(above[1] / (above[1] - below[1]), 0.1), 0.9)
+            return above[0] * (below[0] / above[0]) ** share
+        aim, figure = tried[-1]
         if self._target.kind == "psnr":
             # What was measured against what was predicted corrects the next prediction.
-            return level * 10 ** (min(max(figure, -20.0), 20.0) / 10)
-        kept = max(int(np.count_nonzero(self._survey.variances > level)), 1)
+            return aim * 10 ** (min(max(figure, -20.0), 20.0) / 10)
+        kept = worthwhile_components(self._survey.variances, aim * len(self._survey.mean))
         bits = 8 * self._budget / self._survey.pixels
-        # Half a bit a score for each doubling of the level, with some of it spent on zeros.
-        return level * 2.0 ** min(max(4 * bits * figure / kept, -8.0), 8.0)
+        # A bit a score for a quarter of the error, though most scores are cheaper zeros.
+        return aim * 2.0 ** min(max(4 * bits * figure / max(kept, 1), -8.0), 8.0)
 
-    def _level_tried(self, attempt: Attempt) -> float:
-        assert attempt.codec.level is not None
-        return attempt.codec.level
-
-    def _fallback(self) -> Codec:
+    def _nearest(self) -> Codec:
         """The best of what was tried, where nothing falls into the window."""
         if self._target.kind == "psnr":
-            enough = [a for a in self._attempts if a.quality.psnr_db >= self._target.value]
+            enough = [a for _, a in self._attempts if a.quality.psnr_db >= self._target.value]
             if enough:
                 return min(enough, key=lambda a: a.bytes).codec
-            return self._lossless()
-        fitting = [a for a in self._attempts if a.bytes <= self._budget]
+            return self._bounded(_NOISE_FACTOR * self.noise**2)
+        fitting = [a for _, a in self._attempts if a.bytes <= self._budget]
         if not fitting:
-            least = min(a.bytes for a in self._attempts)
             raise TargetError(
                 f"bpppb = {self._target.value:g} allows {self._budget} bytes, this scene needs "
-                f"{least} at least: ask for more"
+                f"{min(a.bytes for _, a in self._attempts)} at least: ask for more"
             )
         return max(fitting, key=lambda a: a.quality.psnr_db).codec

@@ -37,7 +37,8 @@ _SIZ = struct.Struct(">HHH8IH")
 _COD = struct.Struct(">HHBBHBBBBBB")
 _SOT = struct.Struct(">HHHIBB")
 _SOC, _EOC, _SOD = b"\xff\x4f", b"\xff\xd9", b"\xff\x93"
-_SIZ_MARKER, _COD_MARKER, _QCD_MARKER, _SOT_MARKER = 0xFF51, 0xFF52, 0xFF5C, 0xFF90
+_SIZ_MARKER, _COD_MARKER, _QCD_MARKER, _COM_MARKER = 0xFF51, 0xFF52, 0xFF5C, 0xFF64
+_SOT_MARKER = 0xFF90
 _LONGEST_QCD = 128
 _RESOLUTIONS = 5
 _BLOCK = 16
@@ -70,6 +71,8 @@ def encode(scores: FloatArray, distortion: float, *, integer: bool = False) -> b
     if not distortion > 0:
         raise ValueError(f"the distortion must be above zero, got {distortion}")
     energies = np.square(scores, dtype=np.float64).mean(axis=(1, 2))
+    if not np.isfinite(energies).all():
+        raise ValueError("scores must be finite: fill samples that are not valid first")
     budget = distortion * len(scores)
     if budget >= energies.sum():
         return b""
@@ -116,15 +119,17 @@ def expected_distortion(scores: FloatArray, levels: npt.ArrayLike) -> npt.NDArra
     ndarray of float64
         Distortion for `encode` at each level.
     """
+    levels = np.asarray(levels, np.float64)
+    if scores.size == 0:
+        return np.zeros(levels.shape)
     planes, rows, cols = scores.shape
     high, wide = min(_BLOCK, rows), min(_BLOCK, cols)
     padded = np.pad(scores, ((0, 0), (0, -rows % high), (0, -cols % wide)), mode="symmetric")
     blocks = padded.reshape(planes, padded.shape[1] // high, high, padded.shape[2] // wide, wide)
     energies = np.sort(np.square(dctn(blocks, axes=(2, 4), norm="ortho")), axis=None)
     below = np.concatenate([[0.0], np.cumsum(energies, dtype=np.float64)])
-    levels = np.asarray(levels, np.float64)
     zeroed = np.searchsorted(energies, 12 * levels)
-    return (below[zeroed] + levels * (energies.size - zeroed)) / max(energies.size, 1)
+    return (below[zeroed] + levels * (energies.size - zeroed)) / energies.size
 
 
 def encode_to_size(scores: FloatArray, size: int, *, integer: bool = False) -> bytes:
@@ -242,6 +247,8 @@ def _strip(codestream: bytes) -> bytes:
         end = at + 2 + int.from_bytes(codestream[at + 2 : at + 4], "big")
         if marker in (_COD_MARKER, _QCD_MARKER):
             kept.append(codestream[at:end])
+        elif marker not in (_SIZ_MARKER, _COM_MARKER):
+            raise RuntimeError(f"this version of OpenJPEG writes an unknown marker {marker:#x}")
         at = end
     at += _SOT.size + len(_SOD)
     return b"".join([*kept, codestream[at : -len(_EOC)]])

@@ -46,14 +46,18 @@ def decode(payload: bytes, bands: int, rows: int, cols: int) -> States:
     pixels = rows * cols
     try:
         (count,) = _HEADER.unpack_from(payload)
+        if not 1 <= count <= bands:
+            raise ValueError(f"{count} masks for {bands} bands")
         size = 2 * bands + 2 * count * (-(-pixels // 8))
         inflater = zlib.decompressobj()
         content = inflater.decompress(payload[_HEADER.size :], size + 1)
-        if not 1 <= count <= bands or len(content) != size:
-            raise ValueError(f"{count} masks in {len(content)} bytes")
+        if len(content) != size:
+            raise ValueError(f"{count} masks need {size} bytes")
         of_band = np.frombuffer(content, "<u2", bands)
         packed = np.frombuffer(content, np.uint8, offset=2 * bands).reshape(2, count, -1)
         nodata, nan = np.unpackbits(packed, axis=-1, count=pixels)
+        if (nodata & nan).any():
+            raise ValueError("a sample is both nodata and NaN")
         planes = nodata * NODATA + nan * NAN
         states: States = planes[of_band].reshape(bands, rows, cols)
     except (ValueError, IndexError, struct.error, zlib.error) as error:

@@ -32,6 +32,8 @@ HEADS = ("scene", "shared")
 
 NETWORK_VERSION = 1
 MAX_NETWORK_BYTES = 256 << 20
+_LARGEST_PATCH = 4096
+_MOST_STEPS = 1000
 PACKAGE_NETWORKS = Path(__file__).parent / "networks"
 
 
@@ -108,7 +110,8 @@ def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
         "inner_steps": network.inner_steps,
         "recipe": network.recipe,
     }
-    tensors = {name: value.astype(np.float16) for name, value in network.parameters.items()}
+    with np.errstate(over="ignore"):  # checked below, with the name of the parameter
+        tensors = {name: value.astype(np.float16) for name, value in network.parameters.items()}
     tensors |= {
         "inner_rates": network.inner_rates.astype(np.float32),
         "latent_steps": network.latent_steps.astype(np.float32),
@@ -116,11 +119,13 @@ def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
         "tables": network.tables.astype(np.uint16),
     }
     metadata = {"hsinr": json.dumps(settings, sort_keys=True, separators=(",", ":"))}
+    content = safetensors.numpy.save(tensors, metadata)
+    saved = _parse(content, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    partial.write_bytes(safetensors.numpy.save(tensors, metadata))
+    partial.write_bytes(content)
     partial.replace(path)
-    return _read(path)
+    return saved
 
 
 def load_network(source: str | Path, *, digest: str = "", near: Path | None = None) -> BaseNetwork:
@@ -188,18 +193,22 @@ def _read(path: Path) -> BaseNetwork:
     size = path.stat().st_size
     if size > MAX_NETWORK_BYTES:
         raise NetworkError(f"{path}: {size} bytes; a base network has at most {MAX_NETWORK_BYTES}")
-    content = path.read_bytes()
+    return _parse(path.read_bytes(), path)
+
+
+def _parse(content: bytes, path: Path) -> BaseNetwork:
     try:
         tensors = safetensors.numpy.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         settings = json.loads(header["__metadata__"]["hsinr"])
         if settings["format"] != "hsinr-network":
             raise KeyError("format")
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        version = settings["version"]
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise NetworkError(f"{path} is not a base network: {error}") from error
-    if settings["version"] != NETWORK_VERSION:
+    if version != NETWORK_VERSION:
         raise NetworkError(
-            f"{path} is a base network of format {settings['version']}, this version reads "
+            f"{path} is a base network of format {version}, this version reads "
             f"{NETWORK_VERSION}: install a newer xhsinr"
         )
     try:
@@ -216,14 +225,14 @@ def _read(path: Path) -> BaseNetwork:
             patch=settings["patch"],
             parameters={name: tensors[name].astype(np.float32) for name in shapes},
             inner_steps=settings["inner_steps"],
-            inner_rates=tensors["inner_rates"],
-            latent_steps=tensors["latent_steps"],
+            inner_rates=tensors["inner_rates"].astype(np.float32, copy=False),
+            latent_steps=tensors["latent_steps"].astype(np.float32, copy=False),
             latent_tables=tensors["latent_tables"],
             tables=tensors["tables"],
             recipe=settings["recipe"],
             name=path.stem,
             digest=hashlib.sha256(content).hexdigest(),
-            file_bytes=size,
+            file_bytes=len(content),
         )
     except (KeyError, TypeError) as error:
         raise NetworkError(f"{path}: a part of the base network is missing: {error}") from error
@@ -232,6 +241,13 @@ def _read(path: Path) -> BaseNetwork:
 
 
 def _check(network: BaseNetwork, shapes: dict[str, tuple[int, ...]], path: Path) -> None:
+    if network.head not in HEADS:
+        raise NetworkError(f"{path}: head {network.head!r} is unknown: this version has {HEADS}")
+    patch, steps = network.patch, network.inner_steps
+    if patch is not None and (type(patch) is not int or not 1 <= patch <= _LARGEST_PATCH):
+        raise NetworkError(f"{path}: patch = {patch!r}: none, or 1 to {_LARGEST_PATCH} pixels")
+    if type(steps) is not int or not 0 <= steps <= _MOST_STEPS:
+        raise NetworkError(f"{path}: inner_steps = {steps!r}: 0 to {_MOST_STEPS}")
     per_latent = (network.siren.latents,)
     expected = shapes | dict.fromkeys(("inner_rates", "latent_steps", "latent_tables"), per_latent)
     for name, shape in expected.items():
@@ -243,5 +259,7 @@ def _check(network: BaseNetwork, shapes: dict[str, tuple[int, ...]], path: Path)
         raise NetworkError(f"{path}: its frequency tables are not positive 16-bit numbers")
     if (tables.sum(1, dtype=np.int64) != TABLE_TOTAL).any():
         raise NetworkError(f"{path}: a frequency table does not sum to {TABLE_TOTAL}")
-    if network.latent_tables.max() >= len(tables) or (network.latent_steps <= 0).any():
+    numbers = network.latent_tables
+    in_range = numbers.dtype == np.uint8 and numbers.max() < len(tables)
+    if not in_range or (network.latent_steps <= 0).any():
         raise NetworkError(f"{path}: its quantiser's steps or table numbers are out of range")

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dask
+import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
-from xhsinr import mask, report
+from xhsinr import detail, mask, report
 from xhsinr import scene as scenes
 from xhsinr.codec import Codec
 from xhsinr.control import Attempt, Search
@@ -37,6 +39,7 @@ DEFAULT_NETWORK = "default"
 _IN_FLIGHT = 2 * (os.cpu_count() or 1)
 # A bar appears only for what takes longer than this many seconds.
 _PATIENCE = 2.0
+_FORECAST_TILES = 8
 
 T = TypeVar("T")
 
@@ -59,6 +62,25 @@ def encode_tile(
     decoded = codec.decode(payload, *samples.shape[1:])
     valid = None if (states == mask.VALID).all() else states == mask.VALID
     return CodedTile(payload, Quality.of(samples, decoded, valid))
+
+
+def forecast(
+    scene: Scene, tiling: Tiling, codec: Codec, levels: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Mean squared error of the scores at each level, see `xhsinr.control.Forecast`.
+
+    From a spread of tiles; those without a valid sample count as free of error.
+    """
+    spread = np.unique(np.linspace(0, len(tiling) - 1, _FORECAST_TILES).astype(int))
+    total, pixels = np.zeros(len(levels)), 0
+    for tile in spread:
+        samples = scene.window(*tiling.window(int(tile)))
+        states = sample_states(scene, samples)
+        pixels += samples[0].size
+        if (states == mask.VALID).any():
+            scores = codec.scores(samples, states)
+            total += samples[0].size * detail.expected_distortion(scores, levels)
+    return total / pixels
 
 
 def run_tiles(
@@ -143,22 +165,37 @@ def compress(
         tiling,
         lambda function, tiles: run_tiles(function, tiles, "survey", progress=progress),
     )
-    search = Search(found, target, scene.dtype, scene.nodata, scene.samples, base)
+    search = Search(
+        found,
+        target,
+        scene.dtype,
+        scene.nodata,
+        scene.samples,
+        base,
+        lambda codec, levels: forecast(scene, tiling, codec, levels),
+    )
+    everything = range(len(tiling))
     while True:
         codec = search.next
+        tiles = everything[len(everything) // 2 :][:1] if search.on_trial else everything
         with SidecarWriter(path, len(tiling)) as writer:
             qualities = []
             coded = run_tiles(
                 lambda tile: encode_tile(scene, tiling, tile, codec, device),  # noqa: B023
-                range(len(tiling)),
-                "encode",
+                tiles,
+                "trial" if search.on_trial else "encode",
                 progress=progress,
             )
-            for number, part in enumerate(coded):
+            for number, part in zip(tiles, coded, strict=True):
                 writer.add(number, part.payload)
                 qualities.append(part.quality)
+            total = Quality.merge(qualities)
+            if search.on_trial:
+                share = len(tiles) / len(tiling)
+                basis = len(codec.basis.to_bytes())
+                search.learn(Attempt(codec, writer.payload_bytes + int(share * basis), total))
+                continue
             noise = search.noise if target.kind == "noise" else None
             header, arrays = report.describe(scene, tiling, target, codec, qualities, noise)
-            size = writer.size(header, arrays)
-            if search.learn(Attempt(codec, size, Quality.merge(qualities))):
+            if search.learn(Attempt(codec, writer.size(header, arrays), total)):
                 return Compressed(writer.finish(header, arrays))

@@ -41,18 +41,20 @@ LAYERS = ("mask", "latents", "detail", "bound")
 MAX_HEADER_BYTES = 64 << 20
 MAX_BANDS = 1 << 16
 MAX_SIDE = 1 << 31
+_MAX_AXES = 8
 
 _DTYPES = {
     "U8": "u1", "U16": "u2", "U32": "u4", "U64": "u8", "I8": "i1", "I16": "i2", "I32": "i4",
     "I64": "i8", "F16": "f2", "F32": "f4", "F64": "f8", "BOOL": "?",
 }  # fmt: skip
+_SAMPLES = frozenset(("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"))
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _UNSIGNED = b'"crc32c":"00000000"'
 
 Header = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sidecar:
     """An open sidecar: its header and arrays are read and checked, its tiles are not yet.
 
@@ -99,13 +101,16 @@ class Sidecar:
                 )
             small = file.read(offsets["tiles"][0])
         _check_signature(raw, small, entries, path)
-        arrays = {
-            name: np.frombuffer(small[start:end], "<" + _DTYPES[entries[name]["dtype"]]).reshape(
-                entries[name]["shape"]
-            )
-            for name, (start, end) in offsets.items()
-            if name != "tiles"
-        }
+        try:
+            arrays = {
+                name: np.frombuffer(
+                    small[start:end], "<" + _DTYPES[entries[name]["dtype"]]
+                ).reshape(entries[name]["shape"])
+                for name, (start, end) in offsets.items()
+                if name != "tiles"
+            }
+        except ValueError as error:
+            raise DamagedSidecarError(f"{path}: its header is damaged: {error}") from error
         sidecar = cls(path, header, arrays, data_start + offsets["tiles"][0], file_bytes)
         sidecar._check_index(offsets["tiles"][1] - offsets["tiles"][0])
         return sidecar
@@ -180,20 +185,22 @@ class Sidecar:
     def _check_index(self, tiles_bytes: int) -> None:
         header = self.header
         try:
-            bands, rows, cols = (int(n) for n in header["shape"])
-            tile, layers, dtype = int(header["tile"]), list(header["layers"]), header["dtype"]
-            fits = 1 <= bands <= MAX_BANDS and 1 <= min(rows, cols) and max(rows, cols) <= MAX_SIDE
-            fits = fits and 1 <= tile <= MAX_SIDE
-            fits = fits and layers == [name for name in LAYERS if name in layers]
-            fits = fits and np.dtype(dtype).kind in "iuf" and "index" in self.arrays
+            bands, rows, cols = header["shape"]
+            tile, layers, dtype = header["tile"], header["layers"], header["dtype"]
+            index = self.arrays["index"]
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedSidecarError(f"{self.path}: its header lacks {error}") from error
-        if not fits:
+            raise DamagedSidecarError(
+                f"{self.path}: its header lacks the index, shape, tile, layers or dtype"
+            ) from error
+        fits = all(type(n) is int for n in (bands, rows, cols, tile))
+        fits = fits and 1 <= bands <= MAX_BANDS and min(rows, cols, tile) >= 1
+        fits = fits and max(rows, cols, tile) <= MAX_SIDE
+        fits = fits and isinstance(layers, list) and layers == [n for n in LAYERS if n in layers]
+        if not (fits and isinstance(dtype, str) and dtype in _SAMPLES):
             raise DamagedSidecarError(
                 f"{self.path}: its header declares what no scene is: shape {header['shape']}, "
                 f"tile {header['tile']}, layers {header['layers']}, dtype {header['dtype']}"
             )
-        index = self.arrays["index"]
         expected = (len(Tiling(rows, cols, tile)), len(layers), 2)
         if index.shape != expected or index.dtype != np.uint32:
             raise DamagedSidecarError(
@@ -247,6 +254,11 @@ class SidecarWriter:
         }
         self._spool.write(b"".join(payload[layer] for layer in self._index[tile]))
 
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of all tiles added so far."""
+        return self._spool.tell()
+
     def front(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
         """Everything that will stand before the tiles, once all of them were added.
 
@@ -266,11 +278,11 @@ class SidecarWriter:
             "<u4",
         ).reshape(self._tiles, len(layers), 2)
         header = header | {"version": FORMAT_VERSION, "layers": layers}
-        return front(header, {**arrays, "index": index}, self._spool.tell())
+        return front(header, {**arrays, "index": index}, self.payload_bytes)
 
     def size(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> int:
         """Bytes that the file would have."""
-        return len(self.front(header, arrays)) + self._spool.tell()
+        return len(self.front(header, arrays)) + self.payload_bytes
 
     def finish(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> Sidecar:
         """Write the file and open it; parameters as for `front`."""
@@ -294,6 +306,8 @@ class SidecarWriter:
 
 def check_output(path: Path, *, overwrite: bool) -> None:
     """Raise if a sidecar cannot be written to ``path``."""
+    if path.is_dir():
+        raise SidecarError(f"{path} is a folder: give the name of a file in it")
     if path.exists() and not overwrite:
         raise OutputExistsError(f"{path} exists: pass overwrite (--overwrite) to replace it")
     if not path.parent.is_dir():
@@ -361,7 +375,9 @@ def _read_header(
         if b'"crc32c"' in raw and b'"hsinr"' in raw:
             raise DamagedSidecarError(f"{path}: its header is damaged: {error}") from error
         raise NotASidecarError(f"{path} is not an xhsinr sidecar") from error
-    if isinstance(version, int) and version > FORMAT_VERSION:
+    if type(version) is not int or version < 1:
+        raise DamagedSidecarError(f"{path}: its header is damaged: format version {version!r}")
+    if version > FORMAT_VERSION:
         raise UnsupportedVersionError(
             f"{path} has format version {version}, this xhsinr reads up to {FORMAT_VERSION}: "
             "install a newer xhsinr"
@@ -377,6 +393,8 @@ def _check_entries(entries: dict[str, dict[str, Any]], path: Path) -> dict[str, 
         for name, entry in entries.items():
             start, end = entry["data_offsets"]
             shape = entry["shape"]
+            if len(shape) > _MAX_AXES:
+                raise ValueError(f"{name!r} has {len(shape)} axes")
             if any(type(n) is not int or n < 0 for n in (start, end, *shape)):
                 raise ValueError(f"{name!r} has a size that is no natural number")
             expected = math.prod(shape) * np.dtype(_DTYPES[entry["dtype"]]).itemsize
@@ -396,7 +414,7 @@ def _check_signature(
 ) -> None:
     stored = json.loads(raw)["__metadata__"]["crc32c"]
     found = "none"
-    if isinstance(stored, str):
+    if isinstance(stored, str) and stored.isascii():
         signed = b'"crc32c":"%s"' % stored.encode()
         found = f"{google_crc32c.value(raw.replace(signed, _UNSIGNED, 1) + small):08x}"
     if found != stored:

@@ -179,7 +179,7 @@ def dct_parameters(siren: Siren, zone: npt.NDArray[np.int_]) -> Parameters:
     ----------
     siren : Siren
         With one layer, ``shift+output`` modulation and a width of at least two units for
-        each frequency pair in the zone (one where u or v is zero).
+        each frequency pair in the zone (one where v is zero).
     zone : ndarray of int, shape (latents, 3)
         Output channel and horizontal and vertical frequency of each latent.
     """

@@ -368,12 +368,16 @@ class SpectralBasis:
         vectors = np.zeros((components, bands), np.int64)
         for row in vectors:
             shift = int(decoder.read(1, entropy.uniform(5))[0])
-            row[:] = _read_row(decoder, envelope) << shift
-        if np.abs(vectors).max(initial=0) >= 2 << VECTOR_BITS or np.abs(mean).max() >= 1 << 42:
+            row[:] = _read_row(decoder, envelope) << min(shift, VECTOR_BITS)
+        if not (_within(vectors, 2 << VECTOR_BITS) and _within(mean, 4 << _MEAN_BITS)):
             raise DamagedSidecarError(
                 "the spectral basis holds numbers that no basis has: the file is damaged"
             )
         return cls(mean, exponent, vectors)
+
+
+def _within(values: Int64Array, limit: int) -> bool:
+    return bool(((values > -limit) & (values < limit)).all())
 
 
 def _floor_log2(value: float) -> int:
@@ -416,6 +420,7 @@ def _class_weights(theta: int) -> list[int]:
     return weights
 
 
+# The weights are integers whose sum float64 holds exactly, so the tables are the same everywhere.
 _THETAS = [_theta(index) for index in range(60)]
 _TABLES = entropy.frequencies(np.array([_class_weights(theta) for theta in _THETAS]) >> 1)
 _MEANS = np.array(

@@ -160,7 +160,7 @@ def survey(
     if not live.any():
         raise SceneError(
             "no sample of the scene is valid: all are "
-            + ("NaN" if counts[:, mask.NAN].all() else f"nodata ({scene.nodata}) or NaN")
+            + ("NaN" if not counts[:, mask.NODATA].any() else f"nodata ({scene.nodata}) or NaN")
         )
     chosen = complete.get(live.tobytes()) or max(
         complete.values(), key=lambda statistics: statistics.count, default=filled

@@ -28,7 +28,7 @@ from xhsinr.entropy import TABLE_TOTAL, frequencies
 from xhsinr.errors import NetworkError, SceneError
 from xhsinr.latents import CLASSES
 from xhsinr.meta import Batch, adapt, batch_loss, outer_loss, to_tensors
-from xhsinr.network import BaseNetwork, save_network
+from xhsinr.network import HEADS, BaseNetwork, save_network
 from xhsinr.siren import (
     Parameters,
     Siren,
@@ -55,6 +55,10 @@ _TABLE_SYMBOLS = 256
 _TABLE_SCALES = 2.0 ** (np.arange(22) / 2 - 3)
 # Share of the loss that quantisation adds at a scene's step of one.
 _QUANTISATION_LOSS = 0.05
+
+STARTS = ("random", "cosines")
+_LEAST = {"patch": 0, "inner_steps": 1, "steps": 1, "batch": 1, "pixels": 0, "seed": 0}
+_SUFFIXES = {".npy", ".mat", ".tif", ".tiff", ".img", ".dat"}
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -118,6 +122,18 @@ class TrainingSettings:
     clip: float = 0.5
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name, known in (("head", HEADS), ("start", STARTS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise NetworkError(f"{name} {value!r} is unknown: this version has {known}")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise NetworkError(f"{name} = {value!r}: a whole number from {least} on is needed")
+        if self.start == "cosines" and self.patch == 0:
+            raise NetworkError("a start at cosines needs patches: set patch, or start to random")
+
 
 @dataclass(frozen=True)
 class TrainingScene:
@@ -164,22 +180,26 @@ def find_scenes(folder: Path, only: Collection[str] = ()) -> list[Path]:
     Where the folder has a ``scenes.csv`` with a ``split`` column, only its ``train`` scenes;
     or the scenes named in ``only``, whichever split they are of.
     """
-    listing = folder / "scenes.csv"
-    if only:
-        found = [path for path in folder.iterdir() if path.stem in only and path.suffix != ".txt"]
-        missing = set(only) - {path.stem for path in found}
-        if missing:
-            raise SceneError(f"{folder} has no scene called {', '.join(sorted(missing))}")
-    elif listing.is_file():
-        with listing.open(newline="") as file:
-            names = {row["scene"] for row in csv.DictReader(file) if row.get("split") == "train"}
-        found = [path for path in folder.glob("*.npy") if path.stem in names]
-    else:
-        suffixes = {".npy", ".mat", ".tif", ".tiff", ".img", ".dat"}
-        found = [path for path in folder.iterdir() if path.suffix.lower() in suffixes]
+    found = [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES]
+    wanted = set(only) or _training_split(folder / "scenes.csv")
+    missing = set(only) - {path.stem for path in found}
+    if missing:
+        raise SceneError(f"{folder} has no scene called {', '.join(sorted(missing))}")
+    if wanted is not None:
+        found = [path for path in found if path.stem in wanted]
     if not found:
         raise SceneError(f"{folder} has no scenes to train on (.npy, .mat, .tif, .img)")
     return sorted(found, key=lambda path: path.name)
+
+
+def _training_split(listing: Path) -> set[str] | None:
+    if not listing.is_file():
+        return None
+    with listing.open(newline="") as file:
+        rows = csv.DictReader(file)
+        if not {"scene", "split"} <= set(rows.fieldnames or ()):
+            return None
+        return {row["scene"] for row in rows if row["split"] == "train"}
 
 
 def load_scene(path: Path, settings: TrainingSettings) -> TrainingScene:
@@ -195,6 +215,8 @@ def load_scene(path: Path, settings: TrainingSettings) -> TrainingScene:
     statistics.update(values[:, pixels])
     values[:, ~pixels] = statistics.mean[:, None]
     low, high = float(values.min()), float(values.max())
+    if low == high:
+        raise SceneError(f"{path}: all samples are {low:g}; leave the scene out")
     if settings.head == "shared":
         planes, unit, left_out = (values - low) / (high - low), high - low, 0.0
     else:
@@ -226,8 +248,8 @@ def train(
 ) -> BaseNetwork:
     """Meta-learn a base network and write it to ``out``.
 
-    A checkpoint beside ``out`` is written every few hundred steps and when the training is
-    interrupted; ``resume`` goes on from it. The result is the same as without the stop.
+    A checkpoint beside ``out`` is written every few hundred steps; ``resume`` goes on from it.
+    The result is the same as without the stop.
 
     Parameters
     ----------
@@ -246,6 +268,7 @@ def train(
     -------
     BaseNetwork
     """
+    _check_sizes(training, validation, settings)
     siren, start = _start(training, settings)
     trainer = _Trainer(siren, start, settings, device)
     checkpoint = out.with_name(out.name + ".checkpoint")
@@ -265,9 +288,6 @@ def train(
                 curve.append([trainer.step, round(loss, 7), round(psnr, 3)])
                 bar.set_postfix_str(f"loss {loss:.4g}, validation {psnr:.2f} dB")
                 trainer.save(checkpoint)
-    except KeyboardInterrupt:
-        trainer.save(checkpoint)
-        raise
     finally:
         bar.close()
     recipe = {
@@ -379,6 +399,27 @@ class _Trainer:
         self.warm_up.last_epoch = self.step
 
 
+def _check_sizes(
+    training: Sequence[TrainingScene],
+    validation: Sequence[TrainingScene],
+    settings: TrainingSettings,
+) -> None:
+    outputs = settings.outputs
+    if settings.head == "shared":
+        outputs = max(len(scene.planes) for scene in training)
+    for scene in [*training, *validation]:
+        planes, rows, cols = scene.planes.shape
+        if min(rows, cols) < settings.patch:
+            raise SceneError(
+                f"{scene.name} has {rows} x {cols} pixels, fewer than a patch of "
+                f"{settings.patch} x {settings.patch}: leave it out"
+            )
+        if planes > outputs:
+            raise SceneError(
+                f"{scene.name} has {planes} planes, the network {outputs} outputs: leave it out"
+            )
+
+
 def _start(
     training: Sequence[TrainingScene], settings: TrainingSettings
 ) -> tuple[Siren, Parameters]:
@@ -400,7 +441,7 @@ def _start(
     rng = np.random.default_rng([settings.seed])
     if settings.start == "random":
         return siren(settings.width), random_parameters(siren(settings.width), rng)
-    zone = _zone(training, settings)
+    zone = _zone(training, settings, outputs)
     flipped = zone[:, 1:] * [1, -1]
     chosen = siren(len(np.unique(np.concatenate([zone[:, 1:], flipped]), axis=0)))
     parameters = dct_parameters(chosen, zone)
@@ -409,14 +450,21 @@ def _start(
     return chosen, parameters
 
 
-def _zone(training: Sequence[TrainingScene], settings: TrainingSettings) -> npt.NDArray[np.int_]:
+def _zone(
+    training: Sequence[TrainingScene], settings: TrainingSettings, outputs: int
+) -> npt.NDArray[np.int_]:
     """The (output, u, v) of the cosines that hold most energy over all training patches."""
     side = settings.patch
-    energy = np.zeros((settings.outputs, side, side))
+    energy = np.zeros((outputs, side, side))
+    if energy.size < settings.latents:
+        raise NetworkError(
+            f"latents = {settings.latents}: {outputs} outputs of {side} x {side} pixels have "
+            f"{energy.size} cosines"
+        )
     for scene in training:
-        patches = np.stack([patch for patch in _windows(scene.planes, side, side // 2)])
+        patches = np.stack(list(_windows(scene.planes, side, max(1, side // 2))))
         energy[: len(scene.planes)] += np.mean(dctn(patches, axes=(2, 3)) ** 2, axis=0)
-    # SciPy's unnormalised transform has half the amplitude where a frequency is zero.
+    # SciPy's unnormalised transform has twice the energy where a frequency is zero.
     energy[:, 0] /= 2
     energy[:, :, 0] /= 2
     largest = np.argsort(-energy, axis=None, kind="stable")[: settings.latents]
@@ -429,8 +477,6 @@ def _windows(planes: FloatArray, side: int, stride: int) -> Iterator[FloatArray]
         yield planes
         return
     rows, cols = planes.shape[1:]
-    if min(rows, cols) < side:
-        raise SceneError(f"a training scene of {rows} x {cols} pixels is smaller than a patch")
     for row in range(0, rows - side + 1, stride):
         for col in range(0, cols - side + 1, stride):
             yield planes[:, row : row + side, col : col + side]
@@ -483,13 +529,13 @@ def _draw(
     for scene in chosen:
         row, col = (int(rng.integers(size - side + 1)) for size in scene.planes.shape[1:])
         patch = np.rot90(
-            scene.planes[:, row : row + side, col : col + side], rng.integers(4), (1, 2)
+            scene.planes[:, row : row + side, col : col + side], int(rng.integers(4)), (1, 2)
         )
         if rng.integers(2):
             patch = patch[:, ::-1]
         if settings.head == "scene":
             # The sign of a basis vector is a convention, so the network must not learn it.
-            patch = patch * rng.choice(np.float32([-1, 1]), size=(len(patch), 1, 1))
+            patch = patch * rng.choice(np.array([-1, 1], np.float32), size=(len(patch), 1, 1))
         patches.append(patch.reshape(len(patch), -1)[:, at])
     return _as_batch(patches, grid[at], siren.outputs, device)
 
@@ -570,7 +616,7 @@ def _sensitivity(trainer: _Trainer, batch: Batch, latents: Tensor) -> npt.NDArra
 
 def _tables() -> npt.NDArray[np.uint16]:
     """Two-sided geometric tables, half an octave of scale apart, the last symbol the escape."""
-    assert CLASSES // 2 < len(_TABLE_SCALES)
+    assert len(_TABLE_SCALES) > CLASSES // 2
     centre = (_TABLE_SYMBOLS - 2) // 2
     values = np.abs(np.arange(_TABLE_SYMBOLS - 1) - centre)[None, :]
     scale = _TABLE_SCALES[:, None]
