@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
@@ -69,5 +69,5 @@ class HsinrAccessor:
         source = self._obj.encoding.get("source")
         if source:
             return Path(Path(str(source)).name).with_suffix(".hsinr")
-        name: Any = getattr(self._obj, "name", None) or "scene"
-        return Path(f"{name}.hsinr")
+        name = self._obj.name if isinstance(self._obj, xr.DataArray) else None
+        return Path(f"{name or 'scene'}.hsinr")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def open_dataarray(path: str | os.PathLike[str]) -> xr.DataArray:
     reader = Reader(Sidecar.open(os.fspath(path)))
     scene = reader.scene()
     array = scene.to_xarray(indexing.LazilyIndexedArray(_LazySamples(reader)))
-    sides = {
+    sides: dict[Hashable, int] = {
         scene.row_dim: reader.sidecar.header["tile"],
         scene.col_dim: reader.sidecar.header["tile"],
     }

@@ -21,12 +21,14 @@ _OUT = click.Path(path_type=Path)
 
 
 class _Group(click.Group):
-    """Turns the package's errors into one line and an exit code of 1."""
+    """Turns the package's and the file system's errors into text and an exit code of 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except HsinrError as error:
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader of its output has gone
+        except (HsinrError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
 

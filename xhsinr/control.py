@@ -1,8 +1,9 @@
 """Rate and quality control: the codec that meets a target, found in few passes.
 
-One number decides a codec, the mean squared error aimed at: how many components are worth
-their bytes, how precise the basis is, and the level of error variance that all tiles share.
-Searching a PSNR, a rate or the cheapest base below a bound is searching that number.
+One number decides a codec: how many components are worth their bytes, how precise the basis
+is, and the level of error variance that all tiles share. For a PSNR or a rate that number is the
+mean squared error aimed at; for the cheapest base below a bound it is the level itself, with
+errors weighted by the noise of the bands (see `xhsinr.noise`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from xhsinr.codec import BoundCoding, Codec, LatentCoding
 from xhsinr.errors import NetworkError, TargetError
 from xhsinr.metrics import Quality
 from xhsinr.network import BaseNetwork
+from xhsinr.noise import band_noise, band_weights
 from xhsinr.spectral import SpectralBasis, worthwhile_components
 from xhsinr.survey import Survey
 from xhsinr.target import Target
@@ -33,9 +36,13 @@ _AIM = 0.45
 _MOST_ATTEMPTS = 14
 # Neighbouring pixels are alike: the share of a score's variance that its neighbours leave open.
 _UNEXPLAINED = 0.15
-# Where the cheapest base below a bound is looked for: at these multiples of the noise variance
-# and of the squared bound to begin with, and by this factor from one trial to the next.
-_NOISE_FACTOR, _BOUND_FACTOR, _TRIAL_FACTOR = 4.0, 0.25, 2.5
+# Where the cheapest base below a bound is looked for: at the sum of these multiples of the noise
+# variance and of the squared bound to begin with, and by this factor from trial to trial.
+_NOISE_FACTOR, _BOUND_FACTOR, _TRIAL_FACTOR = 8.0, 1.0, 2.0
+# Share of the bound that errors are measured by where the noise is less: below it they are free.
+_BOUND_NOISE = 0.5
+# Share of a scene's variance that latents leave open, roughly: the basis need not be finer.
+_LATENTS_LEAVE = 0.1
 # Levels that a forecast is asked for, as multiples of the error aimed at.
 _LEVELS = 2.0 ** np.arange(0, 14.25, 0.25)
 _TINY = float(np.finfo(np.float32).tiny)
@@ -106,10 +113,11 @@ class Search:
             low=int(survey.low) if integer else survey.low,
             high=int(survey.high) if integer else survey.high,
             nodata=nodata,
-            basis=self._basis(0, _TINY),
+            # The coarse mean that fills invalid samples; what decodes from scores has its own.
+            basis=self._basis(0, max((survey.high - survey.low) ** 2, _TINY)),
         )
         self._budget = int(target.value * samples / 8) if target.kind == "bpppb" else 0
-        # Attempts with the error that each aimed at.
+        # Attempts with the error that each aimed at, or with the level of a trial.
         self._attempts: list[tuple[float, Attempt]] = []
         self._aim = math.inf
         self._settled = False
@@ -118,17 +126,12 @@ class Search:
 
     @property
     def noise(self) -> float:
-        """Standard deviation of the noise in data units: the median over bands.
+        """Standard deviation of the noise in data units: the median over bands."""
+        return float(np.median(self._band_noise))
 
-        A band's noise is what no linear combination of the other bands explains, the inverse
-        of the diagonal of the inverse covariance (Bioucas-Dias and Nascimento 2008, HySime).
-        """
-        covariance = self._survey.covariance
-        ridge = np.finfo(np.float64).eps * np.trace(covariance) * np.eye(len(covariance))
-        variances = 1 / np.maximum(
-            np.diag(np.linalg.pinv(covariance + ridge, hermitian=True)), _TINY
-        )
-        return float(np.sqrt(np.median(variances))) if covariance.any() else 0.0
+    @cached_property
+    def _band_noise(self) -> npt.NDArray[np.float64]:
+        return band_noise(self._survey.covariance)
 
     def learn(self, attempt: Attempt) -> bool:
         """Take in what `next` gave; true if it is to be kept, else `next` is another codec.
@@ -140,10 +143,10 @@ class Search:
         """
         self._attempts.append((self._aim, attempt))
         if self.on_trial:
-            aim = self._next_trial()
-            self.on_trial = aim is not None
-            self.next = self._cheapest() if aim is None else self._bounded(aim)
-            self._settled = aim is None
+            level = self._next_trial()
+            self.on_trial = level is not None
+            self.next = self._cheapest() if level is None else self._bounded(level)
+            self._settled = level is None
             return False
         if self._settled or self._target.kind not in ("psnr", "bpppb") or self._met(attempt):
             return True
@@ -162,12 +165,15 @@ class Search:
             return self._detail(self._mse_wanted())
         if kind == "bpppb":
             return self._detail(self._mse_of_bits(8 * self._budget / self._survey.pixels))
-        bound = self._bound_coding()
-        if bound.exact_floats:
-            return replace(self._plain, bound=bound)
-        self.on_trial = True
-        limit = math.ldexp(bound.max_error, bound.exponent)
-        return self._bounded(max(_NOISE_FACTOR * self.noise**2, _BOUND_FACTOR * limit**2))
+        codec = self._below_bound()
+        self.on_trial = not self._bound.exact_floats
+        return codec
+
+    def _below_bound(self) -> Codec:
+        """A codec that keeps the bound, and near the cheapest as a rule."""
+        if self._bound.exact_floats:
+            return replace(self._plain, bound=self._bound)
+        return self._bounded(_NOISE_FACTOR * self.noise**2 + _BOUND_FACTOR * self._limit**2)
 
     def _basis(self, components: int, mse: float) -> SpectralBasis:
         survey = self._survey
@@ -191,8 +197,7 @@ class Search:
             unit = (survey.high - survey.low) or 1.0
             return replace(self._plain, latents=LatentCoding(network, 0, unit, survey.low))
         unit = math.sqrt(survey.variances[0]) or 1.0
-        # The basis is as precise as the quantiser of the latents.
-        mse = float(np.square(network.latent_steps * unit).mean()) / len(survey.mean)
+        mse = _LATENTS_LEAVE * float(survey.variances.mean())
         basis = self._basis(network.siren.outputs, max(mse, _TINY))
         return replace(self._plain, basis=basis, latents=LatentCoding(network, 0, unit))
 
@@ -213,10 +218,40 @@ class Search:
         level = wanted * np.exp(np.interp(np.log(wanted), np.log(errors), np.log(_LEVELS)))
         return replace(draft, level=float(level))
 
-    def _bounded(self, aim: float) -> Codec:
-        return replace(self._detail(aim), bound=self._bound_coding())
+    def _bounded(self, level: float) -> Codec:
+        """Codec with a base at this level of weighted error variance, and the bound layer."""
+        self._aim = level
+        survey, weights = self._survey, self._weights
+        distortion = float(np.minimum(self._weighted_variances, level).mean())
+        components = worthwhile_components(self._weighted_variances, distortion * len(weights))
+        basis = SpectralBasis.from_statistics(
+            survey.mean,
+            survey.covariance,
+            components=components,
+            distortion=max(distortion, _TINY),
+            pixels=survey.pixels,
+            weights=weights,
+        )
+        return replace(self._plain, basis=basis, level=level, bound=self._bound)
 
-    def _bound_coding(self) -> BoundCoding:
+    @cached_property
+    def _weights(self) -> npt.NDArray[np.float64]:
+        """What errors of the base weigh below the bound."""
+        unit = math.ldexp(1.0, self._bound.exponent)
+        return band_weights(self._band_noise, (_BOUND_NOISE * self._bound.max_error + 0.5) * unit)
+
+    @cached_property
+    def _weighted_variances(self) -> npt.NDArray[np.float64]:
+        weighted = self._survey.covariance * self._weights * self._weights[:, None]
+        return np.asarray(np.maximum(np.linalg.eigvalsh(weighted)[::-1], 0.0))
+
+    @property
+    def _limit(self) -> float:
+        """Largest error that the bound layer leaves, in data units, rounding included."""
+        return math.ldexp(self._bound.max_error + 0.5, self._bound.exponent)
+
+    @cached_property
+    def _bound(self) -> BoundCoding:
         """The bound layer for the target; exact floats where integers would not hold it."""
         exact = BoundCoding(0, exact_floats=self._plain.dtype.kind == "f")
         limit = {"max_error": self._target.value, "noise": self.noise}.get(self._target.kind, 0.0)
@@ -235,16 +270,16 @@ class Search:
         return BoundCoding(int(units - 0.5), exponent)
 
     def _next_trial(self) -> float | None:
-        """Another error to aim the base at, None once one lies between dearer ones."""
-        tried = sorted((aim, attempt.bytes) for aim, attempt in self._attempts)
+        """Another level for the base, None once one lies between dearer ones."""
+        tried = sorted((level, attempt.bytes) for level, attempt in self._attempts)
         if len(tried) >= _MOST_ATTEMPTS:
             return None
         cheapest = min(range(len(tried)), key=lambda i: tried[i][1])
-        aim = tried[cheapest][0]
-        if cheapest == len(tried) - 1 and aim < self._survey.variances.mean():
-            return aim * _TRIAL_FACTOR
-        if cheapest == 0 and aim > _TINY:
-            return aim / _TRIAL_FACTOR
+        level = tried[cheapest][0]
+        if cheapest == len(tried) - 1 and level < self._weighted_variances[0]:
+            return level * _TRIAL_FACTOR
+        if cheapest == 0 and level > _TINY:
+            return level / _TRIAL_FACTOR
         return None
 
     def _cheapest(self) -> Codec:
@@ -283,7 +318,7 @@ class Search:
             share = 0.5
             if math.isfinite(above[1]):
                 share = min(max(above[1] / (above[1] - below[1]), 0.1), 0.9)
-            return above[0] * (below[0] / above[0]) ** share
+            return float(above[0] * (below[0] / above[0]) ** share)
         aim, figure = tried[-1]
         if self._target.kind == "psnr":
             # What was measured against what was predicted corrects the next prediction.
@@ -291,7 +326,7 @@ class Search:
         kept = worthwhile_components(self._survey.variances, aim * len(self._survey.mean))
         bits = 8 * self._budget / self._survey.pixels
         # A bit a score for a quarter of the error, though most scores are cheaper zeros.
-        return aim * 2.0 ** min(max(4 * bits * figure / max(kept, 1), -8.0), 8.0)
+        return float(aim * 2.0 ** min(max(4 * bits * figure / max(kept, 1), -8.0), 8.0))
 
     def _nearest(self) -> Codec:
         """The best of what was tried, where nothing falls into the window."""
@@ -299,7 +334,7 @@ class Search:
             enough = [a for _, a in self._attempts if a.quality.psnr_db >= self._target.value]
             if enough:
                 return min(enough, key=lambda a: a.bytes).codec
-            return self._bounded(_NOISE_FACTOR * self.noise**2)
+            return self._below_bound()
         fitting = [a for _, a in self._attempts if a.bytes <= self._budget]
         if not fitting:
             raise TargetError(

@@ -46,7 +46,8 @@ def frequencies(counts: npt.ArrayLike) -> Table:
     largest = table.argmax(-1)[..., None]
     rest = TABLE_TOTAL - table.sum(-1, keepdims=True)
     np.put_along_axis(table, largest, np.take_along_axis(table, largest, -1) + rest, -1)
-    return table.astype(np.uint16)
+    scaled: Table = table.astype(np.uint16)
+    return scaled
 
 
 def uniform(bits: int) -> Table:
@@ -71,7 +72,8 @@ def encode(runs: Sequence[tuple[npt.NDArray[Any], Table]]) -> bytes:
     for symbols, table in reversed(runs):
         if symbols.size:
             coder.encode_reverse(np.ascontiguousarray(symbols, np.int32).ravel(), _model(table))
-    return coder.get_compressed().astype("<u4").tobytes()
+    payload: bytes = coder.get_compressed().astype("<u4").tobytes()
+    return payload
 
 
 class Decoder:

@@ -100,7 +100,8 @@ def decode(payload: bytes, patches: int, network: BaseNetwork, level: int) -> In
 
 def dequantise(integers: Integers, network: BaseNetwork, level: int) -> npt.NDArray[np.float32]:
     """Latent vectors for `xhsinr.siren.forward`, shape (patches, latents)."""
-    return integers * (network.latent_steps * np.float32(scene_step(level)))
+    steps = network.latent_steps * np.float32(scene_step(level))
+    return integers.astype(np.float32) * steps
 
 
 def _centre(network: BaseNetwork) -> int:
@@ -116,7 +117,8 @@ def _symbols(integers: Integers, network: BaseNetwork) -> Integers:
 def _table_numbers(classes: Integers, network: BaseNetwork, level: int) -> npt.NDArray[np.int64]:
     moved = classes - CLASSES // 2 - level // _LEVELS_PER_TABLE
     numbers = network.latent_tables.astype(np.int64) + moved[:, None]
-    return np.clip(numbers, 0, len(network.tables) - 1)
+    clipped: npt.NDArray[np.int64] = np.clip(numbers, 0, len(network.tables) - 1)
+    return clipped
 
 
 def _cheapest_classes(
@@ -127,7 +129,8 @@ def _cheapest_classes(
         lengths[_table_numbers(np.array([c], np.int32), network, level), symbols].sum(1)
         for c in range(CLASSES)
     ]
-    return np.argmin(costs, axis=0).astype(np.int32)
+    cheapest: Integers = np.argmin(costs, axis=0).astype(np.int32)
+    return cheapest
 
 
 def _code(

@@ -33,7 +33,7 @@ HEADS = ("scene", "shared")
 NETWORK_VERSION = 1
 MAX_NETWORK_BYTES = 256 << 20
 _LARGEST_PATCH = 4096
-_MOST_STEPS = 1000
+_MOST_STEPS = 10_000
 PACKAGE_NETWORKS = Path(__file__).parent / "networks"
 
 
@@ -83,10 +83,11 @@ class BaseNetwork:
     def __post_init__(self) -> None:
         if self.head not in HEADS:
             raise NetworkError(f"head {self.head!r} is unknown: this version has {HEADS}")
-        if self.patch is not None and not 1 <= self.patch <= 4096:
-            raise NetworkError(f"patch = {self.patch!r}: a network needs 1 to 4096, or none")
-        if not 0 <= self.inner_steps <= 10_000:
-            raise NetworkError(f"inner_steps = {self.inner_steps!r}: a network needs 0 to 10000")
+        patch, steps = self.patch, self.inner_steps
+        if patch is not None and (type(patch) is not int or not 1 <= patch <= _LARGEST_PATCH):
+            raise NetworkError(f"patch = {patch!r}: a network needs 1 to {_LARGEST_PATCH}, or none")
+        if type(steps) is not int or not 0 <= steps <= _MOST_STEPS:
+            raise NetworkError(f"inner_steps = {steps!r}: a network needs 0 to {_MOST_STEPS}")
 
 
 def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
@@ -236,18 +237,13 @@ def _parse(content: bytes, path: Path) -> BaseNetwork:
         )
     except (KeyError, TypeError) as error:
         raise NetworkError(f"{path}: a part of the base network is missing: {error}") from error
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}") from error
     _check(network, shapes, path)
     return network
 
 
 def _check(network: BaseNetwork, shapes: dict[str, tuple[int, ...]], path: Path) -> None:
-    if network.head not in HEADS:
-        raise NetworkError(f"{path}: head {network.head!r} is unknown: this version has {HEADS}")
-    patch, steps = network.patch, network.inner_steps
-    if patch is not None and (type(patch) is not int or not 1 <= patch <= _LARGEST_PATCH):
-        raise NetworkError(f"{path}: patch = {patch!r}: none, or 1 to {_LARGEST_PATCH} pixels")
-    if type(steps) is not int or not 0 <= steps <= _MOST_STEPS:
-        raise NetworkError(f"{path}: inner_steps = {steps!r}: 0 to {_MOST_STEPS}")
     per_latent = (network.siren.latents,)
     expected = shapes | dict.fromkeys(("inner_rates", "latent_steps", "latent_tables"), per_latent)
     for name, shape in expected.items():

@@ -13,23 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import dask
 import numpy as np
 import numpy.typing as npt
+from dask.base import compute
+from dask.delayed import delayed
 from tqdm import tqdm
 
 from xhsinr import detail, mask, report
 from xhsinr import scene as scenes
 from xhsinr.codec import Codec
 from xhsinr.control import Attempt, Search
-from xhsinr.errors import SceneError
+from xhsinr.errors import HsinrError, SceneError, TargetError
 from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
 from xhsinr.network import load_network
 from xhsinr.scene import Scene
-from xhsinr.sidecar import SidecarWriter, check_output
+from xhsinr.sidecar import MAX_SIDE, SidecarWriter, check_output, front
 from xhsinr.survey import sample_states, survey
-from xhsinr.target import parse_target
+from xhsinr.target import Target, parse_target
 from xhsinr.tiling import Tiling
 
 __all__ = ["CodedTile", "compress", "encode_tile", "run_tiles"]
@@ -88,13 +89,13 @@ def run_tiles(
 ) -> Iterator[T]:
     """Run a function on tiles by dask, a few at a time; results in order, under a bar."""
     tiles = list(tiles)
-    delayed = dask.delayed(function, pure=False)
+    task = delayed(function, pure=False)
     with tqdm(
         total=len(tiles), desc=what, unit="tile", delay=_PATIENCE, disable=not progress, leave=False
     ) as bar:
         for start in range(0, len(tiles), _IN_FLIGHT):
             part = tiles[start : start + _IN_FLIGHT]
-            for result in dask.compute(*[delayed(tile) for tile in part]):
+            for result in compute(*[task(tile) for tile in part]):
                 bar.update()
                 yield result
 
@@ -142,6 +143,7 @@ def compress(
     Raises
     ------
     SceneError, TargetError, NetworkError, OutputExistsError
+        Before any sample is read, except for what only the samples tell.
     """
     path = Path(path)
     check_output(path, overwrite=overwrite)
@@ -154,12 +156,14 @@ def compress(
         bpppb=bpppb,
         lossless=lossless,
     )
+    _check_tile(tile)
+    _check_rate(scene, target)
     base = load_network(network, near=path)
-    if tile < 1:
-        raise SceneError(f"tile = {tile}: a tile needs at least one pixel")
+    if target.kind == "preview":
+        _check_device(device)
     if base.patch is None and target.kind == "preview":
         tile = max(scene.rows, scene.cols)
-    tiling = Tiling(scene.rows, scene.cols, tile)
+    tiling = Tiling(scene.rows, scene.cols, int(tile))
     found = survey(
         scene,
         tiling,
@@ -199,3 +203,32 @@ def compress(
             header, arrays = report.describe(scene, tiling, target, codec, qualities, noise)
             if search.learn(Attempt(codec, writer.size(header, arrays), total)):
                 return Compressed(writer.finish(header, arrays))
+
+
+def _check_tile(tile: int) -> None:
+    whole = isinstance(tile, int | np.integer) and not isinstance(tile, bool)
+    if not whole or not 1 <= tile <= MAX_SIDE:
+        raise SceneError(f"tile = {tile!r}: it should be a whole number of pixels from 1 up")
+
+
+def _check_rate(scene: Scene, target: Target) -> None:
+    """Refuse a rate that the scene's metadata alone exceed."""
+    if target.kind != "bpppb":
+        return
+    description, arrays = scene.describe()
+    allowed = target.value * scene.samples / 8
+    least = len(front({"scene": description}, arrays, 0))
+    if least > allowed:
+        raise TargetError(
+            f"bpppb = {target.value:g} allows {int(allowed)} bytes, the metadata of this scene "
+            f"alone take {least}: ask for more"
+        )
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.zeros(0, device=None if device == "auto" else device)
+    except (RuntimeError, AssertionError) as error:
+        raise HsinrError(f"device {device!r} cannot be used ({error}): try auto or cpu") from error

@@ -102,7 +102,10 @@ class Reader:
     def to_dask(self) -> dask.array.Array:
         """The samples (bands, rows, cols) as a lazy array, one chunk a tile."""
         tile = self.sidecar.header["tile"]
-        return dask.array.from_array(self, chunks=(-1, tile, tile), asarray=False, fancy=False)
+        lazy: dask.array.Array = dask.array.from_array(
+            self, chunks=(-1, tile, tile), asarray=False, fancy=False
+        )
+        return lazy
 
     @property
     def ndim(self) -> int:

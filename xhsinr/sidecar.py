@@ -140,12 +140,14 @@ class Sidecar:
     @cached_property
     def sizes(self) -> npt.NDArray[np.int64]:
         """Bytes of each layer of each tile, shape (tiles, layers)."""
-        return self.arrays["index"][:, :, 0].astype(np.int64)
+        sizes: npt.NDArray[np.int64] = self.arrays["index"][:, :, 0].astype(np.int64)
+        return sizes
 
     @cached_property
     def _starts(self) -> npt.NDArray[np.int64]:
         sizes = self.sizes.sum(axis=1)
-        return self.tiles_start + np.cumsum(sizes) - sizes
+        starts: npt.NDArray[np.int64] = self.tiles_start + np.cumsum(sizes) - sizes
+        return starts
 
     @property
     def metadata_bytes(self) -> int:
@@ -231,7 +233,7 @@ class SidecarWriter:
         self._path, self._tiles = path, tiles
         self._starts: dict[int, int] = {}
         self._index: dict[int, dict[str, tuple[int, int]]] = {}
-        self._spool = tempfile.TemporaryFile(dir=path.parent)
+        self._spool = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 (`__exit__` closes it)
 
     def __enter__(self) -> SidecarWriter:
         return self

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +22,7 @@ import numpy.typing as npt
 
 from xhsinr import entropy
 from xhsinr.errors import DamagedSidecarError, SceneError
+from xhsinr.row_coder import Envelope, read_row, row_runs
 
 __all__ = [
     "VECTOR_BITS",
@@ -42,6 +42,8 @@ Int64Array = npt.NDArray[np.int64]
 _EXACT = 1 << 53
 _MEAN_BITS = 40
 _HEADER = struct.Struct("<HHb")
+# Entries of basis vectors lie below this: 1 over the smallest weight, and room for rounding.
+_LONGEST = 32
 
 
 class SpectralStatistics:
@@ -146,11 +148,15 @@ class SpectralBasis:
     vector_integers : ndarray of int64, shape (components, bands)
         Basis vectors in units of ``2**-VECTOR_BITS``, strongest component first, each with a
         sum that is not negative.
+    weights : ndarray of float64, shape (bands,), or None
+        What an error in each band weighs when scores are fitted; None for all the same. Only
+        encoding needs it, so it is not stored.
     """
 
     mean_integers: Int64Array
     mean_exponent: int
     vector_integers: Int64Array
+    weights: Float64Array | None = None
 
     @classmethod
     def from_statistics(
@@ -161,6 +167,7 @@ class SpectralBasis:
         components: int,
         distortion: float,
         pixels: int,
+        weights: Float64Array | None = None,
     ) -> SpectralBasis:
         """The strongest ``components`` directions of a scene, as precise as is worth storing.
 
@@ -174,9 +181,13 @@ class SpectralBasis:
             Basis vectors wanted; directions without variance are left out.
         distortion : float
             Mean squared error per sample that the scene is going to be coded with, above zero;
-            for samples that must come back exactly, 1/12 of the squared unit.
+            for samples that must come back exactly, 1/12 of the squared unit. With weights,
+            of the weighted samples.
         pixels : int
             Pixels of the scene that the basis is for.
+        weights : ndarray of float64, shape (bands,), optional
+            What an error in each band weighs: the directions are the strongest of the weighted
+            spectra, in which equal errors of the scores count the same.
         """
         if not distortion > 0 or pixels < 1 or components < 0:
             raise ValueError(
@@ -184,27 +195,28 @@ class SpectralBasis:
                 f"{pixels}, {components}"
             )
         bands = len(mean)
-        values, columns = np.linalg.eigh(covariance)
+        factors = np.ones(bands) if weights is None else weights
+        values, columns = np.linalg.eigh(covariance * factors * factors[:, None])
         values = np.maximum(values[::-1], 0.0)
         level = max(water_level(values, distortion * bands), np.finfo(np.float64).tiny)
         negligible = values[0] * bands * np.finfo(np.float64).eps
         kept = min(components, int(np.count_nonzero(values > negligible)))
-        vectors = columns.T[::-1][:kept]
+        vectors = columns.T[::-1][:kept] / factors
         vectors = vectors * np.where(vectors.sum(axis=1) < 0, -1.0, 1.0)[:, None]
 
-        step = np.sqrt(12.0 * level / pixels)
+        step = np.sqrt(12.0 * level / pixels / np.square(factors).mean())
         coarsest = _floor_log2(float(np.abs(mean).max())) + 1 - _MEAN_BITS
         exponent = max(_floor_log2(step), coarsest, -100)
-        # A step no larger than 1/sqrt(bands) never quantises a unit vector to zeros.
-        steps = np.minimum(step / np.sqrt(values[:kept]), bands**-0.5)
-        shifts = np.clip(np.floor(np.log2(steps) + 0.25) + VECTOR_BITS, 0, VECTOR_BITS)
-        shifts = np.minimum(shifts, np.floor(VECTOR_BITS - 0.5 * np.log2(bands)))
-        units = np.exp2(shifts)[:, None]
+        # A step no larger than length / sqrt(bands) never quantises a vector to zeros.
+        longest = np.log2(np.linalg.norm(vectors, axis=1) * bands**-0.5)
+        steps = np.minimum(np.log2(step / np.sqrt(values[:kept])) + 0.25, longest)
+        units = np.exp2(np.clip(np.floor(steps) + VECTOR_BITS, 0, VECTOR_BITS))[:, None]
         integers = np.rint(vectors * 2.0**VECTOR_BITS / units) * units
         return cls(
             mean_integers=np.rint(np.ldexp(mean, -exponent)).astype(np.int64),
             mean_exponent=exponent,
             vector_integers=integers.astype(np.int64),
+            weights=weights,
         )
 
     @property
@@ -224,12 +236,13 @@ class SpectralBasis:
 
     @cached_property
     def vectors(self) -> Float64Array:
-        """Basis vectors, shape (components, bands), of about unit length."""
+        """Basis vectors, shape (components, bands), of about unit length once weighted."""
         return np.ldexp(self.vector_integers.astype(np.float64), -VECTOR_BITS)
 
     @cached_property
     def _projection(self) -> Float64Array:
-        return np.linalg.pinv(self.vectors.T).astype(np.float64)
+        weights = np.ones(self.bands) if self.weights is None else self.weights
+        return np.asarray(np.linalg.pinv(self.vectors.T * weights[:, None]) * weights)
 
     def unexplained(self, mean: Float64Array, covariance: Float64Array) -> float:
         """Mean squared error per sample that the basis leaves with exact scores.
@@ -246,7 +259,7 @@ class SpectralBasis:
         return max(spread + float(offset @ offset), 0.0) / self.bands
 
     def scores(self, samples: npt.NDArray[Any]) -> FloatArray:
-        """Scores of spectra: the least-squares fit by the vectors as they are stored.
+        """Scores of spectra: the weighted least-squares fit by the vectors as they are stored.
 
         Parameters
         ----------
@@ -333,13 +346,13 @@ class SpectralBasis:
         """The basis as entropy-coded bytes, for `from_bytes`."""
         header = _HEADER.pack(self.bands, self.components, self.mean_exponent)
         runs: list[tuple[npt.NDArray[Any], entropy.Table]] = []
-        envelope = _Envelope(self.bands)
-        runs += _row_runs(self.mean_integers, envelope)
-        envelope = _Envelope(self.bands)
+        envelope = Envelope(self.bands)
+        runs += row_runs(self.mean_integers, envelope)
+        envelope = Envelope(self.bands)
         for row in self.vector_integers:
             shift = _common_shift(row)
             runs.append((np.array([shift]), entropy.uniform(5)))
-            runs += _row_runs(row >> shift, envelope)
+            runs += row_runs(row >> shift, envelope)
         return header + entropy.encode(runs)
 
     @classmethod
@@ -363,13 +376,13 @@ class SpectralBasis:
             decoder = entropy.Decoder(payload[_HEADER.size :])
         except ValueError as error:
             raise DamagedSidecarError(f"the spectral basis does not decode: {error}") from error
-        mean = _read_row(decoder, _Envelope(bands))
-        envelope = _Envelope(bands)
+        mean = read_row(decoder, Envelope(bands))
+        envelope = Envelope(bands)
         vectors = np.zeros((components, bands), np.int64)
         for row in vectors:
             shift = int(decoder.read(1, entropy.uniform(5))[0])
-            row[:] = _read_row(decoder, envelope) << min(shift, VECTOR_BITS)
-        if not (_within(vectors, 2 << VECTOR_BITS) and _within(mean, 4 << _MEAN_BITS)):
+            row[:] = read_row(decoder, envelope) << min(shift, VECTOR_BITS)
+        if not (_within(vectors, _LONGEST << VECTOR_BITS) and _within(mean, 4 << _MEAN_BITS)):
             raise DamagedSidecarError(
                 "the spectral basis holds numbers that no basis has: the file is damaged"
             )
@@ -388,126 +401,3 @@ def _common_shift(row: Int64Array) -> int:
     """Largest power of two, up to 2**VECTOR_BITS, that divides every entry."""
     joint = int(np.bitwise_or.reduce(row))
     return min((joint & -joint).bit_length() - 1, VECTOR_BITS) if joint else 0
-
-
-# Coding a row of integers. A row is differenced along wavelength 0, 1 or 2 times, whichever is
-# shortest. A difference is coded as a class (the bit length of its magnitude) under a two-sided
-# geometric table, then its sign and the bits below the leading one. The table is chosen from
-# the row's level and from how large the differences of earlier rows were at the same bands:
-# noisy bands are noisy in every vector.
-
-_CLASSES = 45
-_ORDERS = 2
-_LEVEL_BITS = 6
-_ONE = 1 << 48
-
-
-def _theta(index: int) -> int:
-    """Ratio of the ``index``-th geometric table, times 2**48: half octaves of the mean."""
-    if index < 11:
-        return _ONE * (2 + index % 2) >> (7 - index // 2)
-    past = index - 11
-    return _ONE - (_ONE * (3 - past % 2) >> (3 + past // 2))
-
-
-def _class_weights(theta: int) -> list[int]:
-    power = theta
-    weights = [_ONE - theta]
-    for _ in range(_CLASSES - 1):
-        square = power * power >> 48
-        weights.append(2 * (power - square))
-        power = square
-    return weights
-
-
-# The weights are integers whose sum float64 holds exactly, so the tables are the same everywhere.
-_THETAS = [_theta(index) for index in range(60)]
-_TABLES = entropy.frequencies(np.array([_class_weights(theta) for theta in _THETAS]) >> 1)
-_MEANS = np.array(
-    [(theta << 49 + 16) // (_ONE * _ONE - theta * theta) for theta in _THETAS], np.int64
-)
-"""Mean magnitude under each table, times 2**16."""
-
-
-class _Envelope:
-    """How large differences are expected at each band, times 256, from the rows so far."""
-
-    def __init__(self, bands: int) -> None:
-        self._recent = [np.full(bands, 256, np.int64)]
-
-    def tables(self, levels: npt.NDArray[np.integer[Any]]) -> Int64Array:
-        """Indices of tables, shape (levels, bands), for rows of the levels given."""
-        average = sum(self._recent, np.int64(0)) // len(self._recent)
-        padded = np.pad(average, 1, mode="edge")
-        smooth = (padded[:-2] + 2 * average + padded[2:]) // 4 + 24
-        expected = _MEANS[levels][:, None] * smooth[None, :] >> 8
-        return np.asarray(np.searchsorted(_MEANS[:-1], expected), np.int64)
-
-    def update(self, differences: Int64Array) -> None:
-        """Take in a row that is now known to the decoder."""
-        magnitude = np.minimum(np.abs(differences), 1 << 40)
-        total = max(int(magnitude.sum()), 1)
-        scaled = np.minimum(magnitude * 256 // max(total // len(magnitude), 1), 1 << 16)
-        self._recent = [*self._recent[-3:], scaled] if total > 1 else self._recent
-
-
-def _classes(magnitudes: Int64Array) -> Int64Array:
-    """Bit lengths."""
-    return np.asarray(np.frexp(magnitudes.astype(np.float64))[1], np.int64)
-
-
-def _row_runs(
-    row: Int64Array, envelope: _Envelope
-) -> Iterator[tuple[npt.NDArray[Any], entropy.Table]]:
-    candidates = [row]
-    for _ in range(_ORDERS):
-        candidates.append(np.diff(candidates[-1], prepend=0))
-    tables = envelope.tables(np.arange(len(_MEANS)))
-    lengths = -np.log2(_TABLES / entropy.TABLE_TOTAL)
-    costs = [
-        lengths[tables, classes].sum(axis=1)
-        + np.maximum(classes - 1, 0).sum()
-        + (classes > 0).sum()
-        for classes in map(_classes, map(np.abs, candidates))
-    ]
-    order, level = np.unravel_index(int(np.argmin(costs)), (len(candidates), len(_MEANS)))
-    differences = candidates[order]
-    magnitudes = np.abs(differences)
-    classes = _classes(magnitudes)
-    yield np.array([order]), entropy.uniform(2)
-    yield np.array([level]), entropy.uniform(_LEVEL_BITS)
-    for table in np.unique(tables[level]):
-        yield classes[tables[level] == table], _TABLES[table]
-    yield (differences < 0)[classes > 0], entropy.uniform(1)
-    for size in np.unique(classes[classes > 1]):
-        rest = magnitudes[classes == size] - (1 << int(size - 1))
-        for start in range(0, int(size - 1), 12):
-            bits = min(12, int(size - 1) - start)
-            yield rest >> start & (1 << bits) - 1, entropy.uniform(bits)
-    envelope.update(differences)
-
-
-def _read_row(decoder: entropy.Decoder, envelope: _Envelope) -> Int64Array:
-    order = int(decoder.read(1, entropy.uniform(2))[0])
-    level = int(decoder.read(1, entropy.uniform(_LEVEL_BITS))[0])
-    if order > _ORDERS or level >= len(_MEANS):
-        raise DamagedSidecarError("the spectral basis does not decode: the file is damaged")
-    tables = envelope.tables(np.array([level]))[0]
-    classes = np.zeros(len(tables), np.int64)
-    for table in np.unique(tables):
-        chosen = tables == table
-        classes[chosen] = decoder.read(int(chosen.sum()), _TABLES[table])
-    signs = np.ones(len(tables), np.int64)
-    signs[classes > 0] -= 2 * decoder.read(int((classes > 0).sum()), entropy.uniform(1))
-    magnitudes = np.where(classes > 0, 1 << np.maximum(classes - 1, 0), 0)
-    for size in np.unique(classes[classes > 1]):
-        chosen = classes == size
-        for start in range(0, int(size - 1), 12):
-            bits = min(12, int(size - 1) - start)
-            low = decoder.read(int(chosen.sum()), entropy.uniform(bits)).astype(np.int64)
-            magnitudes[chosen] += low << start
-    differences = signs * magnitudes
-    envelope.update(differences)
-    for _ in range(order):
-        differences = np.cumsum(differences)
-    return differences

@@ -85,6 +85,8 @@ def parse_target(
     TargetError
         If more than one is given or one makes no sense.
     """
+    if not isinstance(lossless, bool | np.bool_):
+        raise TargetError(f"lossless = {lossless!r}: it should be True or False")
     figures = {"psnr": psnr, "max_error": max_error, "bpppb": bpppb}
     given = {name: value for name, value in figures.items() if value is not None}
     named = [
@@ -104,7 +106,10 @@ def parse_target(
     ((kind, value),) = given.items()
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise TargetError(f"{kind} = {value!r}: it should be a number")
-    value = float(value)
+    try:
+        value = float(value)
+    except OverflowError:
+        value = math.inf
     if not math.isfinite(value):
         raise TargetError(f"{kind} = {value}: it should be a finite number")
     if kind == "max_error" and value == 0:

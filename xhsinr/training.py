@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from scipy.fft import dctn
 from torch import Tensor
 from tqdm import tqdm
 
+from xhsinr import latents
 from xhsinr import scene as scenes
 from xhsinr.entropy import TABLE_TOTAL, frequencies
 from xhsinr.errors import NetworkError, SceneError
@@ -53,8 +55,9 @@ _VALIDATION_PATCHES = 64
 _CALIBRATION_PATCHES = 256
 _TABLE_SYMBOLS = 256
 _TABLE_SCALES = 2.0 ** (np.arange(22) / 2 - 3)
-# Share of the loss that quantisation adds at a scene's step of one.
-_QUANTISATION_LOSS = 0.05
+# Share of the loss that quantisation may add at a scene's step of one: below 0.1 dB.
+_QUANTISATION_LOSS = 0.02
+_MOST_HALVINGS = 24
 
 STARTS = ("random", "cosines")
 _LEAST = {"patch": 0, "inner_steps": 1, "steps": 1, "batch": 1, "pixels": 0, "seed": 0}
@@ -115,9 +118,9 @@ class TrainingSettings:
     inner_rate: float = 0.5
     learn_rates: bool = True
     second_order: bool = True
-    steps: int = 3000
+    steps: int = 2000
     batch: int = 16
-    rate: float = 3e-4
+    rate: float = 5e-5
     pixels: int = 0
     clip: float = 0.5
     seed: int = 0
@@ -167,7 +170,10 @@ class TrainingScene:
 
 def read_settings(recipe: Path | None, steps: int | None) -> TrainingSettings:
     """Settings of a JSON file, the defaults where it is silent."""
-    given = {} if recipe is None else json.loads(recipe.read_text())
+    try:
+        given = {} if recipe is None else json.loads(recipe.read_text())
+    except ValueError as error:
+        raise NetworkError(f"{recipe} is no JSON: {error}") from error
     known = {field.name for field in fields(TrainingSettings)}
     if not isinstance(given, dict) or given.keys() - known:
         raise NetworkError(f"{recipe}: the settings of a recipe are {sorted(known)}")
@@ -218,7 +224,8 @@ def load_scene(path: Path, settings: TrainingSettings) -> TrainingScene:
     if low == high:
         raise SceneError(f"{path}: all samples are {low:g}; leave the scene out")
     if settings.head == "shared":
-        planes, unit, left_out = (values - low) / (high - low), high - low, 0.0
+        unit, left_out = high - low, 0.0
+        planes = ((values - low) / unit).astype(np.float32)
     else:
         variances = np.linalg.eigvalsh(statistics.covariance)[::-1]
         basis = SpectralBasis.from_statistics(
@@ -229,10 +236,9 @@ def load_scene(path: Path, settings: TrainingSettings) -> TrainingScene:
             pixels=int(pixels.sum()),
         )
         unit = math.sqrt(variances[0])
-        planes = basis.scores(values) / unit
+        planes = (basis.scores(values) / unit).astype(np.float32)
         left_out = float(variances[settings.outputs :].sum()) / len(values)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    planes = planes.astype(np.float32)
     return TrainingScene(path.stem, digest, planes, unit, len(values), high - low, left_out)
 
 
@@ -358,11 +364,13 @@ class _Trainer:
     def adapt(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Latents and losses of a batch, with the parameters as they will be stored."""
         with torch.no_grad():
-            stored = {n: p.detach().half().float() for n, p in self.parameters.items()}
-            latents = adapt(
-                self.siren, stored, self.rates.detach(), batch, self.settings.inner_steps
-            )
-            return latents, batch_loss(forward(self.siren, stored, batch.coords, latents), batch)
+            stored, rates = self.stored(), self.rates.detach()
+            found = adapt(self.siren, stored, rates, batch, self.settings.inner_steps)
+            return found, batch_loss(forward(self.siren, stored, batch.coords, found), batch)
+
+    def stored(self) -> dict[str, Tensor]:
+        """The parameters as they will be stored, in float16."""
+        return {name: value.detach().half().float() for name, value in self.parameters.items()}
 
     def save(self, path: Path) -> None:
         tensors = {f"parameter.{i}": tensor.detach() for i, tensor in enumerate(self._learned())}
@@ -378,10 +386,14 @@ class _Trainer:
         partial.replace(path)
 
     def restore(self, path: Path) -> None:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if json.loads(header["settings"]) != asdict(self.settings):
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                header = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            settings = json.loads(header["settings"])
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise NetworkError(f"{path} is no checkpoint: remove it to start anew") from error
+        if settings != asdict(self.settings):
             raise NetworkError(
                 f"{path} was written with other settings: repeat them, or remove it to start anew"
             )
@@ -391,8 +403,15 @@ class _Trainer:
         with torch.no_grad():
             for i, tensor in enumerate(self._learned()):
                 tensor.copy_(tensors[f"parameter.{i}"])
-                names = ("step", "exp_avg", "exp_avg_sq")
-                state["state"][i] = {name: tensors[f"adam.{i}.{name}"] for name in names}
+                # Adam has no state of what never had a gradient, as hidden layers where K = 1.
+                prefix = f"adam.{i}."
+                moments = {
+                    name.removeprefix(prefix): value
+                    for name, value in tensors.items()
+                    if name.startswith(prefix)
+                }
+                if moments:
+                    state["state"][i] = moments
         for group in state["param_groups"]:
             group["lr"] = group["initial_lr"] * self._schedule(self.step)
         self.adam.load_state_dict(state)
@@ -569,19 +588,12 @@ def _calibrate(
     count = max(1, _CALIBRATION_PATCHES // settings.batch)
     batches = [_draw(training, settings, siren, settings.steps + i, device) for i in range(count)]
     adapted = [trainer.adapt(batch) for batch in batches]
-    latents = torch.cat([latent for latent, _ in adapted])
-    loss = float(torch.cat([loss for _, loss in adapted]).mean())
+    losses = torch.cat([loss for _, loss in adapted])
     sensitivity = _sensitivity(trainer, batches[0], adapted[0][0])
     # Quantising with step s adds s^2 / 12 times the sensitivity to the loss, for each latent.
-    total = math.sqrt(12 * _QUANTISATION_LOSS * max(loss, 1e-12) / siren.latents)
+    total = math.sqrt(12 * _QUANTISATION_LOSS * max(float(losses.mean()), 1e-12) / siren.latents)
     steps = total / np.sqrt(np.maximum(sensitivity, sensitivity.max() * 1e-6))
-    tables = _tables()
-    symbols = np.rint(np.abs(latents.cpu().numpy()) / steps).astype(np.int64)
-    centre = (_TABLE_SYMBOLS - 2) // 2
-    symbols = np.where(symbols <= centre, symbols + centre, _TABLE_SYMBOLS - 1)
-    lengths = -np.log2(tables / TABLE_TOTAL)
-    costs = np.stack([table[symbols].mean(0) for table in lengths])
-    return BaseNetwork(
+    network = BaseNetwork(
         siren=siren,
         head=settings.head,
         patch=settings.patch or None,
@@ -589,26 +601,60 @@ def _calibrate(
         inner_steps=settings.inner_steps,
         inner_rates=trainer.rates.detach().cpu().numpy(),
         latent_steps=steps.astype(np.float32),
-        latent_tables=costs.argmin(0).astype(np.uint8),
-        tables=tables,
+        latent_tables=np.zeros(siren.latents, np.uint8),
+        tables=_tables(),
         recipe=recipe,
     )
+    for _ in range(_MOST_HALVINGS):
+        network = _with_tables(network, torch.cat([found for found, _ in adapted]).cpu().numpy())
+        coded = torch.cat(
+            [
+                _quantised_loss(trainer, network, batch, found)
+                for batch, (found, _) in zip(batches, adapted, strict=True)
+            ]
+        )
+        # The rule takes errors for independent; where many latents are small together they
+        # are not, and the steps have to be finer.
+        if float((coded / losses).mean()) <= 1 + _QUANTISATION_LOSS:
+            break
+        finer = network.latent_steps / np.float32(math.sqrt(2))
+        network = replace(network, latent_steps=finer)
+    return network
 
 
-def _sensitivity(trainer: _Trainer, batch: Batch, latents: Tensor) -> npt.NDArray[np.float64]:
+def _with_tables(network: BaseNetwork, found: npt.NDArray[np.float32]) -> BaseNetwork:
+    """The network with the table for each latent that codes these latents shortest."""
+    symbols = np.rint(np.abs(found) / network.latent_steps).astype(np.int64)
+    centre = (_TABLE_SYMBOLS - 2) // 2
+    symbols = np.where(symbols <= centre, symbols + centre, _TABLE_SYMBOLS - 1)
+    lengths = -np.log2(network.tables / TABLE_TOTAL)
+    costs = np.stack([table[symbols].mean(0) for table in lengths])
+    return replace(network, latent_tables=costs.argmin(0).astype(np.uint8))
+
+
+def _quantised_loss(trainer: _Trainer, network: BaseNetwork, batch: Batch, found: Tensor) -> Tensor:
+    """Losses of a batch with its latents as they are stored at a scene's step of one."""
+    _, integers = latents.encode(found.cpu().numpy(), network, 0)
+    stored = torch.from_numpy(latents.dequantise(integers, network, 0)).to(found.device)
+    with torch.no_grad():
+        output = forward(network.siren, trainer.stored(), batch.coords, stored)
+        return batch_loss(output, batch)
+
+
+def _sensitivity(trainer: _Trainer, batch: Batch, found: Tensor) -> npt.NDArray[np.float64]:
     """Mean squared change of the output for a unit change of each latent, by differences."""
     siren = trainer.siren
     total = np.zeros(siren.latents)
-    width = 1e-2 * float(latents.square().mean().sqrt()) + 1e-6
-    moves = torch.eye(siren.latents, device=latents.device) * width
+    width = 1e-2 * float(found.square().mean().sqrt()) + 1e-6
+    moves = torch.eye(siren.latents, device=found.device) * width
     parameters = {name: value.detach() for name, value in trainer.parameters.items()}
-    some = min(len(latents), 4)
+    some = min(len(found), 4)
     for i in range(some):
         coords = batch.coords if batch.coords.ndim == 2 else batch.coords[i]
         coords = coords[:: max(1, len(coords) // 512)]
-        base = forward(siren, parameters, coords, latents[i : i + 1])
+        base = forward(siren, parameters, coords, found[i : i + 1])
         for start in range(0, siren.latents, 64):
-            moved = forward(siren, parameters, coords, latents[i] + moves[start : start + 64])
+            moved = forward(siren, parameters, coords, found[i] + moves[start : start + 64])
             change = (moved - base).square().sum(-1).mean(-1)
             total[start : start + 64] += change.cpu().numpy().astype(np.float64) / width**2 / some
     return total

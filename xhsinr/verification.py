@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from xhsinr import scene as scenes
-from xhsinr.errors import HsinrError
+from xhsinr.errors import HsinrError, VerificationError
 from xhsinr.metrics import Quality
 from xhsinr.reading import Reader
 from xhsinr.sidecar import Sidecar
@@ -69,10 +69,17 @@ def verify(
     -------
     Verification
         With all errors, not only the first.
+
+    Raises
+    ------
+    VerificationError
+        If the level is unknown, or too low for ``against``.
     """
     path = Path(path)
     if level not in LEVELS:
-        raise ValueError(f"level {level!r} is unknown: choose one of {LEVELS}")
+        raise VerificationError(f"level {level!r} is unknown: choose one of {LEVELS}")
+    if against is not None and level != "decode":
+        raise VerificationError(f"level {level!r} decodes nothing to compare: ask for 'decode'")
     errors: list[str] = []
     try:
         reader = Reader(Sidecar.open(path))
@@ -81,6 +88,12 @@ def verify(
     except (HsinrError, OSError) as error:
         return Verification(path, level, 0, (str(error),))
     tiling = reader.sidecar.tiling
+    if level == "decode":
+        try:
+            _ = reader.codec
+        except HsinrError as error:
+            # Once, not for every tile.
+            return Verification(path, level, len(tiling), (str(error),))
     if original is not None:
         errors += _differences(original, scene)
     if level == "structure" or errors:

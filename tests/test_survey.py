@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import pytest
+
+from xhsinr import mask
+from xhsinr.errors import SceneError
+from xhsinr.scene import Scene
+from xhsinr.survey import Survey, TileSurvey, sample_states, survey, survey_tile
+from xhsinr.tiling import Tiling
+
+
+def _in_order(function: Callable[[int], TileSurvey], tiles: Iterable[int]) -> Iterator[TileSurvey]:
+    return map(function, tiles)
+
+
+def _survey(data: np.ndarray, nodata: float | None = None, tile: int = 8) -> Survey:
+    scene = Scene(data=data, nodata=nodata)
+    return survey(scene, Tiling(scene.rows, scene.cols, tile), _in_order)
+
+
+def _samples(rng: np.random.Generator, dtype: str = "f4") -> np.ndarray:
+    mixing = rng.normal(size=(6, 3))
+    samples = np.tensordot(mixing, rng.normal(size=(3, 20, 30)), 1) * 50 + 500
+    return (samples + rng.normal(size=samples.shape)).astype(dtype)
+
+
+def _check_statistics(found: Survey, spectra: np.ndarray) -> None:
+    expected = np.atleast_2d(np.cov(spectra.astype(np.float64), bias=True))
+    np.testing.assert_allclose(found.mean, spectra.mean(1, dtype=np.float64), rtol=1e-9)
+    np.testing.assert_allclose(found.covariance, expected, rtol=1e-7, atol=1e-7)
+    eigenvalues = np.linalg.eigvalsh(expected)[::-1]
+    np.testing.assert_allclose(found.variances, eigenvalues, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("tile", [7, 8, 256])
+@pytest.mark.parametrize("dtype", ["u2", "i2", "f4", "f8"])
+def test_the_statistics_of_a_scene_without_gaps_are_numpy_s(
+    dtype: str, tile: int, rng: np.random.Generator
+) -> None:
+    samples = _samples(rng, dtype)
+    found = _survey(samples, tile=tile)
+    assert (found.low, found.high) == (samples.min(), samples.max())
+    assert found.live.all()
+    assert not found.states.any()
+    assert found.pixels == 600
+    _check_statistics(found, samples.reshape(6, -1))
+
+
+def test_the_statistics_are_those_of_the_pixels_that_are_complete(
+    rng: np.random.Generator,
+) -> None:
+    samples = _samples(rng)
+    samples[2, 3:9, 4:11] = np.nan
+    samples[4, 15, :] = -9999
+    found = _survey(samples, nodata=-9999)
+    invalid = np.isnan(samples) | (samples == -9999)
+    complete = ~invalid.any(axis=0)
+    assert (found.low, found.high) == (samples[~invalid].min(), samples[~invalid].max())
+    assert found.pixels == 600
+    _check_statistics(found, samples[:, complete])
+
+
+def test_states_tell_nodata_from_nan() -> None:
+    samples = np.array([[[1, -1, np.nan]]], "f4")
+    scene = Scene(data=samples, nodata=-1)
+    assert sample_states(scene, samples).tolist() == [[[mask.VALID, mask.NODATA, mask.NAN]]]
+    integers = np.array([[[1, 65535, 0]]], "u2")
+    scene = Scene(data=integers, nodata=65535)
+    assert sample_states(scene, integers).tolist() == [[[mask.VALID, mask.NODATA, mask.VALID]]]
+
+
+def test_nan_as_the_nodata_value_is_nan() -> None:
+    samples = np.array([[[1, np.nan]]], "f4")
+    states = sample_states(Scene(data=samples, nodata=np.nan), samples)
+    assert states.tolist() == [[[mask.VALID, mask.NAN]]]
+
+
+def test_bands_that_are_invalid_throughout_are_found(rng: np.random.Generator) -> None:
+    samples = _samples(rng)
+    samples[0] = -1
+    samples[3] = np.nan
+    samples[4, :, :11] = -1
+    samples[4, :, 11:] = np.nan
+    found = _survey(samples, nodata=-1)
+    assert found.states.tolist() == [mask.NODATA, 0, 0, mask.NAN, 0, 0]
+    assert found.live.tolist() == [False, True, True, False, False, True]
+    assert found.pixels == 600
+    _check_statistics(found, samples[[1, 2, 5]].reshape(3, -1))
+
+
+def test_a_band_of_zeros_is_live_unless_zero_is_nodata(rng: np.random.Generator) -> None:
+    samples = np.maximum(_samples(rng, "u2"), 1)
+    samples[1] = 0
+    assert _survey(samples).live.all()
+    found = _survey(samples, nodata=0)
+    assert found.live.tolist() == [True, False, True, True, True, True]
+    assert found.low == samples[found.live].min()
+
+
+def test_tiles_without_a_valid_sample_do_not_count(rng: np.random.Generator) -> None:
+    samples = _samples(rng)
+    samples[:, :8, :8] = np.nan
+    found = _survey(samples)
+    assert found.pixels == 600 - 64
+    _check_statistics(found, samples[:, ~np.isnan(samples[0])])
+
+
+def test_tiles_that_lack_a_band_do_not_disturb_the_others(rng: np.random.Generator) -> None:
+    samples = _samples(rng)
+    samples[5, :8, :] = np.nan
+    found = _survey(samples)
+    assert found.live.all()
+    _check_statistics(found, samples[:, 8:].reshape(6, -1))
+
+
+def test_a_scene_in_which_no_pixel_is_complete_gets_statistics_all_the_same(
+    rng: np.random.Generator,
+) -> None:
+    samples = _samples(rng)
+    columns = np.arange(30)
+    for band in range(6):
+        samples[band, :, columns % 6 == band] = np.nan
+    found = _survey(samples)
+    assert found.live.all()
+    assert found.pixels == 500
+    np.testing.assert_allclose(found.mean, np.nanmean(samples, axis=(1, 2)), rtol=0.02)
+    assert np.isfinite(found.covariance).all()
+    assert (np.diff(found.variances) <= 0).all()
+    assert found.variances[0] > 0
+    assert found.variances[-1] >= 0
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_infinite_value_is_named_with_its_band_and_place(
+    value: float, rng: np.random.Generator
+) -> None:
+    samples = _samples(rng)
+    samples[4, 13, 21] = value
+    samples[1, 13, 21] = np.nan
+    with pytest.raises(
+        SceneError, match="band 4 has infinite values in rows 8 to 15, columns 16 to 23"
+    ):
+        _survey(samples)
+
+
+def test_an_infinite_nodata_value_is_nodata(rng: np.random.Generator) -> None:
+    samples = _samples(rng)
+    samples[:, 2, 3] = np.inf
+    found = _survey(samples, nodata=np.inf)
+    complete = np.isfinite(samples[0])
+    assert found.high == samples[:, complete].max()
+    _check_statistics(found, samples[:, complete])
+
+
+@pytest.mark.parametrize(
+    ("fill", "words"),
+    [
+        ([np.nan, np.nan], r"all are NaN$"),
+        ([-1, -1], r"all are nodata \(-1\) or NaN"),
+        ([-1, np.nan], r"all are nodata \(-1\) or NaN"),
+    ],
+)
+def test_a_scene_without_a_valid_sample_is_refused(fill: list[float], words: str) -> None:
+    samples = np.empty((2, 10, 10), "f4")
+    samples[:, :4], samples[:, 4:] = fill
+    with pytest.raises(SceneError, match=words):
+        _survey(samples, nodata=-1)
+
+
+def test_large_scenes_are_sampled_evenly(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = _samples(rng)
+    samples[:, 0, 0] = np.nan
+    monkeypatch.setattr("xhsinr.survey._SPECTRA", 200)
+    found = _survey(samples, tile=256)
+    kept = samples.reshape(6, -1)[:, ::3]
+    _check_statistics(found, kept[:, ~np.isnan(kept[0])])
+    assert (found.low, found.high) == (np.nanmin(samples), np.nanmax(samples))
+
+
+def test_a_tile_s_gaps_are_filled_with_its_band_means() -> None:
+    samples = np.array([[[1, 2, np.nan, np.nan]], [[np.nan, 4, 8, np.nan]]], "f4")
+    part = survey_tile(Scene(data=samples), Tiling(1, 4, 4), 0, 1)
+    assert part.counts.tolist() == [[2, 0, 2], [2, 0, 2]]
+    assert (part.low, part.high) == (1, 8)
+    np.testing.assert_allclose(part.spectra, [[1, 2, 1.5], [6, 4, 8]])
+    assert part.complete.tolist() == [False, True, False]
