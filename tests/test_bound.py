@@ -180,18 +180,6 @@ def test_predictions_are_exact_at_the_limits_of_what_is_clipped(rng: np.random.G
         assert predicted[pixel] == (total + (1 << bits - 1) >> bits) + 3
 
 
-def test_tables_are_well_formed_and_never_change() -> None:
-    digest = 0
-    for shape in range(bound.SHAPES):
-        for scale in range(1, bound.SCALES):
-            table = bound._table(shape, scale)
-            assert table.min() >= 1
-            assert int(table.sum()) == bound.entropy.TABLE_TOTAL
-            assert np.array_equal(table, table[::-1])
-            digest = zlib.crc32(table.astype("<u2").tobytes(), digest)
-    assert digest == 2520162126
-
-
 def test_what_the_first_version_wrote_decodes_forever() -> None:
     payload = base64.b85decode(
         "01N;C0C?JC{0{^N01mzcz5oCKj{q6~766|B000000ET=3000000000003aj+Qt$wYvmiJJVxlZZ;E)^$LU25JG"
@@ -201,15 +189,6 @@ def test_what_the_first_version_wrote_decodes_forever() -> None:
     base = np.arange(5 * 6 * 7).reshape(5, 6, 7) * 37 % 1001
     decoded = bound.decode(payload, base, 2, base.shape)
     assert zlib.crc32(decoded.astype("<i8").tobytes()) == 812471294
-
-
-def test_tables_follow_the_distributions_that_they_are_named_after() -> None:
-    deviation = 2 ** ((40 - 25) / 6)
-    edges = (np.arange(bound._half_width(40) + 1) - 0.5)[1:] / deviation
-    laplacian = np.exp(-np.sqrt(2) * edges) / 2
-    table = bound._table(2, 40)[bound._half_width(40) + 1 :] / bound.entropy.TABLE_TOTAL
-    expected = laplacian - np.append(laplacian[1:], 0)
-    assert np.allclose(table, expected, atol=2e-3 * expected.max() + 1e-4)
 
 
 @pytest.mark.parametrize(
@@ -223,60 +202,3 @@ def test_the_rate_on_a_real_scene_stays_where_it_was_measured(
     base = _noise_weighted_base(scene, components, 0.577 * max_error + 0.5)
     payload = _assert_bounded(scene - base, base, max_error)
     assert len(payload) * 8 / scene.size < 1.02 * measured
-
-
-@settings(deadline=None, max_examples=100)
-@given(
-    seed=SEED,
-    shape=SHAPE,
-    dtype=st.sampled_from([np.float32, np.float64]),
-    kind=st.sampled_from(["bits", "normal", "decimal"]),
-)
-def test_floats_come_back_bit_by_bit(
-    seed: int, shape: tuple[int, int, int], dtype: type, kind: str
-) -> None:
-    rng = np.random.default_rng(seed)
-    if kind == "bits":
-        size = np.dtype(dtype).itemsize * int(np.prod(shape))
-        values = np.frombuffer(rng.bytes(size), dtype).reshape(shape)
-    elif kind == "normal":
-        values = rng.normal(size=shape).astype(dtype)
-    else:
-        values = (rng.integers(-5, 9999, shape) / 10000).astype(dtype)
-    payload = bound.encode_floats(values)
-    decoded = bound.decode_floats(payload, shape, dtype)
-    assert decoded.dtype == dtype
-    assert decoded.tobytes() == values.tobytes()
-
-
-def test_odd_floats_come_back_bit_by_bit() -> None:
-    values = np.array([0.0, -0.0, 5e-324, -1e-42, np.inf, -np.inf, np.nan, 0.25]).reshape(2, 2, 2)
-    for dtype in (np.float32, np.float64):
-        odd = values.astype(dtype)
-        decoded = bound.decode_floats(bound.encode_floats(odd), odd.shape, dtype)
-        assert decoded.tobytes() == odd.tobytes()
-
-
-def test_decimal_fractions_cost_as_much_as_integers(rng: np.random.Generator) -> None:
-    integers = rng.integers(0, 10000, (4, 40, 40))
-    for dtype in (np.float32, np.float64):
-        payload = bound.encode_floats((integers / 10000).astype(dtype))
-        assert len(payload) == 1 + len(bound.encode(integers, None, 0))
-
-
-@settings(deadline=None, max_examples=100)
-@given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64]))
-def test_damaged_floats_raise_or_return_the_declared_shape(
-    data: st.DataObject, dtype: type
-) -> None:
-    shape = (3, 4, 5)
-    payload = bytearray(bound.encode_floats(np.linspace(0, 1, 60).reshape(shape).astype(dtype)))
-    for place in data.draw(st.lists(st.integers(0, len(payload) - 1), min_size=1)):
-        payload[place] ^= data.draw(st.integers(1, 255))
-    cut = data.draw(st.integers(0, len(payload)))
-    try:
-        decoded = bound.decode_floats(bytes(payload[:cut]), shape, dtype)
-    except DamagedSidecarError:
-        return
-    assert decoded.shape == shape
-    assert decoded.dtype == dtype

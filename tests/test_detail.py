@@ -147,28 +147,6 @@ def test_the_9_7_wavelet_takes_fewer_bytes_on_a_real_scene(scenes: Path) -> None
     )
 
 
-@pytest.mark.parametrize("size", [300, 1500, 6000, 20_000])
-def test_a_size_is_met_and_never_exceeded(rng: np.random.Generator, size: int) -> None:
-    payload = detail.encode_to_size(_planes(rng, 6, 100, 100), size)
-    assert 0.95 * size <= len(payload) <= size
-
-
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
-def test_a_size_is_met_on_a_real_scene(scenes: Path, share: float) -> None:
-    scores, _ = _jasper_scores(scenes, 45)
-    size = int(share * scores[0].size * 16)
-    assert 0.97 * size <= len(detail.encode_to_size(scores, size)) <= size
-
-
-def test_sizes_out_of_reach_give_what_fits(rng: np.random.Generator) -> None:
-    scores = _planes(rng, 3, 20, 20)
-    for size in (0, 3, 20, 60):
-        assert len(detail.encode_to_size(scores, size)) <= size
-    assert detail.encode_to_size(np.zeros((3, 20, 20)), 1000) == b""
-    plenty = detail.encode_to_size(scores, 10**6)
-    assert _error(scores, detail.decode(plenty, 20, 20, 3)) < 1e-3
-
-
 @pytest.mark.parametrize("shape", [(4, 64, 48), (3, 5, 37), (2, 1, 1)])
 def test_the_expected_distortion_grows_from_nothing_to_the_energy(
     rng: np.random.Generator, shape: tuple[int, int, int]

@@ -12,7 +12,13 @@ import safetensors.numpy
 
 from xhsinr import network as networks
 from xhsinr.errors import HsinrError, NetworkDigestError, NetworkError, NetworkNotFoundError
-from xhsinr.network import BaseNetwork, find_network, load_network, save_network
+from xhsinr.network import (
+    BaseNetwork,
+    find_network,
+    load_network,
+    provide_network,
+    save_network,
+)
 from xhsinr.siren import Siren, random_parameters
 
 
@@ -69,7 +75,7 @@ def test_a_network_comes_back_with_its_digest(tmp_path: Path) -> None:
             elif isinstance(given, np.ndarray):
                 assert found.dtype == given.dtype
                 np.testing.assert_array_equal(found, given)
-            elif field.name not in ("name", "digest", "file_bytes"):
+            elif field.name not in ("name", "digest", "file_bytes", "path"):
                 assert found == given
         assert one.name == "mine"
         assert one.digest == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -273,3 +279,20 @@ def test_a_network_that_is_no_longer_finite_replaces_nothing(path: Path, value: 
         save_network(network, path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_network_from_elsewhere_is_put_beside_the_sidecar(tmp_path: Path):
+    network = save_network(_network(), tmp_path / "elsewhere" / "mine.safetensors")
+    other = save_network(replace(_network(), inner_steps=7), tmp_path / "other" / "mine.safetensors")
+    (tmp_path / "archive").mkdir()
+    sidecar = tmp_path / "archive" / "scene.hsinr"
+    for each in (network, other):
+        provide_network(each, sidecar)
+    for each in (network, other):
+        assert load_network("mine", digest=each.digest, near=sidecar).digest == each.digest
+
+
+def test_a_network_that_is_found_already_is_not_copied(tmp_path: Path):
+    network = save_network(_network(), tmp_path / "mine.safetensors")
+    provide_network(network, tmp_path / "scene.hsinr")
+    assert not (tmp_path / "networks").exists()

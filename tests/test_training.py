@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from xhsinr.network import BaseNetwork, load_network
 from xhsinr.siren import forward, pixel_grid
 from xhsinr.tiling import Patching
 from xhsinr.training import TrainingScene, TrainingSettings, find_scenes, load_scene, train
+from xhsinr.training.trainer import Trainer
+
+loop = sys.modules["xhsinr.training.train"]
 
 RANDOM = TrainingSettings(
     patch=8,
@@ -40,9 +44,9 @@ WHOLE = replace(SHARED, patch=0, modulation="shift", pixels=64, steps=20)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "_CALIBRATION_PATCHES", 16)
-    monkeypatch.setattr(training, "_VALIDATION_PATCHES", 8)
-    monkeypatch.setattr(training, "_CHECKPOINT_EVERY", 5)
+    monkeypatch.setattr("xhsinr.training.calibration._CALIBRATION_PATCHES", 16)
+    monkeypatch.setattr("xhsinr.training.batches._VALIDATION_PATCHES", 8)
+    monkeypatch.setattr(loop, "_CHECKPOINT_EVERY", 5)
     torch.set_num_threads(1)
 
 
@@ -163,14 +167,14 @@ def test_the_same_seed_gives_the_same_network(tmp_path: Path, settings: Training
 
 
 def _stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    advance = training._Trainer.advance
+    advance = Trainer.advance
 
     def stopping(trainer: Any, batch: Any) -> float:
         if trainer.step == step:
             raise KeyboardInterrupt
         return advance(trainer, batch)
 
-    monkeypatch.setattr(training._Trainer, "advance", stopping)
+    monkeypatch.setattr(Trainer, "advance", stopping)
 
 
 @pytest.mark.parametrize("settings", [RANDOM, COSINES, replace(WHOLE, learn_rates=False)])
@@ -196,7 +200,7 @@ def test_a_stop_while_the_network_is_validated_does_not_change_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unbroken = _train(tmp_path / "a.safetensors", COSINES)
-    validate, calls = training._validate, []
+    validate, calls = loop._validate, []
 
     def stopping(*arguments: Any) -> float:
         calls.append(1)
@@ -204,7 +208,7 @@ def test_a_stop_while_the_network_is_validated_does_not_change_it(
             raise KeyboardInterrupt
         return validate(*arguments)
 
-    monkeypatch.setattr(training, "_validate", stopping)
+    monkeypatch.setattr(loop, "_validate", stopping)
     with pytest.raises(KeyboardInterrupt):
         _train(tmp_path / "b.safetensors", COSINES)
     resumed = _train(tmp_path / "b.safetensors", COSINES, resume=True)

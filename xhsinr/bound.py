@@ -4,8 +4,8 @@ Band after band, the residual of every pixel is predicted from the decoded resid
 bands before it, at that pixel and around it, with weights that are sent; the prediction error
 is quantised with step ``2 max_error + 1`` (near-lossless coding as in JPEG-LS, ITU-T T.87,
 A.4.4) and entropy-coded. Sensor noise grows with the signal, so the pixels of a band are ordered
-by brightness and cut into equal classes, each with its own frequency table out of a fixed
-family of Gaussian and Laplacian ones.
+by brightness and cut into equal classes, each with its own frequency table (see
+`xhsinr.tables`).
 
 Decoding is done in integers. The one floating-point product in it holds integers and keeps
 every partial sum below 2**53, so it is exact in whatever order it is summed.
@@ -13,22 +13,18 @@ every partial sum below 2**53, so it is exact in whatever order it is summed.
 
 from __future__ import annotations
 
-import functools
-import itertools
-import math
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
 from xhsinr import entropy
 from xhsinr.errors import DamagedSidecarError
+from xhsinr.tables import LARGEST_SHIFT, SCALES, SHAPES, Tables
 
-__all__ = ["LARGEST_RESIDUAL", "decode", "decode_floats", "encode", "encode_floats"]
+__all__ = ["LARGEST_RESIDUAL", "decode", "encode"]
 
 LARGEST_RESIDUAL = 1 << 34
 """Largest magnitude of a residual that `encode` takes: any difference of 32-bit samples fits."""
@@ -43,23 +39,6 @@ RIDGE = 1e-3
 
 CLASSES = 6  # most brightness classes of a band
 CLASS_PIXELS = 1000  # fewest pixels worth a class of their own
-
-GRID = 1024  # points per standard deviation on which the distributions are tabulated
-GRID_END = 12 * GRID
-SCALES = 55  # 0: all symbols are zero; i: standard deviation 2**((i - 25) / 6) symbols
-HALF_SYMBOL = (8388608, 7473400, 6658043, 5931642, 5284492, 4707947)  # 2**(23 - j / 6)
-TAIL = 5  # standard deviations beyond which one symbol stands for all
-SHAPES = 3  # Gaussian, half Gaussian and half Laplacian, Laplacian
-LARGEST_MEAN = 16  # mean magnitude of the symbols above which low bits are sent as they are
-LARGEST_SHIFT = 40
-UNCODABLE = 1e9  # bits of what a table does not hold
-SCALE_PRICE = 1.0  # bits that a step away from the expected scale is taken to cost
-LENGTHS = 50  # bit lengths of what exceeds a table
-
-DIGITS = 6  # after the point, of floats that are coded as integers
-LARGEST_DECIMAL = 1 << 31
-BIT_STEPS = 255  # first byte of other floats
-ZSTD_LEVEL = 19
 
 # Decoded residuals are clipped to it before they predict: (LAGS + NEAR_LAGS) * LARGEST_WEIGHT *
 # HISTORY_LIMIT < 2**53. Only damaged payloads exceed it.
@@ -104,7 +83,7 @@ def encode(residual: npt.NDArray[Any], base: npt.NDArray[Any] | None, max_error:
     plan = _Plan(bands, live.reshape(rows, cols), base is not None)
     history = _FittedHistory(plan)
     side = np.zeros((plan.side_rows, bands), np.int64)
-    tables: _Tables | None = None
+    tables: Tables | None = None
     runs: Runs = []
     step = 2 * max_error + 1
     for band in range(bands if plan.count else 0):
@@ -113,8 +92,8 @@ def encode(residual: npt.NDArray[Any], base: npt.NDArray[Any] | None, max_error:
         predicted = history.predict(weights, offset)
         quantised = (target - predicted + max_error) // step
         values = quantised[_by_brightness(predicted, base, band, plan)]
-        tables = _Tables.best(values, plan.cuts, tables)
-        runs += _write(values, plan.cuts, tables)
+        tables = Tables.best(values, plan.cuts, tables)
+        runs += tables.runs(values, plan.cuts)
         side[:, band] = [offset, *tables.numbers, *weights]
         history.add(predicted + quantised * step)
     heads, side_runs = _write_side(side, plan)
@@ -165,9 +144,9 @@ def decode(
     for band in range(bands if plan.count else 0):
         offset, shift, form, escaped, *scales = side[: plan.first_weight, band].tolist()
         predicted = history.predict(side[plan.first_weight :, band], offset)
-        tables = _Tables(shift, form, escaped, tuple(scales))
+        tables = Tables(shift, form, escaped, tuple(scales))
         if not tables.silent:
-            values = _read(decoder, plan.cuts, tables)
+            values = tables.read(decoder, plan.cuts)
             predicted[_by_brightness(predicted, base, band, plan)] += values * step
         history.add(predicted)
         decoded[band, slice(None) if plan.whole else live] = predicted
@@ -324,125 +303,6 @@ def _by_brightness(
     return np.argsort(key.astype(np.uint16), kind="stable")
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """Which frequency tables the classes of a band are coded with.
-
-    ``shift`` low bits of a value are sent as they are; the rest is a symbol. One shape serves
-    the band, one scale each class. ``escaped``: some value lies beyond its table.
-    """
-
-    shift: int
-    shape: int
-    escaped: int
-    scales: tuple[int, ...]
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        return (self.shift, self.shape, self.escaped, *self.scales)
-
-    @property
-    def silent(self) -> bool:
-        return not (self.shift or any(self.scales))
-
-    @classmethod
-    def best(cls, values: Ints, cuts: list[int], before: _Tables | None = None) -> _Tables:
-        """The cheapest tables for values sorted into classes that end at ``cuts``.
-
-        ``before`` are those of the band before: scales that follow its own are cheap to send.
-        """
-        classes = len(cuts) - 1
-        mean = int(np.abs(values).sum()) // len(values)
-        shift = (mean // LARGEST_MEAN).bit_length()
-        symbols = _rounded_shift(values, shift)
-        costs = _costs()
-        span = costs.shape[-1] // 2
-        column = np.clip(symbols, -span, span) + span
-        column += np.repeat(np.arange(classes) * costs.shape[-1], np.diff(cuts))
-        counts = np.bincount(column, minlength=classes * costs.shape[-1])
-        bits = costs @ counts.reshape(classes, -1).T.astype(np.float64)
-        scales = np.zeros((SHAPES, classes), np.int64)
-        total = np.zeros(SHAPES)
-        change = np.zeros(SHAPES, np.int64)
-        for i in range(classes):
-            price = bits[:, :, i]
-            if before:
-                expected = before.scales[i] + change
-                price = price + SCALE_PRICE * np.abs(np.arange(SCALES) - expected[:, None])
-            scales[:, i] = price.argmin(1)
-            total += price.min(1)
-            if before:
-                change = scales[:, i] - before.scales[i]
-        shape = int(total.argmin())
-        chosen = cls(shift, shape, 0, tuple(scales[shape].tolist()))
-        escaped = bool((np.abs(symbols) >= chosen.ends(cuts)).any())
-        return cls(shift, shape, int(escaped), chosen.scales)
-
-    def ends(self, cuts: list[int]) -> Ints:
-        """For each value, the symbol magnitude that stands for itself and all beyond."""
-        of_class = [_half_width(scale) if scale else 1 << 62 for scale in self.scales]
-        return np.repeat(np.array(of_class, np.int64), np.diff(cuts))
-
-
-def _rounded_shift(values: Ints, shift: int) -> Ints:
-    return (values + ((1 << shift) >> 1)) >> shift
-
-
-def _write(values: Ints, cuts: list[int], tables: _Tables) -> Runs:
-    """Runs that code ``values``, sorted into classes that end at ``cuts``."""
-    symbols = _rounded_shift(values, tables.shift)
-    runs: Runs = []
-    for i, scale in enumerate(tables.scales):
-        if scale:
-            end = _half_width(scale)
-            run = np.clip(symbols[cuts[i] : cuts[i + 1]], -end, end) + end
-            runs.append((run, _table(tables.shape, scale)))
-    if tables.escaped:
-        beyond = np.abs(symbols) - tables.ends(cuts) + 1
-        beyond = beyond[beyond > 0]
-        lengths = np.frexp(beyond)[1] - 1
-        runs.append((lengths, _lengths_table()))
-        for length in np.unique(lengths):
-            runs += _raw_runs(beyond[lengths == length], int(length))
-    return runs + _raw_runs(values + ((1 << tables.shift) >> 1), tables.shift)
-
-
-def _read(decoder: entropy.Decoder, cuts: list[int], tables: _Tables) -> Ints:
-    """The values that `_write` coded."""
-    symbols = np.zeros(cuts[-1], np.int64)
-    for i, scale in enumerate(tables.scales):
-        if scale:
-            run = decoder.read(cuts[i + 1] - cuts[i], _table(tables.shape, scale))
-            symbols[cuts[i] : cuts[i + 1]] = run - _half_width(scale)
-    if tables.escaped:
-        places = np.flatnonzero(np.abs(symbols) == tables.ends(cuts))
-        lengths = decoder.read(len(places), _lengths_table())
-        for length in np.unique(lengths):
-            of_length = places[lengths == length]
-            more = _read_raw(decoder, len(of_length), int(length)) + ((1 << int(length)) - 1)
-            symbols[of_length] += np.sign(symbols[of_length]) * more
-    if tables.shift:
-        symbols <<= tables.shift
-        symbols += _read_raw(decoder, len(symbols), tables.shift) - (1 << (tables.shift - 1))
-    return symbols
-
-
-def _raw_runs(values: Ints, bits: int) -> Runs:
-    runs: Runs = []
-    for low in range(0, bits, 12):
-        width = min(12, bits - low)
-        runs.append(((values >> low) & ((1 << width) - 1), entropy.uniform(width)))
-    return runs
-
-
-def _read_raw(decoder: entropy.Decoder, count: int, bits: int) -> Ints:
-    values = np.zeros(count, np.int64)
-    for low in range(0, bits, 12):
-        part = decoder.read(count, entropy.uniform(min(12, bits - low)))
-        values += part.astype(np.int64) << low
-    return values
-
-
 def _write_side(side: Ints, plan: _Plan) -> tuple[bytes, Runs]:
     """Heads (two bytes a row: shift, table) and runs of the rows of side information."""
     side = side.copy()
@@ -450,10 +310,10 @@ def _write_side(side: Ints, plan: _Plan) -> tuple[bytes, Runs]:
     scales[:] = np.diff(np.diff(scales, axis=1, prepend=0), axis=0, prepend=0)
     heads, runs = bytearray(), []
     for row in side:
-        tables = _Tables.best(row, plan.side_cuts)
+        tables = Tables.best(row, plan.side_cuts)
         table = tables.shape * SCALES + tables.scales[0]
         heads += bytes([tables.shift | tables.escaped << 7, table])
-        runs += _write(row, plan.side_cuts, tables)
+        runs += tables.runs(row, plan.side_cuts)
     return bytes(heads), runs
 
 
@@ -464,10 +324,10 @@ def _read_side(heads: bytes, words: bytes, plan: _Plan) -> tuple[Ints, entropy.D
     decoder = entropy.Decoder(words)
     side = np.zeros((plan.side_rows, plan.side_cuts[1]), np.int64)
     for row, shift, table in zip(side, heads[::2], heads[1::2], strict=True):
-        tables = _Tables(shift & 127, table // SCALES, shift >> 7, (table % SCALES,))
+        tables = Tables(shift & 127, table // SCALES, shift >> 7, (table % SCALES,))
         if tables.shift > LARGEST_SHIFT or tables.shape >= SHAPES:
             raise ValueError("it names a table that does not exist")
-        row[:] = _read(decoder, plan.side_cuts, tables)
+        row[:] = tables.read(decoder, plan.side_cuts)
     scales = side[4 : plan.first_weight]
     scales[:] = scales.cumsum(0).cumsum(1)
     limits = [HISTORY_LIMIT, LARGEST_SHIFT, SHAPES - 1, 1]
@@ -478,159 +338,3 @@ def _read_side(heads: bytes, words: bytes, plan: _Plan) -> tuple[Ints, entropy.D
     if (side > most).any() or (side < np.where(signed[:, None], -most, 0)).any():
         raise ValueError("its side information is out of range")
     return side, decoder
-
-
-@functools.cache
-def _survival() -> Ints:
-    """Mass beyond each grid point, in units of 2**-40; a row a shape.
-
-    By recurrence in integers: the Laplacian's is a geometric sequence; the Gaussian's density
-    is one whose ratios form a geometric sequence. The constants are exp(-GRID**-2) and
-    exp(-2**0.5 / GRID) in units of 2**-62.
-    """
-    gaussian_ratio, laplacian_ratio = 4611681620382973951, 4605321362777405093
-    density, laplacian = [1 << 62], [1 << 39]
-    ratio, exact = gaussian_ratio, laplacian[0] << 62
-    for _ in range(GRID_END):
-        density.append(density[-1] * ratio >> 62)
-        ratio = ratio * gaussian_ratio >> 62
-        exact = exact * laplacian_ratio >> 62
-        laplacian.append(exact >> 62)
-    beyond = list(itertools.accumulate(reversed(density)))[::-1]
-    gaussian = np.array([(mass << 39) // beyond[0] for mass in beyond], np.int64)
-    return np.stack([gaussian, (gaussian + laplacian) // 2, np.array(laplacian, np.int64)])
-
-
-@functools.cache
-def _edges(scale: int) -> Ints:
-    """Lower edges of the symbols 1, 2, ... on the grid; the last symbol takes the tail."""
-    octave, part = divmod(scale - 1, 6)
-    edges = (np.arange(1, 1024, 2) * (HALF_SYMBOL[part] >> octave)) >> 10
-    return edges[: max(2, int(np.searchsorted(edges, TAIL * GRID)) + 1)]
-
-
-def _half_width(scale: int) -> int:
-    return len(_edges(scale))
-
-
-@functools.cache
-def _table(shape: int, scale: int) -> entropy.Table:
-    """Frequencies of the symbols from ``-_half_width(scale)`` up, each at least 1."""
-    beyond = _survival()[shape][np.minimum(_edges(scale), GRID_END)]
-    side = beyond - np.append(beyond[1:], 0)
-    mass = np.concatenate([side[::-1], [(1 << 40) - 2 * beyond[0]], side])
-    table = 1 + (mass * (entropy.TABLE_TOTAL - len(mass)) >> 40)
-    table[len(side)] += entropy.TABLE_TOTAL - table.sum()
-    return table.astype(np.uint16)
-
-
-@functools.cache
-def _lengths_table() -> entropy.Table:
-    table = np.maximum(entropy.TABLE_TOTAL // 2 >> np.arange(LENGTHS), 1)
-    table[0] += entropy.TABLE_TOTAL - table.sum()
-    frequencies: entropy.Table = table.astype(np.uint16)
-    return frequencies
-
-
-@functools.cache
-def _costs() -> npt.NDArray[np.float64]:
-    """Bits of each symbol by each table: (shape, scale, symbol)."""
-    span = _half_width(SCALES - 1) + 64
-    magnitude = np.abs(np.arange(-span, span + 1))
-    costs = np.full((SHAPES, SCALES, 2 * span + 1), UNCODABLE)
-    costs[:, 0, span] = 0
-    for shape in range(SHAPES):
-        for scale in range(1, SCALES):
-            end = _half_width(scale)
-            bits = np.log2(entropy.TABLE_TOTAL / _table(shape, scale)[end:])
-            more = 1 + 2 * np.log2(np.maximum(magnitude - end, 0) + 1)
-            costs[shape, scale] = bits[np.minimum(magnitude, end)] + more * (magnitude >= end)
-    return costs
-
-
-def encode_floats(values: npt.NDArray[Any]) -> bytes:
-    """Code floating-point samples so that every bit of them comes back.
-
-    Decimal fractions of up to `DIGITS` digits are coded as integers, as by `encode`. Of others,
-    the difference of each sample's bits to those of the band before is coded by ZSTD, most
-    significant bytes together.
-
-    Parameters
-    ----------
-    values : ndarray of float32 or float64, shape (bands, rows, cols)
-        Any values, NaN, infinities and -0.0 included.
-    """
-    decimal = _decimal(values)
-    if decimal is not None:
-        digits, integers = decimal
-        return bytes([digits]) + encode(integers, None, 0)
-    steps = _in_order(np.ascontiguousarray(values).view(f"i{values.itemsize}"))
-    steps[1:] -= steps[:-1].copy()
-    folded = (steps << 1) ^ (steps >> (8 * values.itemsize - 1))
-    planes = folded.astype(folded.dtype.newbyteorder("<")).reshape(-1, 1).view(np.uint8).T
-    return bytes([BIT_STEPS]) + imagecodecs.zstd_encode(planes.tobytes(), level=ZSTD_LEVEL)
-
-
-def decode_floats(
-    payload: bytes, shape: tuple[int, int, int], dtype: npt.DTypeLike
-) -> npt.NDArray[Any]:
-    """Decode floating-point samples.
-
-    Parameters
-    ----------
-    payload : bytes
-        From `encode_floats`.
-    shape : tuple of int
-        (bands, rows, cols).
-    dtype : float32 or float64
-        The data type of the samples.
-
-    Raises
-    ------
-    DamagedSidecarError
-        If the payload cannot come from `encode_floats`.
-    """
-    dtype = np.dtype(dtype)
-    kind = payload[0] if payload else None
-    if kind is not None and kind <= DIGITS:
-        return _fraction(decode(payload[1:], None, 0, shape), kind, dtype)
-    size = math.prod(shape) * dtype.itemsize
-    try:
-        if kind != BIT_STEPS:
-            raise ValueError(f"they are of kind {kind}")
-        packed = imagecodecs.zstd_decode(payload[1:], out=size)
-        if len(packed) != size:
-            raise ValueError(f"there are {len(packed)} bytes and not {size}")
-    except (imagecodecs.ZstdError, ValueError) as error:
-        raise DamagedSidecarError(f"The float samples of a tile are damaged: {error}.") from error
-    planes = np.frombuffer(packed, np.uint8).reshape(dtype.itemsize, -1)
-    unsigned = np.dtype(f"<u{dtype.itemsize}")
-    folded = np.ascontiguousarray(planes.T).view(unsigned).astype(unsigned.newbyteorder("="))
-    steps = (folded >> 1).view(f"i{dtype.itemsize}") ^ -(folded & 1).view(f"i{dtype.itemsize}")
-    return _in_order(np.cumsum(steps.reshape(shape), axis=0, dtype=steps.dtype)).view(dtype)
-
-
-def _decimal(values: npt.NDArray[Any]) -> tuple[int, npt.NDArray[Any]] | None:
-    """The fewest digits after the point that hold the values exactly, and all as integers."""
-    if not np.isfinite(values).all():
-        return None
-    for digits in range(DIGITS + 1):
-        scaled = np.rint(values.astype(np.float64) * 10**digits)
-        if np.abs(scaled).max(initial=0) > LARGEST_DECIMAL:
-            return None
-        integers = scaled.astype(np.int64)
-        if _fraction(integers, digits, values.dtype).tobytes() == values.tobytes():
-            return digits, integers
-    return None
-
-
-def _fraction(integers: npt.NDArray[Any], digits: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    # One correctly rounded division, and one rounding to float32: the same on every machine.
-    return (integers / np.float64(10**digits)).astype(dtype)
-
-
-def _in_order(bits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The bits of floats as integers that are ordered as the floats are; its own inverse."""
-    sign = bits >> (8 * bits.itemsize - 1)
-    ordered: npt.NDArray[Any] = bits ^ (sign & np.iinfo(bits.dtype).max)
-    return ordered

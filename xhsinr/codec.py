@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from xhsinr import bound, detail, latents, mask
 from xhsinr.errors import DamagedSidecarError
+from xhsinr.floats import decode_floats, encode_floats
 from xhsinr.network import BaseNetwork
 from xhsinr.siren import forward, pixel_grid
 from xhsinr.spectral import SpectralBasis
@@ -166,7 +167,7 @@ class Codec:
     ) -> dict[str, bytes]:
         filled = self._fill(live, valid)
         if self.bound is not None and self.bound.exact_floats:
-            return {"bound": _sealed(bound.encode_floats(filled), filled)}
+            return {"bound": _sealed(encode_floats(filled), filled)}
         payload: dict[str, bytes] = {}
         if self.latents is not None and self.latents.network.head == "shared":
             return {"latents": self.latents.encode(filled.astype(np.float32), device)}
@@ -269,7 +270,7 @@ class Codec:
         assert self.bound is not None
         shape = (self.basis.bands, rows, cols)
         if self.bound.exact_floats:
-            return bound.decode_floats(payload["bound"], shape, self.dtype)
+            return decode_floats(payload["bound"], shape, self.dtype)
         base = self._integer_base(payload.get("detail", b""), rows, cols)
         residual = bound.decode(payload["bound"], base, self.bound.max_error, shape)
         low, high = self._to_integers(np.array([self.low, self.high], self.dtype))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,15 +64,20 @@ def codec_of(sidecar: Sidecar) -> Codec:
         raise DamagedSidecarError(f"{path}: its header contradicts itself: {error}") from error
     if "latents" not in header:
         return codec
-    coding = header["latents"]
     try:
-        network = load_network(str(coding["network"]), digest=coding["sha256"], near=path)
+        coding = header["latents"]
+        name, digest, level = str(coding["network"]), str(coding["sha256"]), int(coding["level"])
+        unit, offset = float(coding["unit"]), float(coding["offset"])
+        # A name from a file is a name: no path, which would be followed.
+        if Path(name).name != name or Path(name).suffix == ".safetensors" or abs(level) > 1000:
+            raise ValueError(f"latents {coding}")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DamagedSidecarError(f"{path}: its header contradicts itself: {error}") from error
+    try:
+        network = load_network(name, digest=digest, near=path)
     except NetworkError as error:
         raise type(error)(f"{path} needs it: {error}") from error
-    latents = LatentCoding(
-        network, int(coding["level"]), float(coding["unit"]), float(coding["offset"])
-    )
-    return replace(codec, latents=latents)
+    return replace(codec, latents=LatentCoding(network, level, unit, offset))
 
 
 def _codec(sidecar: Sidecar) -> Codec:

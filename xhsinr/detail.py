@@ -23,7 +23,7 @@ from scipy.fft import dctn
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.spectral import water_level
 
-__all__ = ["decode", "decode_integer", "encode", "encode_to_size", "expected_distortion"]
+__all__ = ["decode", "decode_integer", "encode", "expected_distortion"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -132,47 +132,6 @@ def expected_distortion(scores: FloatArray, levels: npt.ArrayLike) -> npt.NDArra
     return (below[zeroed] + levels * (energies.size - zeroed)) / energies.size
 
 
-def encode_to_size(scores: FloatArray, size: int, *, integer: bool = False) -> bytes:
-    """Code the scores of one tile in at most ``size`` bytes, and within 3 % of it if possible.
-
-    Takes 2 to 8 encodes as a rule and 12 at most.
-
-    Parameters
-    ----------
-    scores, integer
-        As for `encode`.
-    size : int
-        Bytes to spend.
-    """
-    best = b""
-    energies = np.square(scores, dtype=np.float64).mean(axis=(1, 2))
-    energies = np.sort(energies[energies > 0])[::-1]
-    if len(energies) == 0 or size < _HEADER.size:
-        return best
-    aim = 0.985 * size
-    fitting: tuple[float, int] | None = None
-    too_long: tuple[float, int] | None = None
-    bits = 8 * aim / scores[0].size
-    guess = _expected_log_distortion(energies, bits)
-    for _ in range(12):
-        payload = encode(scores, np.exp(guess) * len(energies) / len(scores), integer=integer)
-        if len(payload) > size:
-            too_long = guess, len(payload)
-        else:
-            best = max(best, payload, key=len)
-            fitting = guess, len(payload)
-            if len(payload) >= 0.97 * size:
-                break
-        if fitting and too_long:
-            share = (too_long[1] - aim) / (too_long[1] - fitting[1])
-            guess = too_long[0] + float(np.clip(share, 0.1, 0.9)) * (fitting[0] - too_long[0])
-        else:
-            # On one side still: trust the model's slope, not its level.
-            bits *= float(np.clip(aim / max(len(payload), 1), 0.25, 4.0))
-            guess = _expected_log_distortion(energies, bits)
-    return best
-
-
 def decode(payload: bytes, rows: int, cols: int, components: int) -> npt.NDArray[np.float32]:
     """Score planes of a tile, shape (n, rows, cols); planes beyond the last one sent are left out.
 
@@ -228,15 +187,6 @@ def _widen(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return planes
     row = planes.transpose(0, 2, 1)
     return np.ascontiguousarray(row if row.shape[2] > 1 else row.repeat(2, axis=2))
-
-
-def _expected_log_distortion(energies: npt.NDArray[np.float64], bits: float) -> float:
-    """Log of the mean error at ``bits`` per pixel by Gaussian rate-distortion theory."""
-    logs = np.log(energies)
-    levels = (np.cumsum(logs) - 2 * np.log(2) * bits) / np.arange(1, len(logs) + 1)
-    levels = np.maximum(levels, logs[0] - 100)
-    fits = np.append(levels[:-1] >= logs[1:], True)
-    return float(np.log(np.exp(np.minimum(logs, levels[np.argmax(fits)])).mean()))
 
 
 def _strip(codestream: bytes) -> bytes:

@@ -7,9 +7,11 @@ A sidecar names it and its SHA-256; it is used only if both agree.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,7 +27,14 @@ from xhsinr.entropy import TABLE_TOTAL
 from xhsinr.errors import NetworkDigestError, NetworkError, NetworkNotFoundError
 from xhsinr.siren import Parameters, Siren
 
-__all__ = ["HEADS", "BaseNetwork", "find_network", "load_network", "save_network"]
+__all__ = [
+    "HEADS",
+    "BaseNetwork",
+    "find_network",
+    "load_network",
+    "provide_network",
+    "save_network",
+]
 
 HEADS = ("scene", "shared")
 """``scene``: outputs are scores in the scene's own KLT basis; ``shared``: bands of one sensor."""
@@ -64,6 +73,8 @@ class BaseNetwork:
         How it was trained: scenes and their digests, settings, seed, steps, curve.
     name, digest : str
         The file's stem and SHA-256 (hexadecimal); empty until it is a file.
+    file_bytes, path
+        The file's size and where it was read from.
     """
 
     siren: Siren
@@ -79,6 +90,7 @@ class BaseNetwork:
     name: str = ""
     digest: str = ""
     file_bytes: int = 0
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
@@ -145,12 +157,21 @@ def load_network(source: str | Path, *, digest: str = "", near: Path | None = No
     ------
     NetworkNotFoundError, NetworkDigestError, NetworkError
     """
-    for path in find_network(source, near):
-        network = _cached(str(path), path.stat().st_mtime_ns, path.stat().st_size)
+    unreadable: NetworkError | None = None
+    found = False
+    for path in find_network(source, near, digest):
+        found = True
+        try:
+            network = _cached(path, path.stat().st_mtime_ns)
+        except NetworkError as error:
+            unreadable = unreadable or error
+            continue
         if not digest or network.digest == digest:
             return network
-    looked = "\n  ".join(str(path) for path in _candidates(source, near))
-    if not any(True for _ in find_network(source, near)):
+    if unreadable is not None:
+        raise unreadable
+    looked = "\n  ".join(str(path) for path in _candidates(source, near, digest))
+    if not found:
         raise NetworkNotFoundError(
             f"base network {str(source)!r} was not found. Looked for:\n  {looked}\n"
             "Put its .safetensors file there, or set XHSINR_NETWORKS to its folder."
@@ -162,32 +183,52 @@ def load_network(source: str | Path, *, digest: str = "", near: Path | None = No
     )
 
 
-def find_network(source: str | Path, near: Path | None = None) -> Iterator[Path]:
+def provide_network(network: BaseNetwork, near: Path) -> None:
+    """Copy a base network into ``networks/`` beside a sidecar, if it isn't found from there."""
+    with contextlib.suppress(NetworkError):
+        load_network(network.name, digest=network.digest, near=near)
+        return
+    assert network.path is not None
+    folder = near.resolve().parent / "networks"
+    folder.mkdir(exist_ok=True)
+    # Another network of that name may serve other sidecars: the digest keeps them apart.
+    copy = folder / _file_of(network.name, network.digest)
+    partial = copy.with_name(f".{copy.name}.{os.getpid()}.part")
+    shutil.copyfile(network.path, partial)
+    partial.replace(copy)
+
+
+def find_network(source: str | Path, near: Path | None = None, digest: str = "") -> Iterator[Path]:
     """Files that ``source`` may mean, best first.
 
     A path is itself. A name is looked for beside the sidecar ``near``, in ``networks/``
-    beside it and above it, in the folder ``XHSINR_NETWORKS``, and in the package.
+    beside it and above it, in the folder ``XHSINR_NETWORKS``, and in the package; where a
+    digest is wanted, in each place also under the name followed by its first 12 digits.
     """
-    return (path for path in _candidates(source, near) if path.is_file())
+    return (path for path in _candidates(source, near, digest) if path.is_file())
 
 
-def _candidates(source: str | Path, near: Path | None) -> list[Path]:
+def _file_of(name: str, digest: str) -> str:
+    return f"{name}-{digest[:12]}.safetensors"
+
+
+def _candidates(source: str | Path, near: Path | None, digest: str) -> list[Path]:
     path = Path(source)
     if path.suffix == ".safetensors" or len(path.parts) != 1:
         return [path]
-    file = f"{path.name}.safetensors"
+    files = [f"{path.name}.safetensors", *([_file_of(path.name, digest)] if digest else [])]
     folders = []
     if near is not None:
         folder = near.resolve().parent
         folders += [folder, folder / "networks", folder.parent / "networks"]
     if os.environ.get("XHSINR_NETWORKS"):
         folders.append(Path(os.environ["XHSINR_NETWORKS"]))
-    return [folder / file for folder in [*folders, PACKAGE_NETWORKS]]
+    return [folder / file for folder in [*folders, PACKAGE_NETWORKS] for file in files]
 
 
 @lru_cache(maxsize=8)
-def _cached(path: str, _mtime: int, _size: int) -> BaseNetwork:
-    return _read(Path(path))
+def _cached(path: Path, _mtime: int) -> BaseNetwork:
+    return _read(path)
 
 
 def _read(path: Path) -> BaseNetwork:
@@ -234,6 +275,7 @@ def _parse(content: bytes, path: Path) -> BaseNetwork:
             name=path.stem,
             digest=hashlib.sha256(content).hexdigest(),
             file_bytes=len(content),
+            path=path,
         )
     except (KeyError, TypeError) as error:
         raise NetworkError(f"{path}: a part of the base network is missing: {error}") from error

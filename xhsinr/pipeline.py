@@ -26,7 +26,7 @@ from xhsinr.control import Attempt, Search
 from xhsinr.errors import HsinrError, SceneError, TargetError
 from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
-from xhsinr.network import load_network
+from xhsinr.network import load_network, provide_network
 from xhsinr.scene import Scene
 from xhsinr.sidecar import MAX_SIDE, SidecarWriter, check_output, front
 from xhsinr.survey import sample_states, survey
@@ -202,6 +202,8 @@ def compress(
             noise = search.noise if target.kind == "noise" else None
             header, arrays = report.describe(scene, tiling, target, codec, qualities, noise)
             if search.learn(Attempt(codec, writer.size(header, arrays), total)):
+                if codec.latents is not None:
+                    provide_network(codec.latents.network, path)
                 return Compressed(writer.finish(header, arrays))
 
 

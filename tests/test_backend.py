@@ -1,0 +1,203 @@
+"""The xarray engine: lazy, whole, and like any other array."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xhsinr
+from xhsinr.backend import HsinrBackend
+from xhsinr.demo import synthetic_scene
+from xhsinr.errors import DamagedSidecarError, NotASidecarError, UnsupportedVersionError
+from xhsinr.reading import Reader
+
+SIZES = {"band": 7, "y": 23, "x": 30}
+LAYOUTS = (("band", "y", "x"), ("y", "x", "band"))
+
+
+@pytest.fixture(scope="module", params=LAYOUTS, ids="-".join)
+def scene(request: pytest.FixtureRequest) -> xr.DataArray:
+    return synthetic_scene(SIZES["y"], SIZES["x"], SIZES["band"]).transpose(*request.param)
+
+
+@pytest.fixture(scope="module")
+def path(scene: xr.DataArray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("backend") / "scene.hsinr"
+    xhsinr.compress(scene, path, tile=10, psnr=40, progress=False)
+    return path
+
+
+@pytest.fixture
+def tiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of the tiles as they are decoded."""
+    decoded: list[int] = []
+    tile = Reader.tile
+
+    def counted(self, number, bands=None):
+        decoded.append(number)
+        return tile(self, number, bands)
+
+    monkeypatch.setattr(Reader, "tile", counted)
+    return decoded
+
+
+def opened(path: Path) -> xr.DataArray:
+    return xr.open_dataset(path, engine="hsinr")["reflectance"]
+
+
+def test_dimensions_coordinates_and_attributes_are_the_originals(
+    path: Path, scene: xr.DataArray
+) -> None:
+    back = opened(path).load()
+    xr.testing.assert_identical(back, scene.copy(data=back.values))
+    assert back.dims == scene.dims
+    assert back.rio.crs == scene.rio.crs
+    assert back.rio.transform() == scene.rio.transform()
+    assert np.abs(back.astype(float) - scene).max() < 500
+
+
+def test_opening_and_printing_decode_nothing(path: Path, tiles: list[int]) -> None:
+    dataset = xr.open_dataset(path, engine="hsinr")
+    assert "reflectance" in repr(dataset)
+    assert "reflectance" in dataset._repr_html_()
+    xr.open_dataset(path, engine="hsinr", chunks={})
+    assert dataset["reflectance"].isel(x=slice(3, 9)).shape
+    assert tiles == []
+
+
+def test_a_pixels_spectrum_decodes_one_tile(path: Path, tiles: list[int]) -> None:
+    assert opened(path).isel(y=11, x=29).values.shape == (7,)
+    assert tiles == [5]
+
+
+def test_a_window_decodes_its_tiles_once_each(path: Path, tiles: list[int]) -> None:
+    _ = opened(path).isel(y=slice(5, 15), x=slice(0, 8)).values
+    assert sorted(tiles) == [0, 3]
+
+
+def test_chunks_are_the_tiles(path: Path, tiles: list[int]) -> None:
+    dataset = xr.open_dataset(path, engine="hsinr", chunks={})
+    assert dict(dataset.chunks) == {"band": (7,), "y": (10, 10, 3), "x": (10, 10, 10)}
+    dataset["reflectance"].isel(y=slice(0, 10), x=slice(20, 30)).compute(scheduler="synchronous")
+    assert tiles == [2]
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_every_dask_scheduler_gives_the_same(path: Path, scheduler: str) -> None:
+    lazy = xr.open_dataset(path, engine="hsinr", chunks={})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = lazy.compute(scheduler=scheduler, num_workers=2)
+    xr.testing.assert_identical(found, xr.open_dataset(path, engine="hsinr").load())
+
+
+def test_what_is_pickled_stays_lazy_and_reads_the_same(path: Path, tiles: list[int]) -> None:
+    content = pickle.dumps(xr.open_dataset(path, engine="hsinr"))
+    again = pickle.loads(content)
+    assert tiles == []
+    xr.testing.assert_identical(again.load(), xr.open_dataset(path, engine="hsinr").load())
+
+
+def keys(size: int) -> st.SearchStrategy:
+    """What can stand for an axis in outer indexing."""
+    bound = st.one_of(st.none(), st.integers(-size - 3, size + 3))
+    step = st.one_of(st.none(), st.integers(-4, 4).filter(bool))
+    number = st.integers(-size, size - 1)
+    return st.one_of(
+        number,
+        st.builds(slice, bound, bound, step),
+        st.lists(number, max_size=5).map(lambda found: np.array(found, np.intp)),
+        st.lists(st.booleans(), min_size=size, max_size=size).map(np.array),
+    )
+
+
+def test_outer_indexing_is_numpys(path: Path) -> None:
+    whole = opened(path).load()
+
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(*(keys(size) for size in SIZES.values()))
+    def holds(*chosen) -> None:
+        key = dict(zip(SIZES, chosen, strict=True))
+        xr.testing.assert_identical(opened(path).isel(key).load(), whole.isel(key))
+
+    holds()
+
+
+def test_pointwise_indexing_is_numpys(path: Path) -> None:
+    whole = opened(path).load()
+
+    @settings(max_examples=30, deadline=None, derandomize=True)
+    @given(st.lists(st.tuples(*(st.integers(-s, s - 1) for s in SIZES.values())), min_size=1))
+    def holds(points) -> None:
+        key = {
+            dim: xr.DataArray(np.array(found), dims="point")
+            for dim, found in zip(SIZES, zip(*points, strict=True), strict=True)
+        }
+        xr.testing.assert_identical(opened(path).isel(key).load(), whole.isel(key))
+        del key["band"]
+        xr.testing.assert_identical(opened(path).isel(key).load(), whole.isel(key))
+
+    holds()
+
+
+def test_indexing_in_steps_is_numpys(path: Path) -> None:
+    whole = opened(path).load()
+    part = opened(path).isel(y=slice(None, None, -2)).isel(x=[7, 7, 0], band=slice(1, None))
+    expected = whole.isel(y=slice(None, None, -2)).isel(x=[7, 7, 0], band=slice(1, None))
+    xr.testing.assert_identical(part.load(), expected)
+
+
+def test_labels_select_like_indices(path: Path, scene: xr.DataArray) -> None:
+    place = {"x": scene["x"].values[4], "y": scene["y"].values[9]}
+    assert np.array_equal(opened(path).sel(place).values, opened(path).load().sel(place).values)
+
+
+def test_variables_can_be_dropped_and_the_file_closed(path: Path) -> None:
+    with xr.open_dataset(path, engine="hsinr", drop_variables="fwhm") as dataset:
+        assert "fwhm" not in dataset.variables
+        assert "wavelength" in dataset.variables
+
+
+def test_nameless_scenes_get_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.hsinr"
+    xhsinr.compress(np.ones((3, 4, 2), "u1"), path, progress=False)
+    assert list(xr.open_dataset(path, engine="hsinr")) == ["scene"]
+    assert xhsinr.open(path).open().name is None
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_sidecars_are_recognised_by_name(path: Path, kind: type) -> None:
+    xr.testing.assert_identical(
+        xr.open_dataset(kind(path)).load(), xr.open_dataset(path, engine="hsinr").load()
+    )
+    assert not HsinrBackend().guess_can_open("scene.nc")
+    assert not HsinrBackend().guess_can_open(b"scene.hsinr")
+    assert not HsinrBackend().guess_can_open(3)
+
+
+def test_what_is_no_sidecar_gives_the_packages_own_error(tmp_path: Path, path: Path) -> None:
+    other = tmp_path / "scene.hsinr"
+    for content, error in (
+        (b"", NotASidecarError),
+        (b"II*\0 and so on, as in a TIFF", NotASidecarError),
+        (path.read_bytes()[:-1], DamagedSidecarError),
+        (path.read_bytes().replace(b'version\\":1', b'version\\":7'), UnsupportedVersionError),
+    ):
+        other.write_bytes(content)
+        with pytest.raises(error, match=r"scene\.hsinr"):
+            xr.open_dataset(other, engine="hsinr")
+    with pytest.raises(FileNotFoundError):
+        xr.open_dataset(tmp_path / "missing.hsinr", engine="hsinr")
+
+
+def test_a_lazy_scene_can_be_compressed_again(path: Path, tmp_path: Path) -> None:
+    lazy = xr.open_dataset(path, engine="hsinr", chunks={})
+    again = lazy.hsinr.compress(tmp_path / "again.hsinr", lossless=True, progress=False)
+    xr.testing.assert_identical(again.open().load(), lazy["reflectance"].load())

@@ -1,0 +1,131 @@
+"""Targets are met, and found in few passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xhsinr
+from xhsinr import pipeline
+from xhsinr.control import PSNR_WINDOW, RATE_WINDOW
+from xhsinr.demo import synthetic_scene
+
+SCENES = ("jasper_ridge_224", "indian_pines_part", "paviau_140x80", "samson_dn")
+
+
+def measured(samples: np.ndarray, handle: xhsinr.Compressed) -> tuple[float, float]:
+    """PSNR and largest error of a scene (rows, cols, bands), and its file."""
+    back = handle.open().transpose("y", "x", "band").values
+    errors = back.astype(np.float64) - samples
+    spread = float(samples.max()) - float(samples.min())
+    mse = np.square(errors).mean()
+    return float(10 * np.log10(spread**2 / mse)) if mse else np.inf, float(np.abs(errors).max())
+
+
+@pytest.fixture(params=SCENES)
+def source(request: pytest.FixtureRequest, scenes: Path) -> Path:
+    return scenes / f"{request.param}.npy"
+
+
+@pytest.mark.parametrize("tile", [256, 64])
+@pytest.mark.parametrize("psnr", [35, 40, 45, 50])
+def test_psnr_is_at_the_target_or_just_above(
+    source: Path, tmp_path: Path, psnr: float, tile: int
+) -> None:
+    handle = xhsinr.compress(source, tmp_path / "a.hsinr", psnr=psnr, tile=tile, progress=False)
+    found, _ = measured(np.load(source), handle)
+    assert psnr <= found <= psnr + PSNR_WINDOW
+
+
+@pytest.mark.parametrize("tile", [256, 64])
+@pytest.mark.parametrize("bpppb", [0.05, 0.1, 0.5])
+def test_the_rate_is_at_the_target_or_just_below(
+    source: Path, tmp_path: Path, bpppb: float, tile: int
+) -> None:
+    path = tmp_path / "a.hsinr"
+    xhsinr.compress(source, path, bpppb=bpppb, tile=tile, progress=False)
+    found = 8 * path.stat().st_size / np.load(source).size
+    assert (1 - RATE_WINDOW) * bpppb <= found <= bpppb
+
+
+@pytest.mark.parametrize("max_error", [1, 4, 16, 50])
+def test_no_sample_is_off_by_more_than_asked_and_some_use_it(
+    scenes: Path, tmp_path: Path, max_error: int
+) -> None:
+    source = scenes / "jasper_ridge_198_int16.npy"
+    handle = xhsinr.compress(source, tmp_path / "a.hsinr", max_error=max_error, progress=False)
+    assert measured(np.load(source), handle)[1] == max_error
+
+
+def test_the_default_is_45_db(tmp_path: Path) -> None:
+    scene = synthetic_scene(48, 50, 30)
+    handle = xhsinr.compress(scene, tmp_path / "a.hsinr", progress=False)
+    found, _ = measured(scene.transpose("y", "x", "band").values, handle)
+    assert 45 <= found <= 45 + PSNR_WINDOW
+
+
+def test_float_scenes_keep_a_bound_in_their_own_units(scenes: Path, tmp_path: Path) -> None:
+    samples = np.load(scenes / "muufl_gatorsense_sub.npy")
+    sizes = []
+    for bound in (1e-4, 1e-3, 1e-2):
+        path = tmp_path / f"{bound}.hsinr"
+        handle = xhsinr.compress(samples, path, max_error=bound, progress=False)
+        assert measured(samples, handle)[1] <= bound
+        sizes.append(path.stat().st_size)
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] < 0.1 * samples.nbytes
+
+
+def test_the_noise_that_analysis_rests_on_is_the_scenes(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    smooth = rng.normal(size=(60, 60, 4)).cumsum(0).cumsum(1) @ rng.normal(size=(4, 40))
+    samples = (1000 * smooth / smooth.std() + rng.normal(0, 20, smooth.shape)).astype("f4")
+    handle = xhsinr.compress(samples, tmp_path / "a.hsinr", quality="analysis", progress=False)
+    assert handle.info["noise"] == pytest.approx(20, rel=0.1)
+    assert measured(samples, handle)[1] <= handle.info["noise"]
+
+
+def test_targets_are_met_in_few_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[str] = []
+    run = pipeline.run_tiles
+
+    def counted(function, tiles, what, *, progress):
+        passes.append(what)
+        return run(function, tiles, what, progress=progress)
+
+    monkeypatch.setattr(pipeline, "run_tiles", counted)
+    scene = synthetic_scene(80, 80, 60)
+    for target in ({"psnr": 42}, {"bpppb": 0.5}):
+        passes.clear()
+        xhsinr.compress(scene, tmp_path / "a.hsinr", overwrite=True, progress=False, **target)
+        assert passes[0] == "survey"
+        assert set(passes[1:]) == {"encode"}
+        assert len(passes) <= 6
+    passes.clear()
+    xhsinr.compress(scene, tmp_path / "a.hsinr", overwrite=True, progress=False, max_error=8)
+    assert passes.count("encode") == 1
+
+
+def test_more_quality_costs_more_bytes(tmp_path: Path) -> None:
+    scene = synthetic_scene(64, 64, 40)
+    asked = [{"quality": "preview"}, *({"psnr": p} for p in (35, 45, 55)), {"lossless": True}]
+    sizes = []
+    for number, target in enumerate(asked):
+        path = tmp_path / f"{number}.hsinr"
+        xhsinr.compress(scene, path, progress=False, **target)
+        sizes.append(path.stat().st_size)
+    assert sizes == sorted(sizes)
+
+
+def test_a_scene_of_one_value_takes_next_to_nothing_beyond_its_header(tmp_path: Path) -> None:
+    samples = np.full((50, 60, 20), 1234, "u2")
+    for target in ({"psnr": 45}, {"lossless": True}, {"max_error": 3}, {"quality": "analysis"}):
+        path = tmp_path / "a.hsinr"
+        handle = xhsinr.compress(samples, path, overwrite=True, progress=False, **target)
+        assert np.array_equal(handle.open().values, samples)
+        assert sum(handle.info["layers"].values()) < 64
