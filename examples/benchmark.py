@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -118,6 +119,7 @@ def held_out(scenes: dict[str, Path]) -> Table:
 
 def in_sample(folder: Path, path: Path) -> Table:
     network = xhsinr.load_network(path)
+    os.environ["XHSINR_NETWORKS"] = str(path.resolve().parent)
     rows = []
     for name, digest in tqdm(sorted(network.recipe["training"].items()), "in-sample"):
         file = folder / f"{name}.npy"
@@ -163,7 +165,8 @@ def bounded(path: Path) -> Table:
     note = (
         f"bpppb on `{path.stem}`, xhsinr's whole file. The others: the best of several ways to "
         "arrange the samples and, where a codec is lossless, after rounding to steps of twice the "
-        "bound plus one (see `xhsinr/baselines/others.py`); every result decoded and within its bound."
+        "bound plus one (see `xhsinr/baselines/others.py`). Every result was decoded and is within "
+        "its bound."
     )
     return Table("Lossless and bounded error", note, rows)
 

@@ -29,8 +29,7 @@ def source(request: pytest.FixtureRequest, scenes: Path) -> Path:
     return scenes / f"{request.param}.npy"
 
 
-@pytest.mark.parametrize("tile", [256, 64])
-@pytest.mark.parametrize("psnr", [35, 40, 45, 50])
+@pytest.mark.parametrize(("psnr", "tile"), [(35, 256), (40, 256), (45, 256), (50, 256), (45, 64)])
 def test_psnr_is_at_the_target_or_just_above(
     source: Path, tmp_path: Path, psnr: float, tile: int
 ) -> None:
@@ -39,8 +38,7 @@ def test_psnr_is_at_the_target_or_just_above(
     assert psnr <= found <= psnr + PSNR_WINDOW
 
 
-@pytest.mark.parametrize("tile", [256, 64])
-@pytest.mark.parametrize("bpppb", [0.05, 0.1, 0.5])
+@pytest.mark.parametrize(("bpppb", "tile"), [(0.05, 256), (0.1, 256), (0.5, 256), (0.1, 64)])
 def test_the_rate_is_at_the_target_or_just_below(
     source: Path, tmp_path: Path, bpppb: float, tile: int
 ) -> None:
@@ -54,9 +52,9 @@ def test_the_rate_is_at_the_target_or_just_below(
 def test_no_sample_is_off_by_more_than_asked_and_some_use_it(
     scenes: Path, tmp_path: Path, max_error: int
 ) -> None:
-    source = scenes / "jasper_ridge_198_int16.npy"
-    handle = xhsinr.compress(source, tmp_path / "a.hsinr", max_error=max_error, progress=False)
-    assert measured(np.load(source), handle)[1] == max_error
+    samples = np.load(scenes / "jasper_ridge_198_int16.npy")[:40, :50]
+    handle = xhsinr.compress(samples, tmp_path / "a.hsinr", max_error=max_error, progress=False)
+    assert measured(samples, handle)[1] == max_error
 
 
 def test_the_default_is_45_db(tmp_path: Path) -> None:
@@ -67,7 +65,7 @@ def test_the_default_is_45_db(tmp_path: Path) -> None:
 
 
 def test_float_scenes_keep_a_bound_in_their_own_units(scenes: Path, tmp_path: Path) -> None:
-    samples = np.load(scenes / "muufl_gatorsense_sub.npy")
+    samples = np.load(scenes / "muufl_gatorsense_sub.npy")[:32]
     sizes = []
     for bound in (1e-4, 1e-3, 1e-2):
         path = tmp_path / f"{bound}.hsinr"
@@ -88,9 +86,7 @@ def test_the_noise_that_analysis_rests_on_is_the_scenes(
     assert measured(samples, handle)[1] <= handle.info["noise"]
 
 
-def test_targets_are_met_in_few_passes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_targets_are_met_in_few_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[str] = []
     run = pipeline.run_tiles
 
@@ -112,7 +108,7 @@ def test_targets_are_met_in_few_passes(
 
 
 def test_more_quality_costs_more_bytes(tmp_path: Path) -> None:
-    scene = synthetic_scene(64, 64, 40)
+    scene = synthetic_scene(48, 48, 24)
     asked = [{"quality": "preview"}, *({"psnr": p} for p in (35, 45, 55)), {"lossless": True}]
     sizes = []
     for number, target in enumerate(asked):
@@ -128,4 +124,5 @@ def test_a_scene_of_one_value_takes_next_to_nothing_beyond_its_header(tmp_path: 
         path = tmp_path / "a.hsinr"
         handle = xhsinr.compress(samples, path, overwrite=True, progress=False, **target)
         assert np.array_equal(handle.open().values, samples)
-        assert sum(handle.info["layers"].values()) < 64
+        # Of 120,000 bytes.
+        assert sum(handle.info["layers"].values()) < 128

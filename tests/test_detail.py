@@ -159,6 +159,16 @@ def test_the_expected_distortion_grows_from_nothing_to_the_energy(
     assert (np.diff(expected) > -1e-9 * expected[-1]).all()
 
 
+def test_the_expected_distortion_follows_the_unit_of_the_scores(rng: np.random.Generator) -> None:
+    scores, levels = _planes(rng, 3, 32, 32).astype(np.float32), np.geomspace(1e-3, 1e6, 9)
+    expected = detail.expected_distortion(scores, levels)
+    for exponent in (-90, 90):
+        scaled = detail.expected_distortion(
+            np.ldexp(scores, exponent), np.ldexp(levels, 2 * exponent)
+        )
+        assert np.array_equal(scaled, np.ldexp(expected, 2 * exponent))
+
+
 def test_one_level_shares_bytes_better_than_one_distortion(scenes: Path) -> None:
     scores, distortion = _jasper_scores(scenes, 40)
     tiles = [scores[:, r : r + 50, c : c + 50] for r in (0, 50) for c in (0, 50)]

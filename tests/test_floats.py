@@ -1,11 +1,15 @@
-"""Floating-point samples: every bit comes back."""
+"""Floating-point samples: every bit comes back, or no sample errs by more than asked."""
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import xhsinr
 from xhsinr import bound
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.floats import decode_floats, encode_floats
@@ -69,3 +73,36 @@ def test_damaged_floats_raise_or_return_the_declared_shape(
         return
     assert decoded.shape == shape
     assert decoded.dtype == dtype
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=SEED,
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(2, 12)),
+    dtype=st.sampled_from(["f4", "f8"]),
+    kind=st.sampled_from(["near zero", "of any size", "far from zero", "constant"]),
+    unit=st.floats(-45, 38) | st.floats(-320, 308),
+    relative=st.floats(-20, 3),
+)
+@example(1, (6, 6, 8), "f4", "near zero", -30, -2)
+@example(1, (6, 6, 8), "f4", "near zero", 30, -2)
+@example(1, (6, 6, 8), "f8", "far from zero", 0, 2)
+@example(1, (6, 6, 8), "f4", "far from zero", 0, -12)
+def test_a_bound_holds_for_floats_of_any_size(
+    seed: int, shape: tuple[int, int, int], dtype: str, kind: str, unit: float, relative: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    samples = rng.normal(size=shape) * (kind != "constant") + 1e4 * (kind == "far from zero")
+    if kind == "of any size":
+        samples *= 10.0 ** rng.uniform(-6, 0, shape)
+    with np.errstate(over="ignore"):
+        samples = (np.clip(samples, -1e5, 1e5) * 10.0**unit).astype(dtype)
+    samples = np.nan_to_num(samples)
+    spread = np.ptp(samples.astype(np.longdouble)) or np.longdouble(1)
+    max_error = float(np.clip(spread * 10.0**relative, 5e-324, 1e308))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scene.hsinr"
+        handle = xhsinr.compress(samples, path, max_error=max_error, progress=False)
+        back = handle.open().transpose("y", "x", "band").values
+    assert back.dtype == samples.dtype
+    assert np.abs(back.astype(np.longdouble) - samples).max() <= max_error

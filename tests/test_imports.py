@@ -25,7 +25,9 @@ def test_importing_the_package_imports_no_torch() -> None:
 
 
 def test_importing_the_package_takes_less_than_half_a_second_beyond_xarray() -> None:
-    code = "import time, xarray; t = time.perf_counter(); import xhsinr; print(time.perf_counter()-t)"
+    code = (
+        "import time, xarray; t = time.perf_counter(); import xhsinr; print(time.perf_counter()-t)"
+    )
     assert min(float(run(code)) for _ in range(3)) < 0.5
 
 

@@ -113,7 +113,9 @@ def cases(draw: st.DrawFn) -> Case:
     marks = draw(st.sets(st.sampled_from(["pixels", "band", "samples", "mixed band"])))
     nodata = None
     if marks:
-        nodata = -9999.0 if dtype.kind == "f" else int(np.iinfo(dtype).min)
+        least = -9999.0 if dtype.kind == "f" else int(np.iinfo(dtype).min)
+        # Outside the range of the valid samples, or among them.
+        nodata = draw(st.sampled_from([least, type(least)(60)]))
     if "pixels" in marks:
         empty |= rng.random((*shape[:2], 1)) < 0.3
     if "band" in marks:
@@ -209,14 +211,19 @@ def test_what_was_promised_holds_for_very_many_scenes(case: Case) -> None:
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("target", [{"lossless": True}, {"max_error": 1}, {"psnr": 45}])
+@pytest.mark.parametrize("gaps", [False, True])
 def test_floats_near_the_limits_of_their_type_keep_their_promise(
-    tmp_path: Path, rng: np.random.Generator, dtype: str, target: dict
+    tmp_path: Path, rng: np.random.Generator, dtype: str, target: dict, gaps: bool
 ) -> None:
     info = np.finfo(dtype)
     ends = np.array([info.min, info.max, 0, info.tiny, info.smallest_subnormal, -0.0, 1], dtype)
     samples = rng.choice(ends, size=(7, 9, 5))
+    if gaps:
+        samples[2:4, 3, 1:] = np.nan
     path = tmp_path / "scene.hsinr"
     back = xhsinr.compress(samples, path, progress=False, **target).open().values
+    assert np.array_equal(np.isnan(back), np.isnan(samples))
+    samples, back = samples[~np.isnan(samples)], back[~np.isnan(samples)]
     if target.get("lossless"):
         assert back.tobytes() == samples.tobytes()
     errors = np.abs(back.astype(np.longdouble) - samples)
@@ -357,7 +364,11 @@ def test_a_failure_while_encoding_leaves_nothing_behind(
         for name in ("new.hsinr", "kept.hsinr"):
             with pytest.raises(type(failure)):
                 xhsinr.compress(
-                    synthetic_scene(24, 24, 4), folder / name, tile=8, overwrite=True, progress=False
+                    synthetic_scene(24, 24, 4),
+                    folder / name,
+                    tile=8,
+                    overwrite=True,
+                    progress=False,
                 )
             assert_untouched(folder)
 

@@ -82,9 +82,7 @@ def test_a_band_alone_decodes_to_the_same_as_among_all(reader: Reader) -> None:
         assert np.array_equal(reader.tile(4, np.array(bands)), whole[bands])
 
 
-def test_only_the_tiles_that_a_window_touches_are_decoded(
-    reader: Reader, tiles: list[int]
-) -> None:
+def test_only_the_tiles_that_a_window_touches_are_decoded(reader: Reader, tiles: list[int]) -> None:
     reader.window(np.arange(BANDS), np.array([20]), np.array([40]))
     assert tiles == [5]
     tiles.clear()

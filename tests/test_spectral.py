@@ -58,6 +58,13 @@ def test_the_same_updates_give_the_same_bits(rng: np.random.Generator) -> None:
     assert np.array_equal(first.mean, second.mean)
 
 
+def test_statistics_beyond_float64_are_zero(rng: np.random.Generator) -> None:
+    statistics = _statistics(rng.choice([-1.7e308, 1.7e308], (3, 10)))
+    assert statistics.count == 10
+    assert not statistics.covariance.any()
+    assert np.isfinite(statistics.mean).all()
+
+
 def test_statistics_of_no_samples_are_zero() -> None:
     statistics = _statistics(np.zeros((3, 0)))
     statistics.update(np.zeros((3, 0)))
@@ -158,6 +165,46 @@ def test_rounding_the_basis_costs_a_small_share_of_the_distortion(
         assert left == pytest.approx(expected, rel=1e-6)
 
 
+def _noisy_spectra(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Six sources in 100 bands, and the noise of the bands, between 1 and 300."""
+    noise = np.geomspace(1, 300, 100)
+    spectra = _smooth_spectra(rng, 100, 4000)
+    return spectra + noise[:, None] * rng.normal(size=spectra.shape), noise
+
+
+def test_weights_keep_the_basis_from_following_the_noise(rng: np.random.Generator) -> None:
+    samples, noise = _noisy_spectra(rng)
+    statistics = _statistics(samples)
+    weights = np.exp(np.log(noise).mean()) / noise
+
+    def left(weights: np.ndarray | None) -> np.ndarray:
+        basis = SpectralBasis.from_statistics(
+            statistics.mean,
+            statistics.covariance,
+            components=6,
+            distortion=1.0,
+            pixels=4000,
+            weights=weights,
+        )
+        read = SpectralBasis.from_bytes(basis.to_bytes(), 100)
+        errors = samples - read.reconstruct(basis.scores(samples))
+        return np.sqrt(np.square(errors).mean(axis=1)) / noise
+
+    assert np.log(left(weights)).mean() < np.log(left(None)).mean() - 0.3
+    assert left(weights).max() < 1.2
+
+
+def test_scores_are_the_weighted_fit(rng: np.random.Generator) -> None:
+    samples, noise = _noisy_spectra(rng)
+    plain = _basis(samples, 3, 1.0)
+    basis = SpectralBasis(
+        plain.mean_integers, plain.mean_exponent, plain.vector_integers, 1 / noise
+    )
+    centred = (samples[:, :5] - basis.mean[:, None]) / noise[:, None]
+    expected = np.linalg.lstsq(basis.vectors.T / noise[:, None], centred, rcond=None)[0]
+    np.testing.assert_allclose(basis.scores(samples[:, :5]), expected, rtol=1e-6)
+
+
 def test_a_coarser_target_takes_fewer_bytes(rng: np.random.Generator) -> None:
     samples = _smooth_spectra(rng, 100, 4000)
     sizes = [len(_basis(samples, 6, distortion).to_bytes()) for distortion in (1, 30, 1000)]
@@ -203,6 +250,15 @@ def test_fewer_planes_than_components_count_as_zero_scores(rng: np.random.Genera
     np.testing.assert_allclose(
         basis.reconstruct(scores[:2].astype(float)), basis.reconstruct(scores.astype(float))
     )
+
+
+def test_without_scores_their_unit_does_not_matter(rng: np.random.Generator) -> None:
+    samples = _smooth_spectra(rng, 30, 500) * 1e-30
+    basis = _basis(samples, 4, 1e-62)
+    for planes in (0, 4):
+        spectra = basis.reconstruct_integer(np.zeros((planes, 10), np.int64), 0, -105)
+        errors = np.ldexp(spectra.astype(float), -105) - basis.mean[:, None]
+        assert np.abs(errors).max() <= 2.0**-106
 
 
 def test_scores_too_large_for_exact_sums_are_refused(rng: np.random.Generator) -> None:

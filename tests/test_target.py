@@ -72,7 +72,7 @@ def test_zero_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("value", ["no", 1, 0, None])
 def test_lossless_is_true_or_false(value: object) -> None:
-    with pytest.raises(TargetError, match="lossless = .*True or False"):
+    with pytest.raises(TargetError, match=r"lossless = .*True or False"):
         parse_target(INT16, lossless=value)
 
 

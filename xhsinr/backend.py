@@ -21,24 +21,32 @@ _VARIABLE = "scene"
 
 
 class _LazySamples(BackendArray):
-    """Samples (bands, rows, cols) that decode when they are indexed."""
+    """Samples that decode when they are indexed, laid out as the scene came.
 
-    def __init__(self, reader: Reader) -> None:
+    xarray's own lazy transpose would turn every key into an index for each sample.
+    """
+
+    def __init__(self, reader: Reader, axes: tuple[int, int, int]) -> None:
         self.reader = reader
-        self.shape = reader.shape
+        self.axes = axes
+        self.order = tuple(int(axis) for axis in np.argsort(axes))
+        self.shape = tuple(reader.shape[axis] for axis in self.order)
         self.dtype = reader.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
+        if not isinstance(key, indexing.VectorizedIndexer):
+            return self._read(key.tuple)
         samples: npt.NDArray[Any] = indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self._read
         )
         return samples
 
     def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
-        axes = [np.arange(size)[part] for size, part in zip(self.shape, key, strict=True)]
-        samples = self.reader.window(*(np.atleast_1d(axis) for axis in axes))
+        chosen = [np.arange(size)[part] for size, part in zip(self.shape, key, strict=True)]
+        bands, rows, cols = (np.atleast_1d(chosen[axis]) for axis in self.axes)
+        samples = self.reader.window(bands, rows, cols).transpose(self.order)
         # An integer takes its axis away.
-        return samples.reshape([axis.size for axis in axes if axis.ndim])
+        return samples.reshape([part.size for part in chosen if part.ndim])
 
 
 def open_dataarray(path: str | os.PathLike[str]) -> xr.DataArray:
@@ -50,7 +58,10 @@ def open_dataarray(path: str | os.PathLike[str]) -> xr.DataArray:
     """
     reader = Reader(Sidecar.open(os.fspath(path)))
     scene = reader.scene()
-    array = scene.to_xarray(indexing.LazilyIndexedArray(_LazySamples(reader)))
+    samples = indexing.LazilyIndexedArray(_LazySamples(reader, scene.axes))
+    # A stand-in of the right shape that takes no memory.
+    blank = np.broadcast_to(np.zeros((), reader.dtype), reader.shape)
+    array = scene.to_xarray(blank).copy(deep=False, data=samples)
     sides: dict[Hashable, int] = {
         scene.row_dim: reader.sidecar.header["tile"],
         scene.col_dim: reader.sidecar.header["tile"],

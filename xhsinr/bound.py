@@ -81,12 +81,14 @@ def encode(residual: npt.NDArray[Any], base: npt.NDArray[Any] | None, max_error:
     live = flat.any(0)
     mask = b"" if live.all() else zlib.compress(np.packbits(live).tobytes(), 9)
     plan = _Plan(bands, live.reshape(rows, cols), base is not None)
+    if not plan.count:
+        return struct.pack("<?I", False, len(mask)) + mask
     history = _FittedHistory(plan)
     side = np.zeros((plan.side_rows, bands), np.int64)
     tables: Tables | None = None
     runs: Runs = []
     step = 2 * max_error + 1
-    for band in range(bands if plan.count else 0):
+    for band in range(bands):
         target = (flat[band] if plan.whole else flat[band, live]).astype(np.int64)
         weights, offset = history.fit(target, max_error)
         predicted = history.predict(weights, offset)
@@ -133,6 +135,8 @@ def decode(
         wide, mask_bytes = struct.unpack_from("<?I", payload)
         mask, rest = payload[5 : 5 + mask_bytes], payload[5 + mask_bytes :]
         plan = _Plan(bands, _live(mask, rows, cols), base is not None)
+        if not plan.count:
+            return np.zeros(shape, np.int32)
         heads, words = rest[: 2 * plan.side_rows], rest[2 * plan.side_rows :]
         side, decoder = _read_side(heads, words, plan)
     except (struct.error, zlib.error, ValueError, IndexError) as error:
@@ -141,7 +145,7 @@ def decode(
     history = _History(plan)
     step = 2 * max_error + 1
     live = np.flatnonzero(plan.live)
-    for band in range(bands if plan.count else 0):
+    for band in range(bands):
         offset, shift, form, escaped, *scales = side[: plan.first_weight, band].tolist()
         predicted = history.predict(side[plan.first_weight :, band], offset)
         tables = Tables(shift, form, escaped, tuple(scales))
@@ -209,8 +213,9 @@ class _History:
             return np.full(self.plan.count, offset, np.int64)
         ordered = np.zeros(len(weights))
         ordered[self.slots()] = weights
-        # Exact: integers, and every partial sum is below 2**53 (see HISTORY_LIMIT).
-        total = (ordered @ self.features).astype(np.int64)
+        # Exact: integers, and every partial sum is below 2**53 (see HISTORY_LIMIT). Not by BLAS,
+        # whose threads cost more than they gain on so little, the more so beside dask's.
+        total: Ints = np.einsum("l,lp->p", ordered, self.features).astype(np.int64)
         bits = self.plan.weight_bits
         total += (1 << (bits - 1)) + (offset << bits)
         total >>= bits

@@ -184,7 +184,7 @@ class Codec:
             base = self._integer_base(payload.get("detail", b""), *live.shape[1:])
             integers = self._to_integers(filled)
             residual = np.where(valid, integers - base, 0)
-            payload["bound"] = bound.encode(residual, base, self.bound.max_error)
+            payload["bound"] = bound.encode(residual, base, self._step_error)
             decoded = self._decode_bound(payload, *live.shape[1:])
             payload["bound"] = _sealed(payload["bound"], decoded)
         return payload
@@ -242,10 +242,30 @@ class Codec:
         elif (states[live] == mask.VALID).any():
             raise DamagedSidecarError("a tile with valid samples lacks its bound layer")
         if self.nodata is not None:
+            if self._nodata_within:
+                out[(out == self.nodata) & (states == mask.VALID)] = self._beside_nodata
             out[states == mask.NODATA] = self.nodata
         if self.dtype.kind == "f":
             out[states == mask.NAN] = np.nan
         return out
+
+    @property
+    def _nodata_within(self) -> bool:
+        """Whether a valid sample may decode to what says that it is not valid."""
+        return self.nodata is not None and self.low < self.nodata < self.high
+
+    @property
+    def _beside_nodata(self) -> Any:
+        assert self.nodata is not None
+        if self.dtype.kind == "f":
+            return np.nextafter(self.dtype.type(self.nodata), self.dtype.type(self.high))
+        return self.nodata + 1
+
+    @property
+    def _step_error(self) -> int:
+        """Largest error of the ``bound`` layer: what is promised, less the step off nodata."""
+        assert self.bound is not None
+        return self.bound.max_error - (self._nodata_within and self.bound.max_error > 0)
 
     def _decode_lossy(
         self, payload: Mapping[str, bytes], rows: int, cols: int, chosen: Bands
@@ -264,7 +284,8 @@ class Codec:
         # float64 for 32-bit integers, whose extremes float32 does not hold.
         wide = spectra.astype(np.result_type(self.dtype, np.float32), copy=False)
         clipped = np.clip(wide, self.low, self.high)
-        return (clipped if self.dtype.kind == "f" else np.rint(clipped)).astype(self.dtype)
+        samples: Samples = clipped if self.dtype.kind == "f" else np.rint(clipped)
+        return samples.astype(self.dtype)
 
     def _decode_bound(self, payload: Mapping[str, bytes], rows: int, cols: int) -> Samples:
         assert self.bound is not None
@@ -272,7 +293,7 @@ class Codec:
         if self.bound.exact_floats:
             return decode_floats(payload["bound"], shape, self.dtype)
         base = self._integer_base(payload.get("detail", b""), rows, cols)
-        residual = bound.decode(payload["bound"], base, self.bound.max_error, shape)
+        residual = bound.decode(payload["bound"], base, self._step_error, shape)
         low, high = self._to_integers(np.array([self.low, self.high], self.dtype))
         integers = np.clip(base + residual, low, high)
         if self.dtype.kind == "f":

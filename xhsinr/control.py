@@ -44,8 +44,11 @@ _BOUND_NOISE = 0.5
 # Share of a scene's variance that latents leave open, roughly: the basis need not be finer.
 _LATENTS_LEAVE = 0.1
 # Levels that a forecast is asked for, as multiples of the error aimed at.
-_LEVELS = 2.0 ** np.arange(0, 14.25, 0.25)
-_TINY = float(np.finfo(np.float32).tiny)
+_LEVELS = 2.0 ** np.arange(-6, 8.25, 0.25)
+# Squared errors below it count as none.
+_TINY = 2.0**-200
+# Floats are coded by the layers if the largest lies between these powers of two.
+_EXPONENTS = -100, 100
 
 
 Forecast = Callable[[Codec, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
@@ -106,6 +109,10 @@ class Search:
         self._survey, self._target, self._network = survey, target, network
         self._forecast = forecast
         integer = dtype.kind != "f"
+        largest = max(abs(survey.low), abs(survey.high))
+        lowest, highest = (math.ldexp(1.0, exponent) for exponent in _EXPONENTS)
+        # Floats of a size whose units the layers have no exponents for.
+        self._extreme = not integer and largest > 0 and not lowest <= largest < highest
         self._plain = Codec(
             dtype=dtype,
             states=survey.states,
@@ -113,8 +120,7 @@ class Search:
             low=int(survey.low) if integer else survey.low,
             high=int(survey.high) if integer else survey.high,
             nodata=nodata,
-            # The coarse mean that fills invalid samples; what decodes from scores has its own.
-            basis=self._basis(0, max((survey.high - survey.low) ** 2, _TINY)),
+            basis=self._coarse_mean(),
         )
         self._budget = int(target.value * samples / 8) if target.kind == "bpppb" else 0
         # Attempts with the error that each aimed at, or with the level of a trial.
@@ -161,6 +167,14 @@ class Search:
         kind = self._target.kind
         if kind == "preview":
             return self._preview()
+        if self._extreme and kind == "bpppb":
+            raise TargetError(
+                f"samples from {self._survey.low:g} to {self._survey.high:g} are stored exactly "
+                "or not at all, at no rate that could be chosen: rescale them"
+            )
+        if self._extreme:
+            self._settled = True
+            return replace(self._plain, bound=BoundCoding(0, exact_floats=True))
         if kind == "psnr":
             return self._detail(self._mse_wanted())
         if kind == "bpppb":
@@ -174,6 +188,15 @@ class Search:
         if self._bound.exact_floats:
             return replace(self._plain, bound=self._bound)
         return self._bounded(_NOISE_FACTOR * self.noise**2 + _BOUND_FACTOR * self._limit**2)
+
+    def _coarse_mean(self) -> SpectralBasis:
+        """Fills invalid samples; what decodes from scores has its own mean."""
+        survey = self._survey
+        if self._extreme:
+            return SpectralBasis(
+                np.zeros(len(survey.mean), np.int64), 0, np.zeros((0, len(survey.mean)), np.int64)
+            )
+        return self._basis(0, max((survey.high - survey.low) ** 2, _TINY))
 
     def _basis(self, components: int, mse: float) -> SpectralBasis:
         survey = self._survey
@@ -228,7 +251,7 @@ class Search:
             survey.mean,
             survey.covariance,
             components=components,
-            distortion=max(distortion, _TINY),
+            distortion=distortion if components else level,
             pixels=survey.pixels,
             weights=weights,
         )
@@ -264,7 +287,7 @@ class Search:
         exponent = math.frexp(min(limit, 2 * span) or limit)[1] - 5
         largest = max(abs(self._survey.low), abs(self._survey.high))
         mantissa = min(np.finfo(self._plain.dtype).nmant, 32)
-        if largest >= math.ldexp(1.0, exponent + mantissa) or exponent < -1000:
+        if largest >= math.ldexp(1.0, exponent + mantissa) or exponent < _EXPONENTS[0]:
             return exact
         units = min(math.ldexp(limit, -exponent), 1 << 20)
         return BoundCoding(int(units - 0.5), exponent)

@@ -119,17 +119,21 @@ def expected_distortion(scores: FloatArray, levels: npt.ArrayLike) -> npt.NDArra
     ndarray of float64
         Distortion for `encode` at each level.
     """
-    levels = np.asarray(levels, np.float64)
     if scores.size == 0:
-        return np.zeros(levels.shape)
+        return np.zeros(np.shape(levels))
     planes, rows, cols = scores.shape
+    # Squares of float32 overflow early.
+    exponent = int(np.frexp(np.abs(scores).max())[1])
+    scores = np.ldexp(scores, -exponent)
+    relative = np.ldexp(np.asarray(levels, np.float64), -2 * exponent)
     high, wide = min(_BLOCK, rows), min(_BLOCK, cols)
     padded = np.pad(scores, ((0, 0), (0, -rows % high), (0, -cols % wide)), mode="symmetric")
     blocks = padded.reshape(planes, padded.shape[1] // high, high, padded.shape[2] // wide, wide)
     energies = np.sort(np.square(dctn(blocks, axes=(2, 4), norm="ortho")), axis=None)
     below = np.concatenate([[0.0], np.cumsum(energies, dtype=np.float64)])
-    zeroed = np.searchsorted(energies, 12 * levels)
-    return (below[zeroed] + levels * (energies.size - zeroed)) / energies.size
+    zeroed = np.searchsorted(energies, 12 * relative)
+    expected = (below[zeroed] + relative * (energies.size - zeroed)) / energies.size
+    return np.asarray(np.ldexp(expected, 2 * exponent))
 
 
 def decode(payload: bytes, rows: int, cols: int, components: int) -> npt.NDArray[np.float32]:

@@ -15,6 +15,9 @@ __all__ = ["band_noise", "band_weights"]
 _RANGE = 16.0
 """Weights lie within this factor of 1: beyond it only the precision of the basis suffers."""
 
+# A band with a larger share than this in combinations of no variance is explained by others.
+_EXPLAINED = 1e-6
+
 Float64Array = npt.NDArray[np.float64]
 
 
@@ -33,11 +36,11 @@ def band_noise(covariance: Float64Array) -> Float64Array:
     units = np.where(deviations > 0, deviations, 1.0)
     # Correlations are as well conditioned as can be, whatever the units and spreads of the bands.
     values, vectors = np.linalg.eigh(covariance / units / units[:, None])
-    negligible = 4 * len(values) * np.finfo(np.float64).eps * max(values[-1], 1.0)
-    precisions = np.square(vectors) @ (1 / np.maximum(values, negligible))
-    left = 1 / precisions
-    # What is left of a singular covariance is the ridge, not noise.
-    return np.where(left > 2 * negligible, deviations * np.sqrt(left), 0.0)
+    null = values <= 4 * len(values) * np.finfo(np.float64).eps * max(values[-1], 1.0)
+    shares = np.square(vectors)
+    explained = shares[:, null].sum(axis=1) > _EXPLAINED
+    precisions = shares[:, ~null] @ (1 / values[~null])
+    return np.where(explained, 0.0, deviations / np.sqrt(np.where(explained, 1.0, precisions)))
 
 
 def band_weights(noise: Float64Array, least: float) -> Float64Array:

@@ -7,6 +7,7 @@ in flight at a time, whatever the size of the scene.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from dask.base import compute
 from dask.delayed import delayed
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from xhsinr import detail, mask, report
@@ -26,7 +28,7 @@ from xhsinr.control import Attempt, Search
 from xhsinr.errors import HsinrError, SceneError, TargetError
 from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
-from xhsinr.network import load_network, provide_network
+from xhsinr.network import BaseNetwork, load_network, provide_network
 from xhsinr.scene import Scene
 from xhsinr.sidecar import MAX_SIDE, SidecarWriter, check_output, front
 from xhsinr.survey import sample_states, survey
@@ -41,6 +43,8 @@ _IN_FLIGHT = 2 * (os.cpu_count() or 1)
 # A bar appears only for what takes longer than this many seconds.
 _PATIENCE = 2.0
 _FORECAST_TILES = 8
+# Side of the part of a scene that trials are made on, at most.
+_TRIAL_TILE = 128
 
 T = TypeVar("T")
 
@@ -164,6 +168,21 @@ def compress(
     if base.patch is None and target.kind == "preview":
         tile = max(scene.rows, scene.cols)
     tiling = Tiling(scene.rows, scene.cols, int(tile))
+    # The tiles are the threads: those of BLAS would only get into their way.
+    with threadpool_limits(1, user_api="blas"):
+        return _compress(scene, tiling, target, base, path, device, progress=progress)
+
+
+def _compress(
+    scene: Scene,
+    tiling: Tiling,
+    target: Target,
+    base: BaseNetwork,
+    path: Path,
+    device: str,
+    *,
+    progress: bool,
+) -> Compressed:
     found = survey(
         scene,
         tiling,
@@ -178,30 +197,36 @@ def compress(
         base,
         lambda codec, levels: forecast(scene, tiling, codec, levels),
     )
-    everything = range(len(tiling))
+    trial = Tiling(scene.rows, scene.cols, min(tiling.tile, _TRIAL_TILE))
+    while search.on_trial:
+        middle = len(trial) // 2
+        (coded,) = run_tiles(
+            lambda tile: encode_tile(scene, trial, tile, search.next),
+            [middle],
+            "trial",
+            progress=progress,
+        )
+        share = math.prod(trial.shape(middle)) / (scene.rows * scene.cols)
+        basis = len(search.next.basis.to_bytes())
+        size = sum(map(len, coded.payload.values())) + round(share * basis)
+        search.learn(Attempt(search.next, size, coded.quality))
     while True:
         codec = search.next
-        tiles = everything[len(everything) // 2 :][:1] if search.on_trial else everything
         with SidecarWriter(path, len(tiling)) as writer:
             qualities = []
-            coded = run_tiles(
+            tiles = run_tiles(
                 lambda tile: encode_tile(scene, tiling, tile, codec, device),  # noqa: B023
-                tiles,
-                "trial" if search.on_trial else "encode",
+                range(len(tiling)),
+                "encode",
                 progress=progress,
             )
-            for number, part in zip(tiles, coded, strict=True):
+            for number, part in enumerate(tiles):
                 writer.add(number, part.payload)
                 qualities.append(part.quality)
-            total = Quality.merge(qualities)
-            if search.on_trial:
-                share = len(tiles) / len(tiling)
-                basis = len(codec.basis.to_bytes())
-                search.learn(Attempt(codec, writer.payload_bytes + int(share * basis), total))
-                continue
             noise = search.noise if target.kind == "noise" else None
             header, arrays = report.describe(scene, tiling, target, codec, qualities, noise)
-            if search.learn(Attempt(codec, writer.size(header, arrays), total)):
+            attempt = Attempt(codec, writer.size(header, arrays), Quality.merge(qualities))
+            if search.learn(attempt):
                 if codec.latents is not None:
                     provide_network(codec.latents.network, path)
                 return Compressed(writer.finish(header, arrays))

@@ -18,13 +18,14 @@ import numpy.typing as npt
 from xhsinr import entropy
 from xhsinr.errors import DamagedSidecarError
 
-__all__ = ["Envelope", "read_row", "row_runs"]
+__all__ = ["Envelope", "read_row", "read_shifted_row", "row_runs", "shifted_row_runs"]
 
 Int64Array = npt.NDArray[np.int64]
 
 _CLASSES = 45
 _ORDERS = 2
 _LEVEL_BITS = 6
+_SHIFT_BITS, _MOST_SHIFT = 5, 16
 _ONE = 1 << 48
 
 
@@ -155,3 +156,19 @@ def read_row(decoder: entropy.Decoder, envelope: Envelope) -> Int64Array:
     for _ in range(order):
         differences = np.cumsum(differences)
     return differences
+
+
+def shifted_row_runs(
+    row: Int64Array, envelope: Envelope
+) -> Iterator[tuple[npt.NDArray[Any], entropy.Table]]:
+    """As `row_runs`, for a row whose entries are likely multiples of a power of two."""
+    joint = int(np.bitwise_or.reduce(row))
+    shift = min((joint & -joint).bit_length() - 1, _MOST_SHIFT) if joint else 0
+    yield np.array([shift]), entropy.uniform(_SHIFT_BITS)
+    yield from row_runs(row >> shift, envelope)
+
+
+def read_shifted_row(decoder: entropy.Decoder, envelope: Envelope) -> Int64Array:
+    """The row that `shifted_row_runs` coded; errors are those of `read_row`."""
+    shift = int(decoder.read(1, entropy.uniform(_SHIFT_BITS))[0])
+    return read_row(decoder, envelope) << min(shift, _MOST_SHIFT)

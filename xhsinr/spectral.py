@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from xhsinr import entropy
 from xhsinr.errors import DamagedSidecarError, SceneError
-from xhsinr.row_coder import Envelope, read_row, row_runs
+from xhsinr.row_coder import Envelope, read_row, read_shifted_row, row_runs, shifted_row_runs
 
 __all__ = [
     "VECTOR_BITS",
@@ -70,29 +70,34 @@ class SpectralStatistics:
         if samples.shape[1] == 0:
             return
         values = samples.astype(np.float64)
-        if self.count == 0:
-            self._shift = values.mean(axis=1)
-        values -= self._shift[:, None]
-        total = values.sum(axis=1)
-        if not np.isfinite(total).all():
+        with np.errstate(over="ignore", invalid="ignore"):  # `mean` and `covariance` see to it
+            if self.count == 0:
+                self._shift = values.mean(axis=1)
+            values -= self._shift[:, None]
+            total = values.sum(axis=1)
+            self._sum += total
+            self._products += values @ values.T
+        if not np.isfinite(total).all() and not np.isfinite(samples).all():
             raise SceneError(
-                f"band {int(np.argmin(np.isfinite(total)))} has NaN or infinite samples among "
-                "the valid pixels: declare them as nodata or mask those pixels"
+                f"band {int(np.argmin(np.isfinite(samples).all(axis=1)))} has NaN or infinite "
+                "samples among the valid pixels: declare them as nodata or mask those pixels"
             )
         self.count += values.shape[1]
-        self._sum += total
-        self._products += values @ values.T
 
     @property
     def mean(self) -> Float64Array:
-        """Mean spectrum, shape (bands,); zeros while there are no samples."""
-        return self._shift + self._sum / max(self.count, 1)
+        """Mean spectrum, shape (bands,); zeros without samples or where float64 overflows."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = self._shift + self._sum / max(self.count, 1)
+        return np.where(np.isfinite(mean), mean, 0.0)
 
     @property
     def covariance(self) -> Float64Array:
-        """Population covariance, shape (bands, bands); zeros while there are no samples."""
-        shifted = self._sum / max(self.count, 1)
-        return self._products / max(self.count, 1) - np.outer(shifted, shifted)
+        """Population covariance, shape (bands, bands); zeros without samples or if it overflows."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            shifted = self._sum / max(self.count, 1)
+            covariance = self._products / max(self.count, 1) - np.outer(shifted, shifted)
+        return covariance if np.isfinite(covariance).all() else np.zeros_like(covariance)
 
 
 def water_level(variances: npt.ArrayLike, distortion: float) -> float:
@@ -198,7 +203,7 @@ class SpectralBasis:
         factors = np.ones(bands) if weights is None else weights
         values, columns = np.linalg.eigh(covariance * factors * factors[:, None])
         values = np.maximum(values[::-1], 0.0)
-        level = max(water_level(values, distortion * bands), np.finfo(np.float64).tiny)
+        level = max(water_level(values, distortion * bands), distortion)
         negligible = values[0] * bands * np.finfo(np.float64).eps
         kept = min(components, int(np.count_nonzero(values > negligible)))
         vectors = columns.T[::-1][:kept] / factors
@@ -326,7 +331,8 @@ class SpectralBasis:
                 f"scores up to {largest.max():.3g} steps are too large for exact integers: the "
                 "scores do not belong to this basis, or are damaged"
             )
-        fraction = exponent - VECTOR_BITS
+        # Without scores their unit does not matter.
+        fraction = exponent - VECTOR_BITS if largest.any() else self.mean_exponent
         common = min(fraction, self.mean_exponent, unit_exponent)
         room = 62 - max(fraction - common + int(bound.max(initial=1.0)).bit_length(), 1)
         mean_bits = int(np.abs(self.mean_integers).max()).bit_length()
@@ -350,9 +356,7 @@ class SpectralBasis:
         runs += row_runs(self.mean_integers, envelope)
         envelope = Envelope(self.bands)
         for row in self.vector_integers:
-            shift = _common_shift(row)
-            runs.append((np.array([shift]), entropy.uniform(5)))
-            runs += row_runs(row >> shift, envelope)
+            runs += shifted_row_runs(row, envelope)
         return header + entropy.encode(runs)
 
     @classmethod
@@ -380,8 +384,7 @@ class SpectralBasis:
         envelope = Envelope(bands)
         vectors = np.zeros((components, bands), np.int64)
         for row in vectors:
-            shift = int(decoder.read(1, entropy.uniform(5))[0])
-            row[:] = read_row(decoder, envelope) << min(shift, VECTOR_BITS)
+            row[:] = read_shifted_row(decoder, envelope)
         if not (_within(vectors, _LONGEST << VECTOR_BITS) and _within(mean, 4 << _MEAN_BITS)):
             raise DamagedSidecarError(
                 "the spectral basis holds numbers that no basis has: the file is damaged"
@@ -395,9 +398,3 @@ def _within(values: Int64Array, limit: int) -> bool:
 
 def _floor_log2(value: float) -> int:
     return int(np.frexp(value)[1]) - 1 if value > 0 else -100
-
-
-def _common_shift(row: Int64Array) -> int:
-    """Largest power of two, up to 2**VECTOR_BITS, that divides every entry."""
-    joint = int(np.bitwise_or.reduce(row))
-    return min((joint & -joint).bit_length() - 1, VECTOR_BITS) if joint else 0

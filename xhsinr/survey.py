@@ -105,8 +105,10 @@ def survey_tile(scene: Scene, tiling: Tiling, tile: int, stride: int) -> TileSur
     live = counts[:, mask.VALID] > 0
     complete = chosen[live].all(axis=0)
     if not chosen.all():
-        total = np.sum(samples, axis=(1, 2), where=valid, dtype=np.float64)
-        means = total / np.maximum(counts[:, mask.VALID], 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.sum(samples, axis=(1, 2), where=valid, dtype=np.float64)
+        # The sum of the largest floats overflows; their mean lies in their range.
+        means = np.clip(np.nan_to_num(total / np.maximum(counts[:, mask.VALID], 1)), low, high)
         spectra = np.where(chosen, spectra, means[:, None])
     some = chosen.any(axis=0)
     return TileSurvey(counts, low, high, spectra[:, some], complete[some])

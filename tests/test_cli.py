@@ -1,0 +1,254 @@
+"""The shell: real scenes in and out, and one clear line for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner, Result
+
+import xhsinr
+from xhsinr import scene as scenes_module
+from xhsinr.cli import main
+from xhsinr.demo import synthetic_scene
+from xhsinr.scene import Scene
+
+SCENES = (
+    "jasper_ridge_224.npy",
+    "jasper_ridge_198_int16.npy",
+    "indian_pines_part.npy",
+    "paviau_140x80.npy",
+    "files/enmap_potsdam_B.tif",
+    "files/samson_1.img",
+    "files/salton_sea_roi.mat",
+)
+KEYS = {
+    *("bytes", "bpppb", "bpppb_with_network", "psnr_db", "rmse", "max_error", "mean_sam_deg"),
+    *("shape", "dtype", "layers", "network"),
+}
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def succeed(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def samples_of(scene: Scene) -> np.ndarray:
+    return np.asarray(scene.data)
+
+
+def assert_same_metadata(one: Scene, other: Scene) -> None:
+    assert one.shape == other.shape
+    assert one.dtype == other.dtype
+    assert one.crs == other.crs
+    assert one.transform == other.transform
+    assert one.nodata == other.nodata
+    for name in ("wavelengths", "fwhm"):
+        first, second = getattr(one, name), getattr(other, name)
+        assert (first is None) == (second is None)
+        assert first is None or first.tobytes() == second.tobytes()
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_real_scene_goes_through_the_shell(scenes: Path, tmp_path: Path, name: str) -> None:
+    source = scenes / name
+    sidecar, tif = tmp_path / "a.hsinr", tmp_path / "back.tif"
+    assert "bpppb" in succeed("compress", source, sidecar)
+    info = json.loads(succeed("info", sidecar, "--json"))
+    assert info.keys() >= KEYS
+    assert succeed("verify", sidecar, "--against", source).endswith("1 tiles)\n")
+    succeed("decompress", sidecar, tif)
+
+    original, back = scenes_module.read(source), scenes_module.read(tif)
+    assert_same_metadata(original, back)
+    one, other = samples_of(original), samples_of(back)
+    invalid = original.invalid(one)
+    assert np.array_equal(back.invalid(other), invalid)
+    valid = ~invalid
+    errors = one[valid].astype(float) - other[valid]
+    spread = float(one[valid].max()) - float(one[valid].min())
+    mse = np.square(errors).mean()
+    assert info["psnr_db"] == pytest.approx(10 * np.log10(spread**2 / mse), abs=1e-3)
+    assert 45 <= info["psnr_db"] <= 45.3
+    assert info["rmse"] == pytest.approx(np.sqrt(mse), rel=1e-5)
+    assert info["max_error"] == pytest.approx(np.abs(errors).max(), rel=1e-5)
+    size = sidecar.stat().st_size
+    assert (info["bytes"], info["bpppb"]) == (size, 8 * size / one.size)
+    assert (info["shape"], info["dtype"]) == (list(original.shape), original.dtype.name)
+
+    opened = xhsinr.open(sidecar).open()
+    assert_same_metadata(original, scenes_module.read(opened))
+    assert np.array_equal(samples_of(scenes_module.read(opened)), other, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_real_scene_goes_through_the_accessor(scenes: Path, tmp_path: Path, name: str) -> None:
+    scene = scenes_module.read(scenes / name)
+    array = scene.to_xarray().load()
+    back = array.hsinr.compress(tmp_path / "a.hsinr", psnr=38, progress=False).open().load()
+    xr.testing.assert_identical(back, array.copy(data=back.values))
+    assert back.rio.crs == array.rio.crs
+    assert back.rio.transform() == array.rio.transform()
+    assert back.rio.nodata == array.rio.nodata or np.isnan(array.rio.nodata)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a scene, bad scenes, and a sidecar that failures must leave alone."""
+    rng = np.random.default_rng(5)
+    scene = rng.integers(0, 900, (9, 8, 6)).astype("i2")
+    infinite = scene.astype("f4")
+    infinite[3, 3, 3] = np.inf
+    bad = {
+        "scene": scene,
+        "one-band": scene[..., :1],
+        "empty": scene[:0],
+        "flat": scene[0],
+        "nan": np.full((4, 4, 3), np.nan),
+        "infinite": infinite,
+        "long": scene.astype("i8"),
+        "complex": scene.astype("c8"),
+    }
+    for name, samples in bad.items():
+        np.save(tmp_path / f"{name}.npy", samples)
+    (tmp_path / "text.tif").write_text("hello")
+    xhsinr.compress(scene, tmp_path / "kept.hsinr", psnr=40, progress=False)
+    content = (tmp_path / "kept.hsinr").read_bytes()
+    (tmp_path / "cut.hsinr").write_bytes(content[:-5])
+    newer = content.replace(b'version\\":1', b'version\\":8')
+    (tmp_path / "newer.hsinr").write_bytes(newer)
+    (tmp_path / "broken.hsinr").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    (tmp_path / "bad.safetensors").write_bytes(b"no network")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("compress one-band.npy new.hsinr", "one band"),
+        ("compress empty.npy new.hsinr", "the scene is empty"),
+        ("compress flat.npy new.hsinr", "2 dimensions"),
+        ("compress nan.npy new.hsinr", "no sample of the scene is valid"),
+        ("compress infinite.npy new.hsinr", "band 3 has infinite values"),
+        ("compress infinite.npy kept.hsinr --overwrite", "band 3 has infinite values"),
+        ("compress long.npy new.hsinr", "int64 are not supported"),
+        ("compress complex.npy new.hsinr", "complex64 are not supported"),
+        ("compress text.tif new.hsinr", "GDAL does not open it"),
+        ("compress scene.npy kept.hsinr", "pass overwrite (--overwrite) to replace it"),
+        ("compress scene.npy missing/new.hsinr", "make it first"),
+        ("compress scene.npy .", "is a folder"),
+        ("compress scene.npy new.hsinr --network nowhere", "was not found. Looked for"),
+        ("compress scene.npy new.hsinr --network bad.safetensors", "is not a base network"),
+        ("compress scene.npy new.hsinr --psnr 0", "psnr = 0: it should be above zero"),
+        ("compress scene.npy new.hsinr --psnr -4", "psnr = -4"),
+        ("compress scene.npy new.hsinr --psnr nan", "finite"),
+        ("compress scene.npy new.hsinr --bpppb 0.001", "ask for more"),
+        ("compress scene.npy new.hsinr --max-error -1", "max_error = -1"),
+        ("compress scene.npy new.hsinr --psnr 40 --lossless", "psnr and lossless are given"),
+        ("compress scene.npy new.hsinr --tile 0", "tile = 0"),
+        ("compress scene.npy new.hsinr --quality preview --device no", "device 'no'"),
+        ("decompress scene.npy new.tif", "scene.npy is not an xhsinr sidecar"),
+        ("decompress cut.hsinr new.tif", "it was cut off"),
+        ("decompress newer.hsinr new.tif", "install a newer xhsinr"),
+        ("decompress broken.hsinr new.tif", "tile 0, layer"),
+        ("decompress kept.hsinr scene.npy", "scene.npy exists"),
+        ("decompress kept.hsinr missing/new.tif", "make it first"),
+        ("info scene.npy", "is not an xhsinr sidecar"),
+        ("info newer.hsinr", "format version 8, this xhsinr reads up to 1"),
+        ("info .", "Is a directory"),
+        ("verify scene.npy", "is not an xhsinr sidecar"),
+        ("verify broken.hsinr", "tile 0, layer"),
+        ("verify cut.hsinr --level structure", "it was cut off"),
+        ("verify kept.hsinr --against long.npy", "int64 are not supported"),
+        ("verify kept.hsinr --against infinite.npy", "of float32, the file holds"),
+        ("verify kept.hsinr --level structure --against scene.npy", "decodes nothing to compare"),
+    ],
+)
+def test_what_goes_wrong_is_said_and_changes_no_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, message: str
+) -> None:
+    monkeypatch.chdir(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    result = run(*command.split())
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_usage_errors_have_clicks_own_exit_code(folder: Path) -> None:
+    assert run("compress", folder / "missing.npy").exit_code == 2
+    assert run("compress", folder / "scene.npy", "--quality", "best").exit_code == 2
+
+
+def test_the_sidecar_is_named_after_the_scene(folder: Path) -> None:
+    succeed("compress", folder / "scene.npy")
+    assert xhsinr.verify(folder / "scene.hsinr", against=folder / "scene.npy").valid
+    assert run("compress", folder / "scene.npy").exit_code == 1
+    succeed("compress", folder / "scene.npy", "--overwrite", "--lossless")
+    assert "lossless" in succeed("info", folder / "scene.hsinr")
+
+
+@pytest.mark.parametrize(
+    ("options", "target"),
+    [
+        ("--psnr 41", {"psnr": 41}),
+        ("--max-error 3", {"max_error": 3}),
+        ("--bpppb 30.5", {"bpppb": 30.5}),
+        ("--lossless", {"lossless": True}),
+        ("--quality preview", {"quality": "preview"}),
+        ("--quality archive --tile 4 --device cpu", {"quality": "archive"}),
+    ],
+)
+def test_every_target_has_its_option(folder: Path, options: str, target: dict) -> None:
+    path = folder / "new.hsinr"
+    succeed("compress", folder / "scene.npy", path, *options.split())
+    assert xhsinr.open(path).info["target"] == target
+    assert "valid" in succeed("verify", path, "--against", folder / "scene.npy")
+
+
+def test_decompress_replaces_only_where_asked(folder: Path) -> None:
+    tif = folder / "back.tif"
+    assert "bytes" in succeed("decompress", folder / "kept.hsinr", tif)
+    before = tif.read_bytes()
+    assert run("decompress", folder / "kept.hsinr", tif).exit_code == 1
+    assert tif.read_bytes() == before
+    succeed("decompress", folder / "kept.hsinr", tif, "--overwrite")
+
+
+def test_georeferencing_survives_tiff_sidecar_and_tiff(tmp_path: Path) -> None:
+    scene = synthetic_scene(40, 50, 8, nodata_corner=True)
+    scene.rio.to_raster(tmp_path / "a.tif")
+    succeed("compress", tmp_path / "a.tif", tmp_path / "a.hsinr", "--lossless", "--tile", "16")
+    succeed("decompress", tmp_path / "a.hsinr", tmp_path / "b.tif")
+    one, other = (scenes_module.read(tmp_path / f"{name}.tif") for name in "ab")
+    assert_same_metadata(one, other)
+    assert np.array_equal(samples_of(one), samples_of(other))
+    assert np.array_equal(samples_of(other), scene.values)
+
+
+def test_the_installed_command_works(folder: Path) -> None:
+    command = shutil.which("xhsinr", path=str(Path(sys.executable).parent))
+    assert command is not None
+    done = subprocess.run(
+        [command, "info", "kept.hsinr", "--json"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert json.loads(done.stdout).keys() >= KEYS
+    failed = subprocess.run(
+        [command, "verify", "broken.hsinr"], cwd=folder, capture_output=True, text=True
+    )
+    assert failed.returncode == 1
+    assert "tile 0, layer" in failed.stderr
+    assert "Traceback" not in failed.stderr

@@ -1,0 +1,113 @@
+"""What `info` says is what the two files say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xhsinr
+from xhsinr.demo import synthetic_scene
+from xhsinr.network import PACKAGE_NETWORKS
+
+TARGETS: tuple[dict[str, Any], ...] = (
+    {"psnr": 38},
+    {"max_error": 9},
+    {"lossless": True},
+    {"quality": "preview"},
+    {"quality": "analysis"},
+)
+
+
+def independent(
+    original: np.ndarray, back: np.ndarray, valid: np.ndarray
+) -> dict[str, float | None]:
+    """PSNR, RMSE, largest error and mean angle of (bands, rows, cols), in plain NumPy."""
+    one, other = (np.where(valid, part, 0).astype(np.longdouble) for part in (original, back))
+    errors = (one - other)[valid]
+    spread = one[valid].max() - one[valid].min()
+    norms = np.sqrt(np.square(one).sum(0)), np.sqrt(np.square(other).sum(0))
+    counts = (norms[0] > 0) & (norms[1] > 0)
+    cosines = (one * other).sum(0)[counts] / (norms[0] * norms[1])[counts]
+    mse = np.square(errors).mean()
+    return {
+        "psnr_db": float(10 * np.log10(spread**2 / mse)) if mse else None,
+        "rmse": float(np.sqrt(mse)),
+        "max_error": float(np.abs(errors).max()),
+        "mean_sam_deg": float(np.degrees(np.arccos(np.minimum(cosines, 1))).mean()),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["i2", "f4"])
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_info_equals_an_independent_computation(tmp_path: Path, target: dict, dtype: str) -> None:
+    scene = synthetic_scene(40, 50, 16, nodata_corner=True).astype(dtype)
+    if dtype == "f4":
+        scene[3, 10:20, 10:20] = np.nan
+    path = tmp_path / "a.hsinr"
+    info = xhsinr.compress(scene, path, tile=24, progress=False, **target).info
+    back = xr.open_dataarray(path, engine="hsinr").values
+    valid = (scene.values != -32768) & ~np.isnan(scene.values)
+    for name, value in independent(scene.values, back, valid).items():
+        # The header keeps four digits of the PSNR; an arc cosine is good to 1e-9 rad.
+        expected = None if value is None else pytest.approx(value, rel=1e-6, abs=6e-5)
+        assert info[name] == expected, name
+    size = path.stat().st_size
+    assert info["bytes"] == size
+    assert info["bpppb"] == 8 * size / scene.size
+    assert info["ratio"] == scene.nbytes / size
+    assert info["shape"] == [16, 40, 50]
+    assert info["dtype"] == scene.dtype.name
+    assert info["tile"] == 24
+    assert info["tiles"] == 6
+    assert info["target"] == target
+    assert info["nodata"] == -32768
+    assert info["transform"] == [30, 0, 360_000, 0, -30, 5_800_000]
+    assert "32633" in info["crs"]
+    parts = info["basis_bytes"] + info["index_bytes"] + info["metadata_bytes"]
+    assert sum(info["layers"].values()) + parts == size
+    assert ("noise" in info) == (target == {"quality": "analysis"})
+    json.dumps(info, allow_nan=False)
+
+
+def test_the_base_network_is_named_and_its_bytes_are_counted(tmp_path: Path) -> None:
+    file = PACKAGE_NETWORKS / "default.safetensors"
+    scene = synthetic_scene(40, 50, 16)
+    path = tmp_path / "a.hsinr"
+    info = xhsinr.compress(scene, path, quality="preview", progress=False).info
+    assert info["network"]["name"] == "default"
+    assert info["network"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert info["network"]["bytes"] == file.stat().st_size
+    both = path.stat().st_size + file.stat().st_size
+    assert info["bpppb_with_network"] == 8 * both / scene.size
+
+
+def test_without_latents_no_network_is_named_or_counted(tmp_path: Path) -> None:
+    info = xhsinr.compress(
+        synthetic_scene(20, 20, 8), tmp_path / "a.hsinr", psnr=40, progress=False
+    ).info
+    assert info["network"] is None
+    assert info["bpppb_with_network"] == info["bpppb"]
+
+
+def test_figures_that_do_not_exist_are_none(tmp_path: Path) -> None:
+    samples = np.zeros((6, 5, 4), "i2")
+    info = xhsinr.compress(samples, tmp_path / "a.hsinr", progress=False).info
+    assert info["psnr_db"] is None
+    assert info["mean_sam_deg"] is None
+    assert info["rmse"] == info["max_error"] == 0
+    assert "n/a" in repr(xhsinr.open(tmp_path / "a.hsinr"))
+
+
+@pytest.mark.parametrize("name", ["jasper_ridge_198", "enmap_potsdam_B", "samson_dn"])
+def test_metadata_are_at_most_a_kilobyte_and_ten_bytes_a_band(
+    scenes: Path, tmp_path: Path, name: str
+) -> None:
+    source = scenes / f"{name}.npy"
+    info = xhsinr.compress(source, tmp_path / "a.hsinr", psnr=40, progress=False).info
+    assert info["metadata_bytes"] <= 1024 + 10 * info["shape"][0]
