@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["HsinrAccessor"]
 
 
-@xr.register_dataset_accessor("hsinr")  # type: ignore[no-untyped-call]
-@xr.register_dataarray_accessor("hsinr")  # type: ignore[no-untyped-call]
+@xr.register_dataset_accessor("hsinr")
+@xr.register_dataarray_accessor("hsinr")
 class HsinrAccessor:
     """Compression of the scene in a DataArray, or in the one such variable of a Dataset."""
 

@@ -299,8 +299,8 @@ class Codec:
         if self.dtype.kind == "f":
             # Exact: the exponent was chosen so that all integers fit the mantissa.
             samples = np.ldexp(integers.astype(np.float64), self.bound.exponent)
-            return np.clip(samples, self.low, self.high).astype(self.dtype)
-        return integers.astype(self.dtype)
+            return np.asarray(np.clip(samples, self.low, self.high), self.dtype)
+        return np.asarray(integers, self.dtype)
 
     def _integer_base(self, coded: bytes, rows: int, cols: int) -> npt.NDArray[np.int64]:
         """What the layers before ``bound`` decode to, in integers on every machine."""

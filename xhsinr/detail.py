@@ -30,6 +30,8 @@ FloatArray = npt.NDArray[np.floating[Any]]
 _HEADER = struct.Struct("<bBH")
 _REVERSIBLE = 0x80
 _PRECISIONS = range(9, 25)
+# Scores of 24 bits and more times this power of two would leave float32.
+_LARGEST_EXPONENT = 100
 _FINER = {False: 16, True: 32}
 """Units of the integer scores per quantiser step: the rounding must not add to the error."""
 
@@ -178,7 +180,7 @@ def _to_integers(
     """Exponent of the unit, bits per sample, and the planes in that unit."""
     exponent = round(0.5 * np.log2(12 * distortion) - np.log2(finer))
     largest = float(np.abs(planes).max())
-    exponent = max(exponent, int(np.frexp(largest)[1]) + 1 - _PRECISIONS[-1])
+    exponent = max(exponent, int(np.frexp(largest)[1]) + 2 - _PRECISIONS[-1])
     integers = np.rint(np.ldexp(planes.astype(np.float64), -exponent))
     precision = max(int(np.abs(integers).max()).bit_length() + 1, _PRECISIONS[0])
     # OpenJPEG reads as many bytes per sample as the precision needs.
@@ -230,6 +232,11 @@ def _decode(
         raise DamagedSidecarError(
             f"the detail layer declares {count} of {len(sent)} planes of {precision} bits where "
             f"the basis has {components} components: the file is damaged"
+        )
+    if exponent > _LARGEST_EXPONENT:
+        raise DamagedSidecarError(
+            f"the detail layer scales its scores by 2**{exponent}, {_LARGEST_EXPONENT} is the most "
+            "that floats hold: the file is damaged"
         )
     packets = _check_coding(rest, bool(flags & _REVERSIBLE))
     high, wide = (rows, cols) if cols > 1 else (1, max(rows, 2))

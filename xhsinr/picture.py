@@ -57,7 +57,7 @@ def rgb(
     """
     counts: Mask = np.isfinite(data) if valid is None else np.isfinite(data) & valid
     known = None if wavelengths is None else nanometres(wavelengths, units)
-    bands = picture_bands(counts.any(axis=(1, 2)), known)
+    bands = picture_bands(np.asarray(counts.any(axis=(1, 2))), known)
     return stretched(data[bands], counts[bands], limits(data[bands], counts[bands]))
 
 

@@ -72,7 +72,7 @@ def encode_tile(
 def forecast(
     scene: Scene, tiling: Tiling, codec: Codec, levels: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Mean squared error of the scores at each level, see `xhsinr.control.Forecast`.
+    """Mean squared error of the scores at each level, see `xhsinr.candidates.Forecast`.
 
     From a spread of tiles; those without a valid sample count as free of error.
     """
@@ -189,11 +189,9 @@ def _compress(
         lambda function, tiles: run_tiles(function, tiles, "survey", progress=progress),
     )
     search = Search(
+        scene,
         found,
         target,
-        scene.dtype,
-        scene.nodata,
-        scene.samples,
         base,
         lambda codec, levels: forecast(scene, tiling, codec, levels),
     )
