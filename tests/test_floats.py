@@ -84,6 +84,8 @@ def test_damaged_floats_raise_or_return_the_declared_shape(
     unit=st.floats(-45, 38) | st.floats(-320, 308),
     relative=st.floats(-20, 3),
 )
+@example(0, (1, 1, 2), "f4", "constant", 0, 0)
+@example(0, (1, 1, 2), "f4", "constant", -10, 3)
 @example(1, (6, 6, 8), "f4", "near zero", -30, -2)
 @example(1, (6, 6, 8), "f4", "near zero", 30, -2)
 @example(1, (6, 6, 8), "f8", "far from zero", 0, 2)

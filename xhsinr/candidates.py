@@ -150,7 +150,7 @@ class Candidates:
         if self.limit <= 0:
             return exact
         # Sixteen to thirty-two units a bound: rounding to a unit costs little of it.
-        exponent = math.frexp(min(self.limit, 2 * span) or self.limit)[1] - 5
+        exponent = math.frexp(min(self.limit, 2 * span or self._largest or 1.0))[1] - 5
         mantissa = min(np.finfo(self.dtype).nmant, 32)
         if self._largest >= math.ldexp(1.0, exponent + mantissa) or exponent < _EXPONENTS[0]:
             return exact

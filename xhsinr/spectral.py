@@ -331,20 +331,22 @@ class SpectralBasis:
                 f"scores up to {largest.max():.3g} steps are too large for exact integers: the "
                 "scores do not belong to this basis, or are damaged"
             )
-        # Without scores their unit does not matter.
-        fraction = exponent - VECTOR_BITS if largest.any() else self.mean_exponent
-        common = min(fraction, self.mean_exponent, unit_exponent)
+        # The unit of what is zero does not matter.
+        mean_exponent = self.mean_exponent if self.mean_integers.any() else unit_exponent
+        fraction = exponent - VECTOR_BITS if largest.any() else mean_exponent
+        common = min(fraction, mean_exponent, unit_exponent)
         room = 62 - max(fraction - common + int(bound.max(initial=1.0)).bit_length(), 1)
         mean_bits = int(np.abs(self.mean_integers).max()).bit_length()
-        if room < 0 or self.mean_exponent - common + mean_bits > 61:
+        apart = max(mean_exponent - common + mean_bits, unit_exponent - common)
+        if room < 0 or apart > 61:
             raise DamagedSidecarError(
-                f"exponents {exponent}, {self.mean_exponent} and {unit_exponent} of scores, mean "
+                f"exponents {exponent}, {mean_exponent} and {unit_exponent} of scores, mean "
                 "and samples lie too far apart for 64-bit integers"
             )
         spectra = (vectors.T.astype(np.float64) @ flat.astype(np.float64)).astype(np.int64)
         spectra <<= fraction - common
         rounding = (1 << (unit_exponent - common)) >> 1
-        spectra += ((self.mean_integers << (self.mean_exponent - common)) + rounding)[:, None]
+        spectra += ((self.mean_integers << (mean_exponent - common)) + rounding)[:, None]
         spectra >>= unit_exponent - common
         return spectra.reshape(self.bands, *scores.shape[1:])
 
