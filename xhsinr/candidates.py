@@ -81,6 +81,11 @@ class Candidates:
         """Standard deviation of each band's noise in data units."""
         return band_noise(self.survey.covariance)
 
+    @property
+    def noise(self) -> float:
+        """Median of the bands' noise."""
+        return float(np.median(self.band_noise))
+
     def latents(self) -> Codec:
         """Latents alone, as precise as the network was calibrated for.
 

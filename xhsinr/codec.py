@@ -225,29 +225,49 @@ class Codec:
         live = self.live[wanted]
         # Where among the live bands the wanted ones stand.
         chosen = (np.cumsum(self.live) - 1)[wanted][live]
-        out = np.zeros((len(wanted), rows, cols), self.dtype)
-        states = mask.decode(payload.get("mask", b""), len(self.live), rows, cols)[wanted]
-        states |= self.states[wanted, None, None]
+        states = self._decode_states(payload.get("mask", b""), rows, cols, wanted)
         if self.bound is None:
-            out[live] = self._decode_lossy(payload, rows, cols, chosen)
+            samples = self._decode_lossy(payload, rows, cols, chosen)
         elif payload.get("bound"):
             content, seal = payload["bound"][_SEAL.size :], payload["bound"][: _SEAL.size]
-            decoded = self._decode_bound({**payload, "bound": content}, rows, cols)
-            if _sealed(b"", decoded) != seal:
+            samples = self._decode_bound({**payload, "bound": content}, rows, cols)
+            if _sealed(b"", samples) != seal:
                 raise DamagedSidecarError(
                     "it decodes to other values than when it was written: the file is damaged, "
                     "or this machine's JPEG 2000 library reconstructs other integers"
                 )
-            out[live] = decoded[chosen]
-        elif (states[live] == mask.VALID).any():
-            raise DamagedSidecarError("a tile with valid samples lacks its bound layer")
-        if self.nodata is not None:
-            if self._nodata_within:
-                out[(out == self.nodata) & (states == mask.VALID)] = self._beside_nodata
-            out[states == mask.NODATA] = self.nodata
-        if self.dtype.kind == "f":
-            out[states == mask.NAN] = np.nan
-        return out
+            samples = samples if bands is None else samples[chosen]
+        else:
+            samples = np.zeros((len(chosen), rows, cols), self.dtype)
+            if states is None or (states[live] == mask.VALID).any():
+                raise DamagedSidecarError("a tile with valid samples lacks its bound layer")
+        if not live.all():
+            spread = np.zeros((len(wanted), rows, cols), self.dtype)
+            spread[live] = samples
+            samples = spread
+        return self._with_invalid(samples, states)
+
+    def _decode_states(
+        self, coded: bytes, rows: int, cols: int, wanted: Bands
+    ) -> npt.NDArray[np.uint8] | None:
+        """State of each sample of a tile, None where all of them are valid."""
+        throughout = self.states[wanted, None, None]
+        if not coded and not throughout.any():
+            return None
+        return mask.decode(coded, len(self.live), rows, cols)[wanted] | throughout
+
+    def _with_invalid(self, samples: Samples, states: npt.NDArray[np.uint8] | None) -> Samples:
+        """Samples with nodata and NaN where they say so, and no nodata where they don't."""
+        if self._nodata_within:
+            taken = samples == self.nodata
+            samples[taken if states is None else taken & (states == mask.VALID)] = (
+                self._beside_nodata
+            )
+        if states is not None and self.nodata is not None:
+            samples[states == mask.NODATA] = self.nodata
+        if states is not None and self.dtype.kind == "f":
+            samples[states == mask.NAN] = np.nan
+        return samples
 
     @property
     def _nodata_within(self) -> bool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from xhsinr.candidates import SMALLEST, Candidates, Forecast
 from xhsinr.codec import Codec
@@ -80,11 +78,8 @@ class Search:
         self._survey, self._target = survey, target
         limit = target.value if target.kind == "max_error" else 0.0
         candidates = Candidates(survey, scene.dtype, scene.nodata, limit, network, forecast)
-        self.noise = float(np.median(candidates.band_noise))
         if target.kind == "noise":
-            candidates = Candidates(
-                survey, scene.dtype, scene.nodata, self.noise, network, forecast
-            )
+            candidates = replace(candidates, limit=candidates.noise)
         self._candidates = candidates
         rate = target.value if target.kind == "bpppb" else 0.0
         self._budget = int(min(rate, _MOST_BITS) * scene.samples / 8)
@@ -95,6 +90,11 @@ class Search:
         self._settled = False
         self.on_trial = False
         self.next = self._first()
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the scene's noise in data units: the median over bands."""
+        return self._candidates.noise
 
     def learn(self, attempt: Attempt) -> bool:
         """Take in what `next` gave; true if it is to be kept, else `next` is another codec.
@@ -163,7 +163,7 @@ class Search:
         if bound.exact_floats:
             return self._candidates.exact_floats()
         limit = math.ldexp(bound.max_error + 0.5, bound.exponent)
-        return self._bounded(_NOISE_FACTOR * self.noise**2 + _BOUND_FACTOR * limit**2)
+        return self._bounded(_NOISE_FACTOR * self._candidates.noise**2 + _BOUND_FACTOR * limit**2)
 
     def _next_trial(self) -> float | None:
         """Another level for the base, None once one lies between dearer ones."""

@@ -99,7 +99,10 @@ def quality_figure(
         top.text(0.988, 0.982, summary, ha="right", va="top", size=12, color=INK)
         pictures = top.subplots(1, 3, sharex=True, sharey=True)
         _draw_pictures(
-            pictures[:2], pair, picture_bands(np.asarray(pair.valid.any(axis=(1, 2))), wavelengths), pixels
+            pictures[:2],
+            pair,
+            picture_bands(np.asarray(pair.valid.any(axis=(1, 2))), wavelengths),
+            pixels,
         )
         _draw_error_map(pictures[2], by_pixel, units)
         pictures[0].set_ylabel("Row")

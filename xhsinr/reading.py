@@ -94,9 +94,15 @@ class Reader:
             i = np.flatnonzero((rows >= down.start) & (rows < down.stop))
             j = np.flatnonzero((cols >= across.start) & (cols < across.stop))
             if len(i) and len(j):
-                tile = self.tile(number, bands)
-                part = tile[:, rows[i] - down.start][:, :, cols[j] - across.start]
-                out[:, i[:, None], j[None, :]] = part
+                tile = self.tile(number, None if _whole(bands, self.shape[0]) else bands)
+                part = tile[:, _run(rows[i] - down.start)][:, :, _run(cols[j] - across.start)]
+                if part.shape == out.shape:
+                    return part
+                # Rows first, then columns of that view: runs copy faster than picked places.
+                if isinstance(_run(i), slice):
+                    out[:, _run(i)][:, :, _run(j)] = part
+                else:
+                    out[:, i[:, None], j[None, :]] = part
         return out
 
     def to_dask(self) -> dask.array.Array:
@@ -117,3 +123,15 @@ class Reader:
             np.arange(size)[part] for size, part in zip(self.shape, key, strict=True)
         )
         return self.window(bands, rows, cols)
+
+
+def _run(indices: Indices) -> slice | Indices:
+    """A slice where indices follow each other, else the indices."""
+    first, last = int(indices[0]), int(indices[-1])
+    if last - first + 1 == len(indices) and (np.diff(indices) == 1).all():
+        return slice(first, last + 1)
+    return indices
+
+
+def _whole(bands: Indices, count: int) -> bool:
+    return len(bands) == count and _run(bands) == slice(0, count)
