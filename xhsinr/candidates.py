@@ -201,11 +201,15 @@ class Candidates:
 
     def _coarse_mean(self) -> SpectralBasis:
         """Fills invalid samples; what decodes from scores has its own mean."""
-        survey = self.survey
+        mean = self.survey.mean
+        vectors = np.zeros((0, len(mean)), np.int64)
         if self.extreme:
-            bands = len(survey.mean)
-            return SpectralBasis(np.zeros(bands, np.int64), 0, np.zeros((0, bands), np.int64))
-        return self._basis(0, max((survey.high - survey.low) ** 2, SMALLEST))
+            return SpectralBasis(np.zeros(len(mean), np.int64), 0, vectors)
+        span = self.survey.high - self.survey.low
+        # A hundredth of the range, and no more digits than a mean may have.
+        exponent = max(math.frexp(span)[1] - 7, math.frexp(self._largest)[1] - 30)
+        integers = np.rint(np.ldexp(mean, -exponent)).astype(np.int64)
+        return SpectralBasis(integers, exponent, vectors)
 
     def _basis(self, components: int, mse: float) -> SpectralBasis:
         survey = self.survey

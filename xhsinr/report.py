@@ -74,7 +74,7 @@ def info(sidecar: Sidecar) -> dict[str, Any]:
         ``bytes``, ``bpppb``, ``bpppb_with_network`` (the base network's file counted with this
         one scene), ``psnr_db`` (None if lossless), ``rmse``, ``max_error``, ``mean_sam_deg``,
         ``shape`` (bands, rows, cols), ``dtype``, ``layers`` (bytes of each), ``network``,
-        and more.
+        ``per_tile`` (bytes, RMSE and largest error of each), and more.
     """
     header = sidecar.header
     latents = header.get("latents")
@@ -94,6 +94,11 @@ def info(sidecar: Sidecar) -> dict[str, Any]:
         "tile": header["tile"],
         "tiles": len(sidecar.tiling),
         "layers": {name: int(size) for name, size in zip(sidecar.layers, sizes, strict=True)},
+        "per_tile": {
+            "bytes": sidecar.sizes.sum(axis=1).tolist(),
+            "rmse": sidecar.arrays["quality"][:, 0].tolist(),
+            "max_error": sidecar.arrays["quality"][:, 1].tolist(),
+        },
         "basis_bytes": sidecar.arrays["basis"].nbytes,
         "index_bytes": sidecar.arrays["index"].nbytes,
         "metadata_bytes": sidecar.metadata_bytes,
