@@ -283,7 +283,8 @@ def test_a_network_that_is_no_longer_finite_replaces_nothing(path: Path, value: 
 
 def test_a_network_from_elsewhere_is_put_beside_the_sidecar(tmp_path: Path):
     network = save_network(_network(), tmp_path / "elsewhere" / "mine.safetensors")
-    other = save_network(replace(_network(), inner_steps=7), tmp_path / "other" / "mine.safetensors")
+    other = replace(_network(), inner_steps=7)
+    other = save_network(other, tmp_path / "other" / "mine.safetensors")
     (tmp_path / "archive").mkdir()
     sidecar = tmp_path / "archive" / "scene.hsinr"
     for each in (network, other):

@@ -20,7 +20,8 @@ from xhsinr.errors import (
     SidecarError,
     UnsupportedVersionError,
 )
-from xhsinr.sidecar import Sidecar, SidecarWriter, check_output, front
+from xhsinr.sidecar import Sidecar
+from xhsinr.sidecar_writer import SidecarWriter, check_output, front
 
 HEADER = {"shape": [3, 10, 14], "tile": 8, "dtype": "u2", "scene": {"name": "µ ✓"}}
 ARRAYS = {
@@ -143,7 +144,7 @@ def test_nothing_stays_after_an_error_while_the_file_is_finished(
     def full(_: int) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("xhsinr.sidecar.os.fsync", full)
+    monkeypatch.setattr("xhsinr.sidecar_writer.os.fsync", full)
     with pytest.raises(OSError, match="no space left"):
         _write(path)
     assert [file.name for file in path.parent.iterdir()] == ["a.hsinr"]

@@ -71,7 +71,8 @@ def decompress(src: Path, dst: Path, overwrite: bool) -> None:
     """Decode the sidecar SRC into the GeoTIFF DST."""
     from xhsinr.reading import Reader
     from xhsinr.scene import write_geotiff
-    from xhsinr.sidecar import Sidecar, check_output
+    from xhsinr.sidecar import Sidecar
+    from xhsinr.sidecar_writer import check_output
 
     check_output(dst, overwrite=overwrite)
     reader = Reader(Sidecar.open(src))
@@ -133,7 +134,7 @@ def train(
     unless they are named with --only.
     """
     from xhsinr import training
-    from xhsinr.sidecar import check_output
+    from xhsinr.sidecar_writer import check_output
 
     check_output(out, overwrite=overwrite)
     settings = training.read_settings(recipe, steps)

@@ -30,7 +30,8 @@ from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
 from xhsinr.network import BaseNetwork, load_network, provide_network
 from xhsinr.scene import Scene
-from xhsinr.sidecar import MAX_SIDE, SidecarWriter, check_output, front
+from xhsinr.sidecar import MAX_SIDE
+from xhsinr.sidecar_writer import SidecarWriter, check_output, front
 from xhsinr.survey import sample_states, survey
 from xhsinr.target import Target, parse_target
 from xhsinr.tiling import Tiling
