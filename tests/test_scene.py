@@ -15,7 +15,7 @@ import rioxarray
 import scipy.io
 import xarray as xr
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as numpy_arrays
 from rasterio.control import GroundControlPoint
@@ -554,6 +554,7 @@ def test_packed_numbers_are_exact(values: np.ndarray) -> None:
     assert array.itemsize <= 8
 
 
+@example(np.array([-(2**63)]))
 @given(numpy_arrays(np.int64, st.integers(1, 20)))
 def test_packed_integers_are_exact(values: np.ndarray) -> None:
     rule, array = pack(values)

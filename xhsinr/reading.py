@@ -134,4 +134,5 @@ def _run(indices: Indices) -> slice | Indices:
 
 
 def _whole(bands: Indices, count: int) -> bool:
-    return len(bands) == count and _run(bands) == slice(0, count)
+    run = _run(bands)
+    return isinstance(run, slice) and run == slice(0, count)

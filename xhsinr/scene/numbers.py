@@ -67,7 +67,7 @@ def pack(values: npt.NDArray[Any]) -> tuple[list[int] | None, npt.NDArray[Any]]:
 
 def _differences(whole: npt.NDArray[np.int64]) -> npt.NDArray[Any] | None:
     # Beyond 62 bits a difference could wrap round.
-    if whole.ndim != 1 or not whole.size or (np.abs(whole) >= 2**62).any():
+    if whole.ndim != 1 or not whole.size or whole.max() >= 2**62 or whole.min() <= -(2**62):
         return None
     differences = np.diff(whole, prepend=whole[0])
     for dtype in (np.int8, np.int16, np.int32):
