@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,11 @@ class TrainingScene:
         return 10 * math.log10(self.span**2 / mse)
 
 
-def find_scenes(folder: Path, only: Collection[str] = ()) -> list[Path]:
+def find_scenes(folder: Path, only: Sequence[str] = ()) -> list[Path]:
     """Scene files to train on, sorted by name.
 
     Where the folder has a ``scenes.csv`` with a ``split`` column, only its ``train`` scenes;
-    or the scenes named in ``only``, whichever split they are of.
+    or the scenes named in ``only``, in that order, whichever split they are of.
     """
     found = [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES]
     wanted = set(only) or _training_split(folder / "scenes.csv")
@@ -70,7 +70,8 @@ def find_scenes(folder: Path, only: Collection[str] = ()) -> list[Path]:
         found = [path for path in found if path.stem in wanted]
     if not found:
         raise SceneError(f"{folder} has no scenes to train on (.npy, .mat, .tif, .img)")
-    return sorted(found, key=lambda path: path.name)
+    order = {name: place for place, name in enumerate(only)}
+    return sorted(found, key=lambda path: (order.get(path.stem, 0), path.name))
 
 
 def _training_split(listing: Path) -> set[str] | None:
