@@ -468,3 +468,43 @@ def test_the_encoded_tile_is_measured_on_what_a_reader_gets(tmp_path: Path) -> N
         assert reported[number] == pytest.approx(
             [np.sqrt(np.square(part).mean()), np.abs(part).max()], rel=1e-6
         )
+
+
+def test_a_scene_is_not_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:
+    source = tmp_path / "scene.npy"
+    np.save(source, np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
+    before = source.read_bytes()
+    with pytest.raises(SidecarError, match="source itself"):
+        xhsinr.compress(source, source, overwrite=True)
+    assert source.read_bytes() == before
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SidecarError, match="no regular file"):
+        xhsinr.compress(np.zeros((4, 5, 3), np.uint8), pipe, overwrite=True)
+    assert pipe.is_fifo()
+
+
+def test_a_scene_whose_nodata_is_infinite_comes_back(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).random((4, 6, 5)).astype(np.float32)
+    samples[:, 2, 1:3] = np.inf
+    scene = xr.DataArray(samples, dims=("band", "y", "x"), attrs={"_FillValue": np.inf})
+    handle = xhsinr.compress(scene, tmp_path / "a.hsinr", max_error=0.01, progress=False)
+    back = handle.open().values
+    np.testing.assert_array_equal(np.isinf(back), np.isinf(samples))
+    finite = np.isfinite(samples)
+    assert np.abs(back[finite] - samples[finite]).max() <= 0.01
+
+
+def test_masks_of_many_bands_cost_little_time(tmp_path: Path) -> None:
+    scene = synthetic_scene(200, 220, 60, nodata_corner=True)
+    start = time.perf_counter()
+    xhsinr.compress(scene, tmp_path / "masked.hsinr", progress=False)
+    masked = time.perf_counter() - start
+    scene.attrs.pop("_FillValue", None)
+    whole = synthetic_scene(200, 220, 60)
+    start = time.perf_counter()
+    xhsinr.compress(whole, tmp_path / "whole.hsinr", progress=False)
+    assert masked < 3 * (time.perf_counter() - start)

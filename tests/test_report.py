@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import xarray as xr
 
 import xhsinr
 from xhsinr.demo import synthetic_scene
+from xhsinr.errors import DamagedSidecarError
 from xhsinr.network import PACKAGE_NETWORKS
+from xhsinr.report import info
+from xhsinr.sidecar import Sidecar
 
 TARGETS: tuple[dict[str, Any], ...] = (
     {"psnr": 38},
@@ -111,3 +115,12 @@ def test_metadata_are_at_most_a_kilobyte_and_ten_bytes_a_band(
     source = scenes / f"{name}.npy"
     info = xhsinr.compress(source, tmp_path / "a.hsinr", psnr=40, progress=False).info
     assert info["metadata_bytes"] <= 1024 + 10 * info["shape"][0]
+
+
+@pytest.mark.parametrize("name", ["quality", "target", "software", "scene"])
+def test_a_header_without_a_part_of_its_report_is_an_error_of_the_package(name: str) -> None:
+    golden = Path(__file__).parent / "data" / "golden-v1-archive.hsinr"
+    sidecar = Sidecar.open(golden)
+    header = {key: value for key, value in sidecar.header.items() if key != name}
+    with pytest.raises(DamagedSidecarError, match=name):
+        info(replace(sidecar, header=header))

@@ -918,3 +918,14 @@ def test_the_scene_needs_no_torch() -> None:
 
     code = "import sys, xhsinr.scene; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".mat", ".tif", ".img"])
+@pytest.mark.parametrize("content", [b"", b"no scene at all", b"\x93NUMPY\x01\x00v\x00{"])
+def test_a_broken_file_is_named_with_what_is_wrong(
+    tmp_path: Path, suffix: str, content: bytes
+) -> None:
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(SceneError, match="broken"):
+        read(path)

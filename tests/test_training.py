@@ -47,6 +47,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xhsinr.training.calibration._CALIBRATION_PATCHES", 16)
     monkeypatch.setattr("xhsinr.training.batches._VALIDATION_PATCHES", 8)
     monkeypatch.setattr(loop, "_CHECKPOINT_EVERY", 5)
+    monkeypatch.setattr(loop, "_VALIDATE_EVERY", 5)
     torch.set_num_threads(1)
 
 

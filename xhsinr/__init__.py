@@ -40,6 +40,10 @@ _LAZY = {
 }
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Import the rest of the public names when they are first used."""
     if name not in _LAZY:

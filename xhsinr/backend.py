@@ -78,17 +78,28 @@ class HsinrBackend(BackendEntrypoint):
     """xarray's engine ``hsinr``: opens ``.hsinr`` files written by ``compress``."""
 
     description = "Hyperspectral scenes compressed by xhsinr"
-    open_dataset_parameters = ("filename_or_obj", "drop_variables")
+    open_dataset_parameters = ("filename_or_obj", "drop_variables", "mask_and_scale")
 
     def open_dataset(  # type: ignore[override]
         self,
         filename_or_obj: str | os.PathLike[str],
         *,
         drop_variables: str | Iterable[str] | None = None,
+        mask_and_scale: bool = False,
     ) -> xr.Dataset:
+        """Open a sidecar.
+
+        Parameters
+        ----------
+        filename_or_obj : str or path
+        drop_variables : str or iterable of str, optional
+        mask_and_scale : bool
+            Show nodata as NaN and apply scale and offset; without it samples are as they were.
+        """
         array = open_dataarray(filename_or_obj)
         dataset = array.to_dataset(name=array.name or _VARIABLE)
-        return dataset.drop_vars(drop_variables or [])
+        dataset = dataset.drop_vars(drop_variables or [])
+        return xr.decode_cf(dataset, decode_times=False) if mask_and_scale else dataset
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """By the name alone."""

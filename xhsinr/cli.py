@@ -74,7 +74,7 @@ def decompress(src: Path, dst: Path, overwrite: bool) -> None:
     from xhsinr.sidecar import Sidecar
     from xhsinr.sidecar_writer import check_output
 
-    check_output(dst, overwrite=overwrite)
+    check_output(dst, overwrite=overwrite, source=src)
     reader = Reader(Sidecar.open(src))
     write_geotiff(reader.scene(), reader.to_dask(), dst)
     click.echo(f"{dst}: {dst.stat().st_size:,} bytes")

@@ -29,7 +29,9 @@ def describe_codec(codec: Codec) -> tuple[dict[str, Any], dict[str, npt.NDArray[
     if any(invalid.values()):
         header["invalid_bands"] = {name: ranges for name, ranges in invalid.items() if ranges}
     if codec.nodata is not None and codec.nodata == codec.nodata:
-        header["nodata"] = _plain(codec.nodata)
+        # JSON has no infinity.
+        finite = np.isfinite(codec.nodata)
+        header["nodata"] = _plain(codec.nodata) if finite else str(float(codec.nodata))
     if codec.latents is not None:
         network = codec.latents.network
         header["latents"] = {
@@ -60,7 +62,7 @@ def codec_of(sidecar: Sidecar) -> Codec:
     header, path = sidecar.header, sidecar.path
     try:
         codec = _codec(sidecar)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DamagedSidecarError(f"{path}: its header contradicts itself: {error}") from error
     if "latents" not in header:
         return codec
@@ -88,14 +90,19 @@ def _codec(sidecar: Sidecar) -> Codec:
     for name, state in _STATES.items():
         states[_mask_of(invalid.get(name, []), bands)] = state
     live = (states == mask.VALID) & ~_mask_of(invalid.get("mixed", []), bands)
-    low, high = header["range"]
+    low, high = (_sample(value, sidecar.dtype) for value in header["range"])
+    nodata = header.get("nodata")
+    if isinstance(nodata, str):
+        nodata = float(nodata)
+    if nodata is not None:
+        nodata = _sample(nodata, sidecar.dtype)
     bound = None
     if "bound" in header:
         coding = header["bound"]
         bound = BoundCoding(
             int(coding["max_error"]), int(coding["exponent"]), bool(coding["exact_floats"])
         )
-        if bound.max_error < 0 or abs(bound.exponent) > 1100:
+        if not 0 <= bound.max_error < 1 << 40 or abs(bound.exponent) > 1100:
             raise ValueError(f"bound {coding}")
     return Codec(
         dtype=sidecar.dtype,
@@ -103,7 +110,7 @@ def _codec(sidecar: Sidecar) -> Codec:
         live=live,
         low=low,
         high=high,
-        nodata=header.get("nodata"),
+        nodata=nodata,
         basis=SpectralBasis.from_bytes(sidecar.arrays["basis"].tobytes(), int(live.sum())),
         bound=bound,
     )
@@ -112,6 +119,18 @@ def _codec(sidecar: Sidecar) -> Codec:
 def _plain(value: Any) -> int | float:
     number: int | float = np.asarray(value).item()
     return number
+
+
+def _sample(value: Any, dtype: np.dtype[Any]) -> int | float:
+    """A number of the header that has to be a value of the samples' type."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no number")
+    if dtype.kind != "f":
+        limits = np.iinfo(dtype)
+        if value != int(value) or not limits.min <= value <= limits.max:
+            raise ValueError(f"{value!r} is no value of {dtype}")
+        return int(value)
+    return float(value)
 
 
 def _ranges(flags: npt.NDArray[np.bool_]) -> list[list[int]]:

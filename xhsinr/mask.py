@@ -27,9 +27,13 @@ def encode(states: States) -> bytes:
     """Code the states of a tile, shape (bands, rows, cols); empty where all are valid."""
     if not states.any():
         return b""
-    planes, of_band = np.unique(states.reshape(len(states), -1), axis=0, return_inverse=True)
+    flat = states.reshape(len(states), -1)
+    # By the bytes: np.unique would sort whole planes.
+    numbers: dict[bytes, int] = {}
+    of_band = [numbers.setdefault(plane.tobytes(), len(numbers)) for plane in flat]
+    planes = flat[np.unique(of_band, return_index=True)[1]]
     bits = np.packbits([planes == NODATA, planes == NAN], axis=-1)
-    content = of_band.astype("<u2").tobytes() + bits.tobytes()
+    content = np.array(of_band, "<u2").tobytes() + bits.tobytes()
     return _HEADER.pack(len(planes)) + zlib.compress(content, 9)
 
 

@@ -151,7 +151,7 @@ def compress(
         Before any sample is read, except for what only the samples tell.
     """
     path = Path(path)
-    check_output(path, overwrite=overwrite)
+    check_output(path, overwrite=overwrite, source=_file_of(source))
     scene = scenes.read(source)
     target = parse_target(
         scene.dtype,
@@ -229,6 +229,14 @@ def _compress(
                 if codec.latents is not None:
                     provide_network(codec.latents.network, path)
                 return Compressed(writer.finish(header, arrays))
+
+
+def _file_of(source: Any) -> str | Path | None:
+    """The file that a source is read from, possibly later, if it is one."""
+    if isinstance(source, str | Path):
+        return source
+    found = getattr(source, "encoding", {}).get("source")
+    return found if isinstance(found, str | Path) else None
 
 
 def _check_tile(tile: int) -> None:

@@ -49,6 +49,7 @@ class Reader:
 
     def scene(self) -> Scene:
         """The scene with this reader as its data."""
+        self.sidecar.check_report()
         prefix = "scene."
         arrays = {
             name.removeprefix(prefix): value
@@ -57,7 +58,7 @@ class Reader:
         }
         try:
             return Scene.from_description(self.sidecar.header["scene"], arrays, self)
-        except (DamagedSidecarError, KeyError) as error:
+        except (DamagedSidecarError, ValueError, RecursionError) as error:
             raise DamagedSidecarError(f"{self.sidecar.path}: {error}") from error
 
     def tile(self, number: int, bands: Indices | None = None) -> npt.NDArray[Any]:

@@ -76,6 +76,7 @@ def info(sidecar: Sidecar) -> dict[str, Any]:
         ``shape`` (bands, rows, cols), ``dtype``, ``layers`` (bytes of each), ``network``,
         ``per_tile`` (bytes, RMSE and largest error of each), and more.
     """
+    sidecar.check_report()
     header = sidecar.header
     latents = header.get("latents")
     network_bytes = latents["network_bytes"] if latents else 0

@@ -208,6 +208,37 @@ class Sidecar:
                 f"file has {tiles_bytes}"
             )
 
+    def check_report(self) -> None:
+        """Check that what a scene and its report need is in the header, and of its kind.
+
+        Raises
+        ------
+        DamagedSidecarError
+        """
+        kinds = {"quality": dict, "target": dict, "scene": dict, "software": str}
+        wrong = [name for name, kind in kinds.items() if type(self.header.get(name)) is not kind]
+        if not wrong:
+            figures = ("psnr_db", "rmse", "max_error", "mean_sam_deg")
+            quality = self.header["quality"]
+            known = all(type(quality.get(name)) in (int, float, type(None)) for name in figures)
+            wrong = [] if known and type(quality.get("max_error")) is float else ["quality"]
+        coding = self.header.get("latents", {"network": "", "sha256": "", "network_bytes": 0})
+        types = (str, str, int)
+        if type(coding) is not dict or any(
+            type(coding.get(name)) is not kind
+            for name, kind in zip(("network", "sha256", "network_bytes"), types, strict=True)
+        ):
+            wrong.append("latents")
+        tiles = (len(self.tiling), 2)
+        for name, shape in (("quality", tiles), ("basis", None)):
+            array = self.arrays.get(name)
+            if array is None or (shape is not None and array.shape != shape):
+                wrong.append(f"the array {name!r}")
+        if wrong:
+            raise DamagedSidecarError(
+                f"{self.path}: {', '.join(wrong)} of its header is missing or of the wrong kind"
+            )
+
 
 def _read_header(
     file: BinaryIO, path: Path, file_bytes: int

@@ -98,9 +98,10 @@ class SidecarWriter:
     def finish(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> Sidecar:
         """Write the file and open it; parameters as for `front`."""
         start = self.front(header, arrays)
-        partial = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        descriptor, name = tempfile.mkstemp(".part", f".{self._path.name}.", self._path.parent)
+        partial = Path(name)
         try:
-            with partial.open("wb") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(start)
                 for tile in range(self._tiles):
                     size = sum(size for size, _ in self._index[tile].values())
@@ -115,10 +116,14 @@ class SidecarWriter:
         return Sidecar.open(self._path)
 
 
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Raise if a sidecar cannot be written to ``path``."""
+def check_output(path: Path, *, overwrite: bool, source: str | Path | None = None) -> None:
+    """Raise if a file cannot be written to ``path``, or is what it would be made from."""
+    if source is not None and path.exists() and Path(source).exists() and path.samefile(source):
+        raise SidecarError(f"{path} is the source itself: give another name for the output")
     if path.is_dir():
         raise SidecarError(f"{path} is a folder: give the name of a file in it")
+    if path.exists() and not path.is_file():
+        raise SidecarError(f"{path} is no regular file: give the name of one")
     if path.exists() and not overwrite:
         raise OutputExistsError(f"{path} exists: pass overwrite (--overwrite) to replace it")
     if not path.parent.is_dir():

@@ -60,7 +60,7 @@ class Siren:
     def __post_init__(self) -> None:
         for name, limit in _LIMITS.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value <= limit:
+            if type(value) is not int or not 1 <= value <= limit:
                 raise NetworkError(f"{name} = {value!r}: a network needs 1 to {limit}")
         for name in ("w0_first", "w0"):
             value = getattr(self, name)

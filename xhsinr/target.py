@@ -20,6 +20,7 @@ PROFILES = {
 }
 DEFAULT_QUALITY = "standard"
 _STANDARD_PSNR = 45.0
+_HIGHEST_PSNR = 200.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,10 @@ def parse_target(
         return Target("lossless")
     if value <= 0:
         raise TargetError(f"{kind} = {value:g}: it should be above zero")
+    if kind == "psnr" and value > _HIGHEST_PSNR:
+        raise TargetError(
+            f"psnr = {value:g}: at most {_HIGHEST_PSNR:g} dB can be aimed at, ask for lossless"
+        )
     if kind == "max_error" and dtype.kind != "f":
         # An integer that is off by 2.7 is off by 2.
         value = math.floor(value)

@@ -67,7 +67,15 @@ def open_file(path: Path) -> xr.DataArray:
     if not path.exists():
         raise SceneError(f"{path}: there is no such file; check the path")
     readers: dict[str, Callable[[Path], xr.DataArray]] = {".mat": _open_mat, ".npy": _open_npy}
-    return readers.get(path.suffix.lower(), _open_raster)(path)
+    try:
+        return readers.get(path.suffix.lower(), _open_raster)(path)
+    except SceneError:
+        raise
+    except Exception as error:  # what the libraries' parsers make of a broken file is theirs
+        raise SceneError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): is it damaged, or of "
+            "another kind than its name says?"
+        ) from error
 
 
 def _with_spectrum(

@@ -20,7 +20,8 @@ from xhsinr.training.trainer import Trainer
 
 __all__ = ["train"]
 
-_CHECKPOINT_EVERY = 200
+_CHECKPOINT_EVERY = 25
+_VALIDATE_EVERY = 200
 
 
 def train(
@@ -35,7 +36,7 @@ def train(
 ) -> BaseNetwork:
     """Meta-learn a base network and write it to ``out``.
 
-    A checkpoint beside ``out`` is written every few hundred steps; ``resume`` goes on from it.
+    A checkpoint beside ``out`` is written every few steps; ``resume`` goes on from it.
     The result is the same as without the stop.
 
     Parameters
@@ -75,10 +76,11 @@ def train(
         while trainer.step < settings.steps:
             loss = trainer.advance(draw(training, settings, siren, trainer.step, device))
             bar.update()
-            if trainer.step % _CHECKPOINT_EVERY == 0 or trainer.step == settings.steps:
+            if trainer.step % _VALIDATE_EVERY == 0 or trainer.step == settings.steps:
                 psnr = _validate(trainer, validation or training, settings)
                 curve.append([trainer.step, round(loss, 7), round(psnr, 3)])
                 bar.set_postfix_str(f"loss {loss:.4g}, validation {psnr:.2f} dB")
+            if trainer.step % _CHECKPOINT_EVERY == 0 or trainer.step == settings.steps:
                 trainer.save(checkpoint, recipe)
     finally:
         bar.close()
