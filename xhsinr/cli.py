@@ -102,6 +102,9 @@ def verify(src: Path, level: str, against: Path | None) -> None:
         sys.exit(1)
     what = f"{level}, against {against}" if against else level
     click.echo(f"{src}: valid ({what}; {found.tiles} tiles)")
+    if found.quality is not None:
+        psnr, largest = found.quality.psnr_db, found.quality.max_error
+        click.echo(f"measured: PSNR {psnr:.2f} dB, largest error {largest:g}")
 
 
 @main.command()

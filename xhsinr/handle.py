@@ -66,6 +66,7 @@ class Compressed:
         bands, rows, cols = info["shape"]
         psnr = "lossless" if info["max_error"] == 0 else f"{_number(info['psnr_db'])} dB"
         layers = [f"{name} {size:,} B" for name, size in info["layers"].items()]
+        rest = [f"{name} {info[f'{name}_bytes']:,} B" for name in ("basis", "index", "metadata")]
         rate = f"{info['bpppb']:.4f} bpppb"
         if info["network"]:
             rate += f" ({info['bpppb_with_network']:.4f} with the base network)"
@@ -77,7 +78,7 @@ class Compressed:
             ("RMSE", _number(info["rmse"])),
             ("largest error", _number(info["max_error"])),
             ("mean spectral angle", f"{_number(info['mean_sam_deg'])}°"),
-            ("layers", ", ".join([*layers, f"basis {info['basis_bytes']:,} B"])),
+            ("layers", ", ".join([*layers, *rest])),
         ]
         if info["network"]:
             network = info["network"]

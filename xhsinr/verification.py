@@ -36,12 +36,15 @@ class Verification:
         Tiles of the file; 0 where its header could not be read.
     errors : tuple of str
         What is wrong, each naming the file, and the tile where it is one tile's.
+    quality : Quality or None
+        Of the decoded samples against the original, where one was given.
     """
 
     path: Path
     level: str
     tiles: int
     errors: tuple[str, ...]
+    quality: Quality | None = None
 
     @property
     def valid(self) -> bool:
@@ -98,6 +101,7 @@ def verify(
         errors += _differences(original, scene)
     if level == "structure" or errors:
         return Verification(path, level, len(tiling), tuple(errors))
+    qualities: list[Quality] = []
     for number in tqdm(
         range(len(tiling)), desc="verify", unit="tile", delay=2, disable=not progress
     ):
@@ -108,10 +112,13 @@ def verify(
             decoded = reader.tile(number)
             if original is not None:
                 samples = original.window(*tiling.window(number))
-                errors += _check_tile(reader.sidecar, number, samples, decoded, original)
+                found, wrong = _check_tile(reader.sidecar, number, samples, decoded, original)
+                qualities.append(found)
+                errors += wrong
         except HsinrError as error:
             errors.append(str(error))
-    return Verification(path, level, len(tiling), tuple(errors))
+    quality = Quality.merge(qualities) if qualities else None
+    return Verification(path, level, len(tiling), tuple(errors), quality)
 
 
 def _differences(original: scenes.Scene, scene: scenes.Scene) -> list[str]:
@@ -138,14 +145,14 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _check_tile(
     sidecar: Sidecar, number: int, samples: Any, decoded: Any, original: scenes.Scene
-) -> list[str]:
+) -> tuple[Quality, list[str]]:
     states = sample_states(original, samples)
     where = f"{sidecar.path}: tile {number}"
     if (sample_states(original, decoded) != states).any():
-        return [f"{where}: nodata or NaN samples are not those of the original"]
+        return Quality(), [f"{where}: nodata or NaN samples are not those of the original"]
     found = Quality.of(samples, decoded, states == 0)
     if not found.samples:
-        return []
+        return found, []
     rmse, largest = (float(value) for value in sidecar.arrays["quality"][number])
     exact = "bound" in sidecar.header
     limit = largest * (1 + 1e-6) if exact else largest * (1 + _TOLERANCE) + _TOLERANCE * found.range
@@ -154,4 +161,4 @@ def _check_tile(
         errors.append(f"{where}: largest error {found.max_error:g}, reported {largest:g}")
     if found.rmse > rmse * (1 + _TOLERANCE) + 1e-9 * found.range:
         errors.append(f"{where}: RMSE {found.rmse:g}, reported {rmse:g}")
-    return errors
+    return found, errors

@@ -66,6 +66,8 @@ def open_file(path: Path) -> xr.DataArray:
     """
     if not path.exists():
         raise SceneError(f"{path}: there is no such file; check the path")
+    if path.suffix.lower() == ".hsinr":
+        raise SceneError(f"{path} is a sidecar already: decompress it, or open it with xarray")
     readers: dict[str, Callable[[Path], xr.DataArray]] = {".mat": _open_mat, ".npy": _open_npy}
     try:
         return readers.get(path.suffix.lower(), _open_raster)(path)
