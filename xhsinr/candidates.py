@@ -206,8 +206,8 @@ class Candidates:
         if self.extreme:
             return SpectralBasis(np.zeros(len(mean), np.int64), 0, vectors)
         span = self.survey.high - self.survey.low
-        # A hundredth of the range, and no more digits than a mean may have.
-        exponent = max(math.frexp(span)[1] - 7, math.frexp(self._largest)[1] - 30)
+        # To some tenth of the range, and no more digits than a mean may have.
+        exponent = max(math.frexp(span)[1] - 4, math.frexp(self._largest)[1] - 30)
         integers = np.rint(np.ldexp(mean, -exponent)).astype(np.int64)
         return SpectralBasis(integers, exponent, vectors)
 

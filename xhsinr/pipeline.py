@@ -43,7 +43,7 @@ DEFAULT_NETWORK = "default"
 _IN_FLIGHT = 2 * (os.cpu_count() or 1)
 # A bar appears only for what takes longer than this many seconds.
 _PATIENCE = 2.0
-_FORECAST_TILES = 8
+_FORECAST_TILES = 16
 # Side of the part of a scene that trials are made on, at most.
 _TRIAL_TILE = 128
 
