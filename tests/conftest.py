@@ -9,6 +9,8 @@ import hypothesis
 import numpy as np
 import pytest
 
+from xhsinr.reading import Reader
+
 # Where a failure has to be the change's and not chance's, the same examples every time.
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
@@ -36,3 +38,17 @@ def scenes() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(2024)
+
+
+@pytest.fixture
+def tiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of the tiles as they are decoded."""
+    decoded: list[int] = []
+    tile = Reader.tile
+
+    def counted(self, number, bands=None):
+        decoded.append(number)
+        return tile(self, number, bands)
+
+    monkeypatch.setattr(Reader, "tile", counted)
+    return decoded

@@ -15,7 +15,6 @@ import xhsinr
 from xhsinr.backend import HsinrBackend
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError, NotASidecarError, UnsupportedVersionError
-from xhsinr.reading import Reader
 
 SIZES = {"band": 7, "y": 23, "x": 30}
 LAYOUTS = (("band", "y", "x"), ("y", "x", "band"))
@@ -31,20 +30,6 @@ def path(scene: xr.DataArray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("backend") / "scene.hsinr"
     xhsinr.compress(scene, path, tile=10, psnr=40, progress=False)
     return path
-
-
-@pytest.fixture
-def tiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Numbers of the tiles as they are decoded."""
-    decoded: list[int] = []
-    tile = Reader.tile
-
-    def counted(self, number, bands=None):
-        decoded.append(number)
-        return tile(self, number, bands)
-
-    monkeypatch.setattr(Reader, "tile", counted)
-    return decoded
 
 
 def opened(path: Path) -> xr.DataArray:

@@ -38,20 +38,6 @@ def reader(path: Path) -> Reader:
     return Reader(Sidecar.open(path))
 
 
-@pytest.fixture
-def tiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Numbers of the tiles as they are decoded."""
-    decoded: list[int] = []
-    tile = Reader.tile
-
-    def counted(self, number, bands=None):
-        decoded.append(number)
-        return tile(self, number, bands)
-
-    monkeypatch.setattr(Reader, "tile", counted)
-    return decoded
-
-
 def everything(reader: Reader) -> np.ndarray:
     return reader[:, :, :]
 
