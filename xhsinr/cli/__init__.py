@@ -1,0 +1,23 @@
+"""``xhsinr`` in the shell: one command a function, one group for all."""
+
+from __future__ import annotations
+
+import click
+
+import xhsinr
+from xhsinr.cli.common import Group
+from xhsinr.cli.demo import demo
+from xhsinr.cli.scene import compress, decompress, info, verify
+from xhsinr.cli.train import train
+
+__all__ = ["main"]
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(xhsinr.__version__, prog_name="xhsinr")
+def main() -> None:
+    """Compress hyperspectral scenes, and read them back."""
+
+
+for _command in (compress, decompress, info, verify, train, demo):
+    main.add_command(_command)
