@@ -7,7 +7,8 @@ writes it to a file.
 """
 
 from xhsinr.scene.geotiff import write_geotiff
-from xhsinr.scene.model import Coordinate, GridMapping, Scene
+from xhsinr.scene.model import Scene
+from xhsinr.scene.parts import Coordinate, GridMapping
 from xhsinr.scene.read import read
 
 __all__ = ["Coordinate", "GridMapping", "Scene", "read", "write_geotiff"]

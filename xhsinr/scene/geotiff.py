@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,14 @@ from rasterio.windows import Window
 from xhsinr.errors import SceneError
 from xhsinr.scene.model import Scene
 
-__all__ = ["write_geotiff"]
+__all__ = ["gdal_profile", "write_geotiff", "write_tags"]
 
 _BLOCK = 256
 _NOT_TAGS = {"_FillValue", "scale_factor", "add_offset", "scales", "offsets", "long_name"} | {
     "units"
 }
+# Names that rasterio's update_tags has for itself.
+_NOT_KEYWORDS = {"self", "bidx", "ns"}
 
 
 def write_geotiff(scene: Scene, data: Any, path: str | Path) -> None:
@@ -49,12 +52,13 @@ def write_geotiff(scene: Scene, data: Any, path: str | Path) -> None:
     dtype = np.dtype(data.dtype)
     if not rasterio.dtypes.check_dtype(dtype.name):
         raise SceneError(f"GeoTIFF cannot hold {dtype}; convert the scene to float32 first")
-    part = target.with_name(target.name + ".part")
+    # A name of its own, so that two writers do not meet; not mkstemp, whose files are private.
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(part, "w", **_profile(scene, dtype)) as out:
-                _write_tags(scene, out)
+            with rasterio.open(part, "w", **_geotiff_profile(scene, dtype)) as out:
+                write_tags(scene, out)
                 for rows, cols in _windows(data):
                     block = np.asarray(data[:, rows, cols])
                     out.write(block, window=Window.from_slices(rows, cols))
@@ -63,20 +67,13 @@ def write_geotiff(scene: Scene, data: Any, path: str | Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _profile(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:
+def gdal_profile(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """What rasterio has to be told to create a dataset for a scene, whatever the driver."""
     profile: dict[str, Any] = {
-        "driver": "GTiff",
         "count": scene.bands,
         "height": scene.rows,
         "width": scene.cols,
         "dtype": dtype.newbyteorder("=").name,
-        "tiled": True,
-        "blockxsize": _BLOCK,
-        "blockysize": _BLOCK,
-        "compress": "deflate",
-        "predictor": 3 if dtype.kind == "f" else 2,
-        "interleave": "band",
-        "BIGTIFF": "IF_SAFER",
     }
     nodata = scene.nodata
     if nodata is None and dtype.kind == "f" and "_FillValue" in scene.encoding:
@@ -88,26 +85,41 @@ def _profile(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:
     return profile | {key: value for key, value in given.items() if value is not None}
 
 
-def _write_tags(scene: Scene, out: Any) -> None:
+def _geotiff_profile(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:
+    return gdal_profile(scene, dtype) | {
+        "driver": "GTiff",
+        "tiled": True,
+        "blockxsize": _BLOCK,
+        "blockysize": _BLOCK,
+        "compress": "deflate",
+        "predictor": 3 if dtype.kind == "f" else 2,
+        "interleave": "band",
+        "BIGTIFF": "IF_SAFER",
+    }
+
+
+def write_tags(scene: Scene, out: Any) -> None:
+    """Write band names, units, scales, wavelengths and attributes to an open rasterio dataset."""
     attrs = scene.attrs
     tags = {
         key: value
         for key, value in attrs.items()
-        if isinstance(value, str | int | float) and key not in _NOT_TAGS
+        if isinstance(value, str | int | float) and key not in _NOT_TAGS | _NOT_KEYWORDS
     }
     out.update_tags(**tags)
-    names, units = attrs.get("long_name"), attrs.get("units")
-    names = [names] * scene.bands if isinstance(names, str) else names
-    if isinstance(names, list) and len(names) == scene.bands:
-        out.descriptions = tuple(names)
-    units = [units] * scene.bands if isinstance(units, str) else units
-    if isinstance(units, list) and len(units) == scene.bands:
-        out.units = tuple(unit or "" for unit in units)
-    for one, many in (("scale_factor", "scales"), ("add_offset", "offsets")):
-        values = attrs.get(many, [attrs[one]] * scene.bands if one in attrs else None)
-        if isinstance(values, list) and len(values) == scene.bands:
-            setattr(out, many, tuple(map(float, values)))
-    spectral = {"wavelength": scene.wavelengths, "fwhm": scene.fwhm}
+    names, units = _texts(attrs.get("long_name"), scene), _texts(attrs.get("units"), scene)
+    if names is not None:
+        out.descriptions = names
+    if units is not None:
+        out.units = units
+    if scene.scaling is not None:
+        out.scales, out.offsets = (tuple(values.tolist()) for values in scene.scaling)
+    good = scene.coords.get("bbl")
+    spectral = {
+        "wavelength": scene.wavelengths,
+        "fwhm": scene.fwhm,
+        "bbl": good.values if good is not None and good.dims == (scene.band_dim,) else None,
+    }
     imagery = {"CENTRAL_WAVELENGTH_UM": scene.wavelengths_um, "FWHM_UM": scene.fwhm_um}
     units_tag = {"wavelength_units": scene.wavelength_units} if scene.wavelength_units else {}
     for band in range(scene.bands):
@@ -117,6 +129,14 @@ def _write_tags(scene: Scene, out: Any) -> None:
         um = {key: f"{v[band]:.12g}" for key, v in imagery.items() if v is not None}
         if um:
             out.update_tags(band + 1, ns="IMAGERY", **um)
+
+
+def _texts(value: Any, scene: Scene) -> tuple[str, ...] | None:
+    """A text for each band; None if the attribute is no such thing."""
+    texts = [text or "" for text in value] if isinstance(value, list) else [value] * scene.bands
+    if len(texts) != scene.bands or not all(isinstance(text, str) for text in texts):
+        return None
+    return tuple(texts)
 
 
 def _windows(data: Any) -> Iterator[tuple[slice, slice]]:

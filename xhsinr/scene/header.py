@@ -70,9 +70,13 @@ def plain(value: Any, depth: int = 0) -> Any:
         return plain(item, depth + 1)
     if value is None:
         return None
-    for base in (bool, int, float, str):
+    for base in (bool, int, float):
         if isinstance(value, base):
             return base(value)
+    if isinstance(value, str):
+        if not value.isascii() and value.encode(errors="replace").decode() != value:
+            raise TypeError("text with half of a surrogate pair")
+        return str(value)
     if isinstance(value, np.ndarray):
         if value.size > _MAX_ATTR_SIZE:
             raise TypeError(f"array of {value.size} values, the limit is {_MAX_ATTR_SIZE}")

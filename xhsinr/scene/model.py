@@ -19,48 +19,15 @@ from rasterio.crs import CRS
 
 from xhsinr.scene import header
 from xhsinr.scene.numbers import expect, pack, unpack, vector_from_json, vector_to_json
+from xhsinr.scene.parts import NODATA_KEYS, Coordinate, GridMapping, grid_mapping_from_json
 
-__all__ = ["NODATA_KEYS", "Coordinate", "GridMapping", "Scene"]
-
-NODATA_KEYS = ("_FillValue", "missing_value", "fill_value", "nodata", "nodatavals")
-"""Attributes that may hold the nodata value, the first one found counting."""
+__all__ = ["Scene"]
 
 _MICROMETRES = {
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 1e3),
     **dict.fromkeys(("um", "µm", "μm", "micron", "microns", "micrometer", "micrometers"), 1.0),
     **dict.fromkeys(("micrometre", "micrometres"), 1.0),
 }
-
-
-@dataclass(frozen=True)
-class Coordinate:
-    """One coordinate of a scene: its dimensions (by their original names), values, attributes."""
-
-    dims: tuple[str, ...]
-    values: npt.NDArray[Any]
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class GridMapping:
-    """How the source wrote its georeferencing down, where that is not rioxarray's own way.
-
-    Attributes
-    ----------
-    name : str
-        The scalar coordinate that holds it.
-    value : int
-        Its value; nothing depends on it.
-    missing : tuple of str
-        Attributes that rioxarray would write and the source does not have.
-    extra : dict
-        Attributes of the source that rioxarray would not write, or would write otherwise.
-    """
-
-    name: str = "spatial_ref"
-    value: int = 0
-    missing: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +136,23 @@ class Scene:
     ) -> npt.NDArray[np.float64] | None:
         divisor = _MICROMETRES.get((self.wavelength_units or "").strip().lower())
         return None if values is None or divisor is None else values / divisor
+
+    @property
+    def scaling(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Scale and offset of each band: what is meant is ``scale * sample + offset``.
+
+        From ``scale_factor`` and ``add_offset``, or ``scales`` and ``offsets`` where bands differ;
+        None where there are none.
+        """
+        columns = []
+        for one, many, neutral in (("scale_factor", "scales", 1.0), ("add_offset", "offsets", 0.0)):
+            value = self.attrs.get(many, self.attrs.get(one, neutral))
+            numbers = value if isinstance(value, list) else [value] * self.bands
+            if len(numbers) != self.bands or not all(type(n) in (int, float) for n in numbers):
+                return None
+            columns.append(np.array(numbers, np.float64))
+        scales, offsets = columns
+        return None if (scales == 1).all() and (offsets == 0).all() else (scales, offsets)
 
     def window(self, rows: slice, cols: slice) -> npt.NDArray[Any]:
         """Samples of a window, all bands, shape (bands, rows, cols); may be a view of the data."""
@@ -356,7 +340,7 @@ class Scene:
             expect(isinstance(names, list) and len(names) == bands[0], "band names are missing")
             attrs.update({f"Band_{band + 1}": name for band, name in enumerate(names)})
         place, points = description.get("transform"), description.get("gcps")
-        mapping = _grid_mapping_from_json(text("grid_mapping", dict, None))
+        mapping = grid_mapping_from_json(text("grid_mapping", dict, None))
         expect(mapping is None or mapping.name not in dims, "the grid mapping is a dimension")
         scene = cls(
             data=data,
@@ -408,15 +392,3 @@ def _as_sample(value: float, dtype: np.dtype[Any]) -> Any:
         return dtype.type(value) if inside and value == int(value) else value
     with np.errstate(over="ignore"):
         return dtype.type(value)
-
-
-def _grid_mapping_from_json(entry: dict[str, Any] | None) -> GridMapping | None:
-    if entry is None:
-        return None
-    look_up = header.reader(entry)
-    missing = look_up("missing", list, [])
-    expect(all(isinstance(key, str) for key in missing), "'missing' is malformed")
-    extra = header.mapping_from_json(look_up("extra", dict, {}), {})
-    value = look_up("value", int, 0)
-    expect(abs(value) < 2**63, "the grid mapping has a bad value")
-    return GridMapping(look_up("name", str), value, tuple(missing), extra)

@@ -22,9 +22,11 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from xhsinr.errors import SceneError
-from xhsinr.scene.files import FWHM_NAMES, WAVELENGTH_NAMES, open_file
+from xhsinr.scene.files import open_file, with_spectrum_of_file
 from xhsinr.scene.header import grid_attrs, pixel_centres, plain
-from xhsinr.scene.model import NODATA_KEYS, Coordinate, GridMapping, Scene
+from xhsinr.scene.model import Scene
+from xhsinr.scene.parts import NODATA_KEYS, Coordinate, GridMapping
+from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES
 
 __all__ = ["read"]
 
@@ -51,7 +53,8 @@ def read(source: xr.DataArray | xr.Dataset | npt.NDArray[Any] | str | Path) -> S
     source : xr.DataArray, xr.Dataset, ndarray or path
         A DataArray with three dimensions called like ``band``, ``y``, ``x`` in any order; a
         Dataset with one such variable; an array of shape (rows, cols, bands); or a file:
-        GeoTIFF, ENVI (data or header) and what else GDAL opens, MATLAB v5 ``.mat``, ``.npy``.
+        a product (EnMAP L2A, DESIS, PRISMA L2D, EMIT L2A), GeoTIFF, ENVI (data or header) and
+        what else GDAL opens, MATLAB ``.mat``, ``.npy``. Files are read window by window.
 
     Raises
     ------
@@ -59,9 +62,9 @@ def read(source: xr.DataArray | xr.Dataset | npt.NDArray[Any] | str | Path) -> S
         If there is no scene in it, or not one alone; says what is wrong and what to do.
     """
     if isinstance(source, xr.DataArray):
-        return _from_dataarray(source)
+        return _from_dataarray(with_spectrum_of_file(source))
     if isinstance(source, xr.Dataset):
-        return _from_dataarray(_variable_of(source))
+        return _from_dataarray(with_spectrum_of_file(_variable_of(source)))
     if isinstance(source, str | Path):
         return _from_dataarray(open_file(Path(source)))
     if isinstance(source, np.ndarray | dask.array.Array):
@@ -69,6 +72,7 @@ def read(source: xr.DataArray | xr.Dataset | npt.NDArray[Any] | str | Path) -> S
             raise SceneError(
                 f"the array has {source.ndim} dimensions; pass one of (rows, cols, bands)"
             )
+        _check_sizes(source.shape)
         return _from_dataarray(xr.DataArray(xr.Variable(("y", "x", "band"), source)))
     raise SceneError(
         f"{type(source).__name__} is not a scene; pass an xarray DataArray or Dataset, "
@@ -79,6 +83,7 @@ def read(source: xr.DataArray | xr.Dataset | npt.NDArray[Any] | str | Path) -> S
 def _variable_of(dataset: xr.Dataset) -> xr.DataArray:
     found = []
     for name, variable in dataset.data_vars.items():
+        _check_sizes(variable.shape, repr(name))
         try:
             axes = _axes(variable)
         except SceneError:
@@ -147,6 +152,13 @@ def _axes(array: xr.DataArray) -> tuple[int, int, int]:
     return roles[0], roles[1], roles[2]
 
 
+def _check_sizes(shape: Iterable[float], what: str = "the array") -> None:
+    if any(np.isnan(size) for size in shape):
+        raise SceneError(
+            f"{what} has dask chunks of unknown size; call .compute_chunk_sizes() on it first"
+        )
+
+
 def _check(array: xr.DataArray, bands: int) -> None:
     if array.dtype.newbyteorder("=") not in _DTYPES:
         advice = (
@@ -169,6 +181,7 @@ def _check(array: xr.DataArray, bands: int) -> None:
 
 
 def _from_dataarray(array: xr.DataArray) -> Scene:
+    _check_sizes(array.shape)
     axes = _axes(array)
     dims = (str(array.dims[0]), str(array.dims[1]), str(array.dims[2]))
     band, row, col = (dims[axis] for axis in axes)
@@ -200,7 +213,10 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
     kept = {key: value for key, value in array.encoding.items() if key in _ENCODING_KEYS}
     encoding = _plain_attrs(kept, "encoding")
     if "dtype" in array.encoding and array.encoding["dtype"] is not str:
-        encoding["dtype"] = str(np.dtype(array.encoding["dtype"]))
+        try:
+            encoding["dtype"] = str(np.dtype(array.encoding["dtype"]))
+        except TypeError as error:
+            warnings.warn(f"encoding 'dtype' is left out: {error}", UserWarning, stacklevel=2)
     return Scene(
         data=_samples(array, (band, row, col)),
         dims=dims,
@@ -271,6 +287,8 @@ def _nodata(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> int | float | Non
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, int) and abs(value) >= 1 << 64:
         return None
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
@@ -348,7 +366,8 @@ def _transform(array: xr.DataArray, row: str, col: str, has_crs: bool) -> Affine
     written = _written_transform(array)
     if written is not None and written.is_identity and not has_crs:
         return None
-    centres = [array.coords.get(dim) for dim in (row, col)]
+    # xarray makes up coordinates for dimensions that have none.
+    centres = [array.coords[dim] if dim in array.coords else None for dim in (row, col)]  # noqa: SIM401
     if any(c is None or c.dtype.kind not in "iuf" or c.size < 2 for c in centres):
         return written
     y, x = (np.asarray(c.values, np.float64) for c in centres if c is not None)

@@ -1,0 +1,61 @@
+"""What a scene is made of besides its samples: coordinates, and how its place was written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+from xhsinr.scene import header
+from xhsinr.scene.numbers import expect
+
+__all__ = ["NODATA_KEYS", "Coordinate", "GridMapping", "grid_mapping_from_json"]
+
+NODATA_KEYS = ("_FillValue", "missing_value", "fill_value", "nodata", "nodatavals")
+"""Attributes that may hold the nodata value, the first one found counting."""
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One coordinate of a scene: its dimensions (by their original names), values, attributes."""
+
+    dims: tuple[str, ...]
+    values: npt.NDArray[Any]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GridMapping:
+    """How the source wrote its georeferencing down, where that is not rioxarray's own way.
+
+    Attributes
+    ----------
+    name : str
+        The scalar coordinate that holds it.
+    value : int
+        Its value; nothing depends on it.
+    missing : tuple of str
+        Attributes that rioxarray would write and the source does not have.
+    extra : dict
+        Attributes of the source that rioxarray would not write, or would write otherwise.
+    """
+
+    name: str = "spatial_ref"
+    value: int = 0
+    missing: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def grid_mapping_from_json(entry: dict[str, Any] | None) -> GridMapping | None:
+    """A grid mapping as `xhsinr.scene.Scene.describe` wrote it; checked."""
+    if entry is None:
+        return None
+    look_up = header.reader(entry)
+    missing = look_up("missing", list, [])
+    expect(all(isinstance(key, str) for key in missing), "'missing' is malformed")
+    extra = header.mapping_from_json(look_up("extra", dict, {}), {})
+    value = look_up("value", int, 0)
+    expect(abs(value) < 2**63, "the grid mapping has a bad value")
+    return GridMapping(look_up("name", str), value, tuple(missing), extra)
