@@ -9,6 +9,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from xhsinr import sidecar, storage
 from xhsinr.reading import Reader
 
 # Where a failure has to be the change's and not chance's, the same examples every time.
@@ -38,6 +39,21 @@ def scenes() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(2024)
+
+
+@pytest.fixture
+def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes each read of a sidecar took."""
+    sizes: list[int] = []
+    read_range = storage.read_range
+
+    def counted(place, start, stop):
+        content = read_range(place, start, stop)
+        sizes.append(len(content))
+        return content
+
+    monkeypatch.setattr(sidecar, "read_range", counted)
+    return sizes
 
 
 @pytest.fixture

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 import xhsinr
 from xhsinr.backend import HsinrBackend
+from xhsinr.codec import Codec
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError, NotASidecarError, UnsupportedVersionError
+from xhsinr.sidecar import Sidecar
 
 SIZES = {"band": 7, "y": 23, "x": 30}
 LAYOUTS = (("band", "y", "x"), ("y", "x", "band"))
@@ -56,9 +58,28 @@ def test_opening_and_printing_decode_nothing(path: Path, tiles: list[int]) -> No
     assert tiles == []
 
 
-def test_a_pixels_spectrum_decodes_one_tile(path: Path, tiles: list[int]) -> None:
-    assert opened(path).isel(y=11, x=29).values.shape == (7,)
+def test_a_pixels_spectrum_reads_and_decodes_one_tile(
+    path: Path, tiles: list[int], bytes_read: list[int]
+) -> None:
+    scene = opened(path)
+    expected = [Sidecar.open(path).sizes[5].sum()]
+    bytes_read.clear()
+    assert scene.isel(y=11, x=29).values.shape == (7,)
     assert tiles == [5]
+    assert bytes_read == expected
+
+
+def test_three_bands_decode_no_others(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[list[int]] = []
+    decode = Codec.decode
+
+    def counted(self, payload, rows, cols, bands=None):
+        decoded.append(bands.tolist())
+        return decode(self, payload, rows, cols, bands)
+
+    monkeypatch.setattr(Codec, "decode", counted)
+    _ = opened(path).isel(band=[5, 0, 2]).values
+    assert decoded == [[5, 0, 2]] * 9
 
 
 def test_a_window_decodes_its_tiles_once_each(path: Path, tiles: list[int]) -> None:
@@ -79,6 +100,83 @@ def test_every_dask_scheduler_gives_the_same(path: Path, scene: xr.DataArray) ->
     for scheduler in ["synchronous", "threads", *["processes"] * (scene.dims[0] == "y")]:
         lazy = xr.open_dataset(path, engine="hsinr", chunks={})
         xr.testing.assert_identical(lazy.compute(scheduler=scheduler, num_workers=2), whole)
+
+
+def test_a_cluster_of_processes_gives_the_same(path: Path) -> None:
+    from distributed import Client, LocalCluster
+
+    whole = xr.open_dataset(path, engine="hsinr").load()
+    with (
+        LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        assert len(client.scheduler_info()["workers"]) == 2
+        lazy = xr.open_dataset(path, engine="hsinr", chunks={})
+        xr.testing.assert_identical(lazy.compute(), whole)
+
+
+def test_scenes_side_by_side_open_as_one(tmp_path: Path) -> None:
+    scene = synthetic_scene(20, 36, 5)
+    parts = [scene.isel(x=slice(start, start + 12)) for start in (0, 12, 24)]
+    paths = [tmp_path / f"{number}.hsinr" for number in range(3)]
+    for part, target in zip(parts, paths, strict=True):
+        xhsinr.compress(part, target, lossless=True, tile=8, progress=False)
+    together = xr.open_mfdataset(
+        paths,
+        engine="hsinr",
+        combine="by_coords",
+        data_vars="all",
+        join="outer",
+        compat="no_conflicts",
+    )
+    assert dict(together.chunks) == {"band": (5,), "y": (8, 8, 4), "x": (8, 4, 8, 4, 8, 4)}
+    assert np.array_equal(together["reflectance"].values, scene.values)
+    assert together.rio.crs == scene.rio.crs
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"quality": "analysis"},
+        {"quality": "preview"},
+        {"psnr": 38.0},
+        {"max_error": 9.0},
+        {"bpppb": 6.0},
+        {"lossless": True},
+    ],
+    ids=str,
+)
+def test_compressing_again_without_settings_asks_for_the_same(tmp_path: Path, target: dict) -> None:
+    path = tmp_path / "a.hsinr"
+    xhsinr.compress(synthetic_scene(20, 20, 9), path, progress=False, **target)
+    dataset = xr.open_dataset(path, engine="hsinr")
+    again = xhsinr.compress(dataset, tmp_path / "b.hsinr", progress=False)
+    assert again.info["target"] == target
+
+
+def test_what_is_asked_for_goes_before_what_is_remembered(tmp_path: Path) -> None:
+    first = xhsinr.compress(synthetic_scene(9, 9, 5), tmp_path / "a.hsinr", lossless=True)
+    again = first.open().hsinr.compress(tmp_path / "b.hsinr", psnr=33)
+    assert again.info["target"] == {"psnr": 33}
+    assert again.open().hsinr.compress(tmp_path / "c.hsinr").info["target"] == {"psnr": 33}
+
+
+def test_a_bound_that_is_remembered_has_the_units_of_the_samples(tmp_path: Path) -> None:
+    scene = synthetic_scene(12, 12, 5)
+    scene.attrs["scale_factor"] = 0.5
+    xhsinr.compress(scene, tmp_path / "a.hsinr", max_error=8, progress=False)
+    scaled = xr.open_dataset(tmp_path / "a.hsinr", engine="hsinr", mask_and_scale=True)
+    assert scaled["reflectance"].encoding["hsinr"] == {"max_error": 4.0}
+    again = xhsinr.compress(scaled, tmp_path / "b.hsinr", progress=False)
+    assert np.abs(again.open() - scaled["reflectance"]).max() <= 4
+
+
+def test_other_formats_take_a_decoded_scene(path: Path, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(path, engine="hsinr").load()
+    dataset.to_netcdf(tmp_path / "a.nc")
+    with xr.open_dataset(tmp_path / "a.nc", mask_and_scale=False) as back:
+        assert np.array_equal(back["reflectance"], dataset["reflectance"])
+    dataset["reflectance"].transpose("band", "y", "x").rio.to_raster(tmp_path / "a.tif")
 
 
 def test_what_is_pickled_stays_lazy_and_reads_the_same(path: Path, tiles: list[int]) -> None:

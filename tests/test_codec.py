@@ -15,7 +15,7 @@ import xarray as xr
 
 import xhsinr
 from xhsinr import codec as codecs
-from xhsinr import detail, mask
+from xhsinr import detail, latent_coding, mask
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.reading import Reader
@@ -62,7 +62,7 @@ def test_what_is_promised_is_decoded_without_any_float_path(
         (SpectralBasis, "reconstruct"),
         (SpectralBasis, "mean"),
         (SpectralBasis, "vectors"),
-        (codecs, "forward"),
+        (latent_coding, "forward"),
         (detail, "decode"),
     ):
         monkeypatch.setattr(owner, name, forbidden)

@@ -266,3 +266,16 @@ def test_damage_raises_the_packages_error_or_keeps_the_shape(
 def test_bytes_that_are_no_payload_raise_the_packages_error(payload: bytes) -> None:
     with pytest.raises(DamagedSidecarError):
         detail.decode(payload, 16, 16, 4)
+
+
+def test_high_rates_are_sent_in_fewer_resolutions(rng: np.random.Generator) -> None:
+    scores = rng.normal(size=(6, 64, 64)) * 100
+    levels = [
+        detail._check_coding(rest, bool(flags & 0x80)) and rest[9]
+        for _, flags, _, rest in (
+            detail._read_header(detail.encode(scores, distortion))
+            for distortion in (2000.0, 30.0, 0.1)
+        )
+    ]
+    assert levels == sorted(levels, reverse=True)
+    assert levels[0] > levels[-1] == 1

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 import xhsinr
-from xhsinr import pipeline, sidecar
+from xhsinr import passes, sidecar, tasks
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import (
     HsinrError,
@@ -352,14 +352,14 @@ def test_a_rate_that_only_the_encoded_scene_exceeds_says_what_it_needs(folder: P
 def test_a_failure_while_encoding_leaves_nothing_behind(
     folder: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
 ) -> None:
-    encode = pipeline.encode_tile
+    encode = passes.encode_tile
 
-    def fails(scene: Any, tiling: Any, tile: int, codec: Any, device: str) -> Any:
-        if tile == 3:
+    def fails(tile: Any, window: Any, codec: Any, device: str) -> Any:
+        if window[1].start == 8:
             raise failure
-        return encode(scene, tiling, tile, codec, device)
+        return encode(tile, window, codec, device)
 
-    monkeypatch.setattr(pipeline, "encode_tile", fails)
+    monkeypatch.setattr(passes, "encode_tile", fails)
     with dask.config.set(scheduler="synchronous"):
         for name in ("new.hsinr", "kept.hsinr"):
             with pytest.raises(type(failure)):
@@ -390,15 +390,15 @@ def test_a_kill_in_the_middle_leaves_nothing_behind(folder: Path) -> None:
     code = """
 import sys, time
 import xhsinr
-from xhsinr import pipeline
+from xhsinr import passes
 from xhsinr.demo import synthetic_scene
-encode = pipeline.encode_tile
-def slow(scene, tiling, tile, codec, device):
-    if tile == 8:
+encode = passes.encode_tile
+def slow(tile, window, codec, device):
+    if window[1].start == window[0].start == 16:
         print("now", flush=True)
         time.sleep(60)
-    return encode(scene, tiling, tile, codec, device)
-pipeline.encode_tile = slow
+    return encode(tile, window, codec, device)
+passes.encode_tile = slow
 xhsinr.compress(synthetic_scene(24, 24, 4), sys.argv[1], tile=8, overwrite=True)
 """
     with subprocess.Popen(
@@ -424,11 +424,11 @@ def test_the_same_input_gives_the_same_bytes_in_whatever_order_tiles_are_done(
             xhsinr.compress(scene, path, tile=16, progress=False, **target)
         made.append(path.read_bytes())
 
-    def unordered(function: Any, tiles: Any, what: str, *, progress: bool) -> Iterator[Any]:
-        done = {tile: function(tile) for tile in reversed(list(tiles))}
-        return iter([done[tile] for tile in sorted(done)])
+    def backwards(do: Any, numbers: Any, threads: int) -> Iterator[Any]:
+        done = {number: do(number) for number in reversed(numbers)}
+        return (done[number] for number in numbers)
 
-    monkeypatch.setattr(pipeline, "run_tiles", unordered)
+    monkeypatch.setattr(tasks, "_by_threads", backwards)
     xhsinr.compress(scene, tmp_path / "4.hsinr", tile=16, progress=False, **target)
     made.append((tmp_path / "4.hsinr").read_bytes())
     assert len(set(made)) == 1
@@ -443,16 +443,6 @@ def test_a_lazy_scene_gives_the_same_bytes_and_is_read_a_few_tiles_at_a_time(
     xhsinr.compress(lazy, tmp_path / "b.hsinr", tile=16, psnr=40, progress=False)
     assert (tmp_path / "a.hsinr").read_bytes() == (tmp_path / "b.hsinr").read_bytes()
     assert dask.is_dask_collection(lazy.data)
-
-
-def test_tiles_come_in_order_and_a_failing_one_stops_the_run() -> None:
-    def late(tile: int) -> int:
-        time.sleep(0.002 * (5 - tile))
-        return tile * tile
-
-    assert list(pipeline.run_tiles(late, range(5), "x", progress=False)) == [0, 1, 4, 9, 16]
-    with pytest.raises(ZeroDivisionError):
-        list(pipeline.run_tiles(lambda tile: 1 // tile, range(3), "x", progress=False))
 
 
 def test_the_encoded_tile_is_measured_on_what_a_reader_gets(tmp_path: Path) -> None:

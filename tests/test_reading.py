@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -121,3 +122,23 @@ def test_a_damaged_tile_is_named_and_the_others_stay_readable(path: Path, tmp_pa
         assert np.array_equal(reader.tile(number), whole.tile(number))
     with pytest.raises(DamagedSidecarError, match="tile 4"):
         everything(reader)
+
+
+@pytest.mark.slow
+def test_a_spectrum_of_a_large_scene_takes_a_hundredth_of_its_bytes(
+    scenes: Path, tmp_path: Path, bytes_read: list[int], rng: np.random.Generator
+) -> None:
+    scene = np.load(scenes / "jasper_ridge_198.npy")
+    turned = [part for view in (scene, scene.swapaxes(0, 1)) for part in (view, view[::-1])]
+    rows = [np.hstack([turned[i] for i in rng.integers(0, 4, 11)]) for _ in range(11)]
+    mosaic = np.vstack(rows)[:1024, :1024]
+    handle = xhsinr.compress(mosaic, tmp_path / "a.hsinr", progress=False)
+    times = []
+    for row, col in rng.integers(0, 1024, (9, 2)):
+        scene = handle.open()
+        bytes_read.clear()
+        start = time.perf_counter()
+        assert scene[int(row), int(col)].values.shape == (198,)
+        times.append(time.perf_counter() - start)
+        assert sum(bytes_read) < 0.01 * handle.info["bytes"]
+    assert np.median(times) < 0.1

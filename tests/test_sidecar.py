@@ -7,14 +7,16 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+from forgery import forge
 
 from xhsinr.errors import (
+    ChangedSidecarError,
     DamagedSidecarError,
+    LimitError,
     NotASidecarError,
     OutputExistsError,
     SidecarError,
@@ -204,6 +206,14 @@ def test_a_file_that_was_cut_off_anywhere_is_detected(path: Path) -> None:
             Sidecar.open(path)
 
 
+def test_the_tiles_that_are_there_can_be_read_from_a_file_that_was_cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+    sidecar = Sidecar.open(path, whole=False)
+    assert sidecar.payload(0)["detail"] == b"first detail"
+    with pytest.raises(DamagedSidecarError, match=r"tile 3, layer 'detail'.*cut off"):
+        sidecar.payload(3)
+
+
 @pytest.mark.parametrize("more", [b"\0", b" ", b"x" * 1000])
 def test_appended_bytes_are_detected(path: Path, more: bytes) -> None:
     path.write_bytes(path.read_bytes() + more)
@@ -216,6 +226,31 @@ def test_a_file_that_shrinks_after_it_was_opened_is_detected(path: Path) -> None
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(DamagedSidecarError, match="tile 3, layer 'detail'"):
         sidecar.payload(3)
+
+
+@pytest.mark.parametrize("other", ["replaced", "overwritten", "removed"])
+def test_a_file_that_is_replaced_after_it_was_opened_is_no_damage(path: Path, other: str) -> None:
+    sidecar = Sidecar.open(path)
+    if other == "replaced":
+        with SidecarWriter(path, 4) as writer:
+            for tile in range(4):
+                writer.add(tile, {"detail": b"of another scene"})
+            writer.finish(HEADER, ARRAYS)
+    elif other == "overwritten":
+        path.write_bytes(path.read_bytes()[:50])
+    else:
+        path.unlink()
+    error = FileNotFoundError if other == "removed" else ChangedSidecarError
+    with pytest.raises(error, match=r"a\.hsinr"):
+        sidecar.payload(0)
+
+
+def test_a_file_that_was_replaced_by_the_same_is_read_on(path: Path) -> None:
+    sidecar = Sidecar.open(path)
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    assert sidecar.payload(1)["detail"] == b"second"
 
 
 def test_a_missing_file_is_missing(tmp_path: Path) -> None:
@@ -244,29 +279,13 @@ def test_another_file_is_no_sidecar(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_newer_version_asks_for_a_newer_package(path: Path) -> None:
-    _rewrite(path, lambda entries, header: header.update(version=2))
+    forge(path, lambda entries, header: header.update(version=2))
     with pytest.raises(UnsupportedVersionError, match=r"format version 2.*install a newer xhsinr"):
         Sidecar.open(path)
 
 
-def _rewrite(path: Path, change: Any) -> None:
-    """Change a file's header and sign it again, as only somebody with bad intentions would."""
-    content = path.read_bytes()
-    length = int.from_bytes(content[:8], "little")
-    entries, rest = json.loads(content[8 : 8 + length]), content[8 + length :]
-    small = rest[: entries["tiles"]["data_offsets"][0]]
-    header = json.loads(entries["__metadata__"]["hsinr"])
-    change(entries, header)
-    metadata = {"crc32c": "00000000", "hsinr": json.dumps(header)}
-    entries = {"__metadata__": metadata} | {k: v for k, v in entries.items() if k[0] != "_"}
-    raw = json.dumps(entries, separators=(",", ":")).encode()
-    signature = b"%08x" % google_crc32c.value(raw + small)
-    raw = raw.replace(b"00000000", signature, 1)
-    path.write_bytes(struct.pack("<Q", len(raw)) + raw + rest)
-
-
 def test_a_header_that_is_signed_anew_is_read(path: Path) -> None:
-    _rewrite(path, lambda entries, header: header.update(note="harmless"))
+    forge(path, lambda entries, header: header.update(note="harmless"))
     assert Sidecar.open(path).header["note"] == "harmless"
 
 
@@ -309,20 +328,23 @@ HEADER_CHANGES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", HEADER_CHANGES)
 def test_a_header_that_no_writer_wrote_is_damage(path: Path, name: str) -> None:
-    _rewrite(path, lambda entries, header: header.update(HEADER_CHANGES[name]))
-    _check_refused(path)
+    forge(path, lambda entries, header: header.update(HEADER_CHANGES[name]))
+    _check_refused(path, LimitError if name in TOO_LARGE else DamagedSidecarError)
 
 
 @pytest.mark.parametrize("key", ["shape", "tile", "layers", "dtype"])
 def test_a_header_that_lacks_a_key_is_damage(path: Path, key: str) -> None:
-    _rewrite(path, lambda entries, header: header.pop(key))
+    forge(path, lambda entries, header: header.pop(key))
     _check_refused(path)
 
 
-def _check_refused(path: Path) -> None:
+TOO_LARGE = {"huge shape", "many tiles", "many bands"}
+
+
+def _check_refused(path: Path, error: type[SidecarError] = DamagedSidecarError) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(DamagedSidecarError, match=r"a\.hsinr"):
+        with pytest.raises(error, match=r"a\.hsinr"):
             Sidecar.open(path)
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
@@ -353,25 +375,25 @@ ENTRY_CHANGES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", ENTRY_CHANGES)
 def test_an_array_that_does_not_fit_the_file_is_damage(path: Path, name: str) -> None:
-    _rewrite(path, lambda entries, header: entries["quality"].update(ENTRY_CHANGES[name]))
+    forge(path, lambda entries, header: entries["quality"].update(ENTRY_CHANGES[name]))
     _check_refused(path)
 
 
 @pytest.mark.parametrize("name", ["index", "tiles", "quality"])
 def test_an_array_that_is_missing_is_damage(path: Path, name: str) -> None:
-    _rewrite(path, lambda entries, header: entries.pop(name))
+    forge(path, lambda entries, header: entries.pop(name))
     _check_refused(path)
 
 
 @pytest.mark.parametrize("key", ["shape", "dtype", "data_offsets"])
 def test_an_array_that_lacks_a_key_is_damage(path: Path, key: str) -> None:
-    _rewrite(path, lambda entries, header: entries["index"].pop(key))
+    forge(path, lambda entries, header: entries["index"].pop(key))
     _check_refused(path)
 
 
 @pytest.mark.parametrize("entry", [None, 7, "F32", []])
 def test_an_entry_that_is_no_object_is_damage(path: Path, entry: Any) -> None:
-    _rewrite(path, lambda entries, header: entries.update(index=entry))
+    forge(path, lambda entries, header: entries.update(index=entry))
     _check_refused(path)
 
 
@@ -382,7 +404,7 @@ def test_zero_sized_arrays_with_absurd_shapes_are_damage(tmp_path: Path) -> None
             writer.add(tile, {})
         writer.finish(HEADER, {"empty": np.zeros(0, np.uint8)})
     for shape in ([0, 2**62, 8], [0, 2**70], [0] * 65):
-        _rewrite(path, lambda entries, header, s=shape: entries["empty"].update(shape=s))
+        forge(path, lambda entries, header, s=shape: entries["empty"].update(shape=s))
         _check_refused(path)
 
 

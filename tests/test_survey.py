@@ -1,24 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-
 import numpy as np
 import pytest
 
 from xhsinr import mask
 from xhsinr.errors import SceneError
 from xhsinr.scene import Scene
-from xhsinr.survey import Survey, TileSurvey, sample_states, survey, survey_tile
+from xhsinr.survey import Survey, sample_states, survey, survey_tile
+from xhsinr.tasks import Tasks
 from xhsinr.tiling import Tiling
-
-
-def _in_order(function: Callable[[int], TileSurvey], tiles: Iterable[int]) -> Iterator[TileSurvey]:
-    return map(function, tiles)
 
 
 def _survey(data: np.ndarray, nodata: float | None = None, tile: int = 8) -> Survey:
     scene = Scene(data=data, nodata=nodata)
-    return survey(scene, Tiling(scene.rows, scene.cols, tile), _in_order)
+    tiling = Tiling(scene.rows, scene.cols, tile)
+    tasks = Tasks(scene, threads=1, progress=False)
+    return survey(scene, lambda f: tasks.run(f, tiling, range(len(tiling)), "survey", 0))
 
 
 def _samples(rng: np.random.Generator, dtype: str = "f4") -> np.ndarray:
@@ -182,10 +179,19 @@ def test_large_scenes_are_sampled_evenly(
     assert (found.low, found.high) == (np.nanmin(samples), np.nanmax(samples))
 
 
-def test_a_tile_s_gaps_are_filled_with_its_band_means() -> None:
+def test_a_tile_counts_its_complete_pixels_or_else_fills_gaps_with_its_band_means() -> None:
+    window = (slice(0, 1), slice(0, 4))
     samples = np.array([[[1, 2, np.nan, np.nan]], [[np.nan, 4, 8, np.nan]]], "f4")
-    part = survey_tile(Scene(data=samples), Tiling(1, 4, 4), 0, 1)
+    part = survey_tile(Scene(data=samples), window, 1)
     assert part.counts.tolist() == [[2, 0, 2], [2, 0, 2]]
     assert (part.low, part.high) == (1, 8)
-    np.testing.assert_allclose(part.spectra, [[1, 2, 1.5], [6, 4, 8]])
-    assert part.complete.tolist() == [False, True, False]
+    assert part.complete
+    assert part.statistics.count == 1
+    np.testing.assert_allclose(part.statistics.mean, [2, 4])
+    samples[0, 0, 1] = np.nan
+    part = survey_tile(Scene(data=samples), window, 1)
+    assert not part.complete
+    _check = np.array([[1, 1, 1], [6, 4, 8]])
+    assert part.statistics.count == 3
+    np.testing.assert_allclose(part.statistics.mean, _check.mean(axis=1))
+    np.testing.assert_allclose(part.statistics.covariance, np.cov(_check, bias=True))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xhsinr.tiling import Patching, Tiling
+from xhsinr.tiling import Patching, Tiling, default_tile
 
 sides = st.integers(1, 40)
 tilings = st.builds(Tiling, rows=sides, cols=sides, tile=st.integers(1, 17))
@@ -108,3 +108,14 @@ def test_without_a_patch_size_the_tile_is_one_patch() -> None:
     assert (len(patching), patching.shape, patching.grid) == (1, (7, 11), (1, 1))
     values = np.arange(2 * 77.0).reshape(2, 7, 11)
     np.testing.assert_array_equal(patching.split(values)[0], values.reshape(2, -1).T)
+
+
+@given(st.integers(600, 20_000), st.integers(600, 20_000))
+def test_a_tile_of_a_large_scene_is_a_hundredth_of_it(rows: int, cols: int) -> None:
+    tile = default_tile(rows, cols)
+    assert tile % 32 == 0
+    assert 96 <= tile <= 256
+    if rows * cols >= 1 << 20:
+        assert tile**2 < rows * cols / 100
+    else:
+        assert tile == 256

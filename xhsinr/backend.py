@@ -12,12 +12,16 @@ import xarray as xr
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
+from xhsinr.errors import SidecarError
 from xhsinr.reading import Reader
 from xhsinr.sidecar import Sidecar
+from xhsinr.storage import locate, suffix_of
+from xhsinr.target import ENCODING_KEY
 
-__all__ = ["HsinrBackend", "open_dataarray"]
+__all__ = ["HsinrBackend", "lazy_scene", "open_dataarray"]
 
 _VARIABLE = "scene"
+_SCALING = ("_FillValue", "missing_value", "scale_factor", "add_offset")
 
 
 class _LazySamples(BackendArray):
@@ -49,28 +53,41 @@ class _LazySamples(BackendArray):
         return samples.reshape([part.size for part in chosen if part.ndim])
 
 
-def open_dataarray(path: str | os.PathLike[str]) -> xr.DataArray:
+def open_dataarray(path: str | os.PathLike[str], overview: int = 1) -> xr.DataArray:
     """A sidecar as a lazy DataArray, laid out as the scene came, with its coordinates.
+
+    Parameters
+    ----------
+    path, overview
+        As for `HsinrBackend.open_dataset`.
 
     Raises
     ------
-    FileNotFoundError, NotASidecarError, UnsupportedVersionError, DamagedSidecarError
+    FileNotFoundError, NotASidecarError, UnsupportedVersionError, DamagedSidecarError,
+    LimitError, RemoteError
     """
-    reader = Reader(Sidecar.open(os.fspath(path)))
+    return lazy_scene(Sidecar.open(path), overview)
+
+
+def lazy_scene(sidecar: Sidecar, overview: int = 1) -> xr.DataArray:
+    """An open sidecar as `open_dataarray` gives it."""
+    reader = Reader(sidecar, overview)
     scene = reader.scene()
     samples = indexing.LazilyIndexedArray(_LazySamples(reader, scene.axes))
     # A stand-in of the right shape that takes no memory.
     blank = np.broadcast_to(np.zeros((), reader.dtype), reader.shape)
     array = scene.to_xarray(blank).copy(deep=False, data=samples)
     sides: dict[Hashable, int] = {
-        scene.row_dim: reader.sidecar.header["tile"],
-        scene.col_dim: reader.sidecar.header["tile"],
+        scene.row_dim: reader.tiling.tile,
+        scene.col_dim: reader.tiling.tile,
     }
     array.encoding["preferred_chunks"] = {
         dim: min(sides.get(dim, size), size)
         for dim, size in zip(array.dims, array.shape, strict=True)
     }
-    array.encoding["source"] = str(reader.sidecar.path)
+    array.encoding["source"] = reader.sidecar.name
+    # `xhsinr.compress` without settings takes the ones that the scene came with.
+    array.encoding[ENCODING_KEY] = reader.sidecar.header["target"]
     return array
 
 
@@ -78,7 +95,7 @@ class HsinrBackend(BackendEntrypoint):
     """xarray's engine ``hsinr``: opens ``.hsinr`` files written by ``compress``."""
 
     description = "Hyperspectral scenes compressed by xhsinr"
-    open_dataset_parameters = ("filename_or_obj", "drop_variables", "mask_and_scale")
+    open_dataset_parameters = ("filename_or_obj", "drop_variables", "mask_and_scale", "overview")
 
     def open_dataset(  # type: ignore[override]
         self,
@@ -86,23 +103,55 @@ class HsinrBackend(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         mask_and_scale: bool = False,
+        overview: int = 1,
     ) -> xr.Dataset:
         """Open a sidecar.
 
         Parameters
         ----------
         filename_or_obj : str or path
+            Of the ``.hsinr`` file, or a URL that fsspec knows: tiles are read when they are
+            needed, by range requests.
         drop_variables : str or iterable of str, optional
         mask_and_scale : bool
             Show nodata as NaN and apply scale and offset; without it samples are as they were.
+        overview : int
+            Above one, each pixel is the mean of the valid samples of a block of so many pixels a
+            side, in the scene's data type, and the transform and the coordinates are those of
+            the blocks. It has to divide the side of a tile, unless the scene is one tile.
         """
-        array = open_dataarray(filename_or_obj)
-        dataset = array.to_dataset(name=array.name or _VARIABLE)
+        array = open_dataarray(filename_or_obj, overview)
+        named = array.name is not None and array.name not in array.coords
+        dataset = array.to_dataset(name=array.name if named else _VARIABLE)
         dataset = dataset.drop_vars(drop_variables or [])
-        return xr.decode_cf(dataset, decode_times=False) if mask_and_scale else dataset
+        if not mask_and_scale:
+            return dataset
+        for variable in dataset.variables.values():
+            _check_numbers(variable, os.fspath(filename_or_obj))
+        dataset = xr.decode_cf(dataset, decode_times=False)
+        for scene in dataset.data_vars.values():
+            _scale_target(scene.encoding)
+        return dataset
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """By the name alone."""
-        return isinstance(filename_or_obj, str | os.PathLike) and os.fspath(
-            filename_or_obj
-        ).endswith(".hsinr")
+        if not isinstance(filename_or_obj, str | os.PathLike):
+            return False
+        return suffix_of(locate(filename_or_obj)) == ".hsinr"
+
+
+def _check_numbers(variable: xr.Variable, name: str) -> None:
+    """What masks and scales a variable has to be numbers."""
+    for key in _SCALING:
+        value = variable.attrs.get(key, variable.encoding.get(key, 0))
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise SidecarError(
+                f"{name}: {key} = {value!r} is no number: open it without mask_and_scale"
+            )
+
+
+def _scale_target(encoding: dict[Any, Any]) -> None:
+    """A bound on the error counts in the units of the samples, which were scaled."""
+    target, scale = encoding.get(ENCODING_KEY, {}), encoding.get("scale_factor", 1)
+    if isinstance(target.get("max_error"), int | float):
+        encoding[ENCODING_KEY] = {"max_error": float(target["max_error"] * abs(scale))}

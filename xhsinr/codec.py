@@ -1,8 +1,8 @@
 """The codec of one scene: samples of a tile <-> bytes of its layers.
 
 Encoding a tile: scores in the spectral basis, latents of its patches, the residual's detail,
-and where a bound was promised the integer residual. Decoding adds the layers up again; it
-needs NumPy alone, torch is imported only to fit latents.
+and where a bound was promised the integer residual. Decoding adds the layers up again, at full
+resolution or coarsely.
 """
 
 from __future__ import annotations
@@ -16,71 +16,20 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr import bound, detail, latents, mask
+from xhsinr import bound, detail, mask
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.floats import decode_floats, encode_floats
-from xhsinr.network import BaseNetwork
-from xhsinr.siren import forward, pixel_grid
+from xhsinr.latent_coding import LatentCoding
+from xhsinr.overview import block_means, coarse_side, valid_means
 from xhsinr.spectral import SpectralBasis
-from xhsinr.tiling import Patching
 
 __all__ = ["BoundCoding", "Codec", "LatentCoding"]
 
 _SEAL = struct.Struct("<I")
-# Patches evaluated at once when reading: bounds memory to a few activations of this many.
-_PATCHES_AT_ONCE = 64
 
 Samples = npt.NDArray[Any]
 Planes = npt.NDArray[np.floating[Any]]
 Bands = npt.NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class LatentCoding:
-    """The ``latents`` layer of a scene.
-
-    Attributes
-    ----------
-    network : BaseNetwork
-    level : int
-        Quantiser level, see `xhsinr.latents.scene_step`.
-    unit, offset : float
-        The network's planes times ``unit`` plus ``offset`` are scores (``scene`` head; the
-        offset is zero) or samples (``shared`` head).
-    """
-
-    network: BaseNetwork
-    level: int
-    unit: float
-    offset: float = 0.0
-
-    def encode(self, planes: Planes, device: str) -> bytes:
-        """Fit, quantise and code the latents of a tile's planes, shape (planes, rows, cols)."""
-        from xhsinr import meta  # torch
-
-        patching = self._patching(planes.shape[1:])
-        scaled = (planes[: self.network.siren.outputs] - self.offset) / self.unit
-        patches = patching.split(scaled.astype(np.float32))
-        fitted = meta.fit(self.network, patches, patching.shape, device)
-        return latents.encode(fitted, self.network, self.level)[0]
-
-    def decode(self, payload: bytes, planes: int, rows: int, cols: int) -> Planes:
-        """The first ``planes`` planes of a tile, shape (planes, rows, cols), float32."""
-        network = self.network
-        patching = self._patching((rows, cols))
-        integers = latents.decode(payload, len(patching), network, self.level)
-        vectors = latents.dequantise(integers, network, self.level)
-        grid = pixel_grid(*patching.shape)
-        planes = min(planes, network.siren.outputs)
-        pixels = np.empty((len(patching), len(grid), planes), np.float32)
-        for start in range(0, len(patching), _PATCHES_AT_ONCE):
-            part = slice(start, start + _PATCHES_AT_ONCE)
-            output = forward(network.siren, network.parameters, grid, vectors[part])
-            pixels[part] = output[..., :planes]
-        return patching.join(pixels) * np.float32(self.unit) + np.float32(self.offset)
-
-    def _patching(self, shape: tuple[int, ...]) -> Patching:
-        return Patching(shape[0], shape[1], self.network.patch)
 
 
 @dataclass(frozen=True)
@@ -221,10 +170,7 @@ class Codec:
         DamagedSidecarError
             If a layer does not decode to a tile of that shape.
         """
-        wanted = np.arange(len(self.live)) if bands is None else np.asarray(bands)
-        live = self.live[wanted]
-        # Where among the live bands the wanted ones stand.
-        chosen = (np.cumsum(self.live) - 1)[wanted][live]
+        wanted, live, chosen = self._choose(bands)
         states = self._decode_states(payload.get("mask", b""), rows, cols, wanted)
         if self.bound is None:
             samples = self._decode_lossy(payload, rows, cols, chosen)
@@ -241,11 +187,49 @@ class Codec:
             samples = np.zeros((len(chosen), rows, cols), self.dtype)
             if states is None or (states[live] == mask.VALID).any():
                 raise DamagedSidecarError("a tile with valid samples lacks its bound layer")
-        if not live.all():
-            spread = np.zeros((len(wanted), rows, cols), self.dtype)
-            spread[live] = samples
-            samples = spread
-        return self._with_invalid(samples, states)
+        return self._with_invalid(_spread(samples, live), states)
+
+    def decode_coarse(
+        self,
+        payload: Mapping[str, bytes],
+        rows: int,
+        cols: int,
+        factor: int,
+        bands: Bands | None = None,
+    ) -> Samples:
+        """Means of the valid samples of one tile over blocks of ``factor`` x ``factor`` pixels.
+
+        The scores are averaged, which is linear, and only their means become spectra; the
+        latents are sampled, see `LatentCoding.decode`. Tiles with a mask or a ``bound`` layer
+        are decoded in full and averaged, so what was promised for the samples holds for means.
+
+        Parameters and errors are those of `decode`.
+
+        Returns
+        -------
+        ndarray, shape (bands, coarse rows, coarse cols)
+            In the data type of the samples, integers rounded; nodata (or NaN) where no sample
+            of a block is valid.
+        """
+        wanted, live, chosen = self._choose(bands)
+        if payload.get("mask") or self.bound is not None:
+            samples = self.decode(payload, rows, cols, bands)
+            states = self._decode_states(payload.get("mask", b""), rows, cols, wanted)
+            if states is None:
+                means: Planes = block_means(samples, factor, np.float64)
+            else:
+                means, states = valid_means(samples, np.broadcast_to(states, samples.shape), factor)
+            return self._with_invalid(self._in_range(means), states)
+        coarse = coarse_side(rows, factor), coarse_side(cols, factor)
+        states = self._decode_states(b"", *coarse, wanted)
+        samples = self._decode_lossy(payload, rows, cols, chosen, factor)
+        return self._with_invalid(_spread(samples, live), states)
+
+    def _choose(self, bands: Bands | None) -> tuple[Bands, npt.NDArray[np.bool_], Bands]:
+        """Bands wanted, which of them are live, and where these stand among the live ones."""
+        wanted = np.arange(len(self.live)) if bands is None else np.asarray(bands)
+        live = self.live[wanted]
+        return wanted, live, (np.cumsum(self.live) - 1)[wanted][live]
 
     def _decode_states(
         self, coded: bytes, rows: int, cols: int, wanted: Bands
@@ -288,21 +272,34 @@ class Codec:
         return self.bound.max_error - (self._nodata_within and self.bound.max_error > 0)
 
     def _decode_lossy(
-        self, payload: Mapping[str, bytes], rows: int, cols: int, chosen: Bands
+        self,
+        payload: Mapping[str, bytes],
+        rows: int,
+        cols: int,
+        chosen: Bands,
+        factor: int = 1,
     ) -> Samples:
         coded = payload.get("latents", b"")
         if self.latents is not None and self.latents.network.head == "shared" and coded:
-            spectra = self.latents.decode(coded, self.basis.bands, rows, cols)[chosen]
+            spectra = self.latents.decode(coded, self.basis.bands, rows, cols, factor)[chosen]
         else:
-            scores = detail.decode(payload.get("detail", b""), rows, cols, self.basis.components)
+            scores: Planes = detail.decode(
+                payload.get("detail", b""), rows, cols, self.basis.components
+            )
+            if factor > 1:
+                scores = block_means(scores, factor)
             if self.latents is not None and coded:
-                first = self.latents.decode(coded, self.basis.components, rows, cols)
+                first = self.latents.decode(coded, self.basis.components, rows, cols, factor)
                 if len(first) > len(scores):
                     first, scores = scores, first
                 scores[: len(first)] += first
             spectra = _of_bands(self.basis, chosen).reconstruct(scores)
+        return self._in_range(spectra)
+
+    def _in_range(self, values: Planes) -> Samples:
+        """Samples of what was decoded: within the range of the valid ones, integers rounded."""
         # float64 for 32-bit integers, whose extremes float32 does not hold.
-        wide = spectra.astype(np.result_type(self.dtype, np.float32), copy=False)
+        wide = values.astype(np.result_type(self.dtype, values.dtype, np.float32), copy=False)
         clipped = np.clip(wide, self.low, self.high)
         samples: Samples = clipped if self.dtype.kind == "f" else np.rint(clipped)
         return samples.astype(self.dtype)
@@ -342,6 +339,15 @@ def _sealed(content: bytes, decoded: Samples) -> bytes:
     """Content behind a checksum of what it decodes to: a promise that can be checked."""
     little = np.ascontiguousarray(decoded, decoded.dtype.newbyteorder("<"))
     return _SEAL.pack(google_crc32c.value(little.tobytes())) + content
+
+
+def _spread(samples: Samples, live: npt.NDArray[np.bool_]) -> Samples:
+    """Samples of the live bands among all, zero in the others."""
+    if live.all():
+        return samples
+    spread = np.zeros((len(live), *samples.shape[1:]), samples.dtype)
+    spread[live] = samples
+    return spread
 
 
 def _of_bands(basis: SpectralBasis, chosen: Bands) -> SpectralBasis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,22 @@ import numpy.typing as npt
 
 from xhsinr import mask
 from xhsinr.codec import BoundCoding, Codec, LatentCoding
-from xhsinr.errors import DamagedSidecarError, NetworkError
-from xhsinr.network import load_network
+from xhsinr.errors import (
+    DamagedSidecarError,
+    NetworkDigestError,
+    NetworkError,
+    NetworkNotFoundError,
+)
+from xhsinr.network import BaseNetwork, load_network
+from xhsinr.remote_network import fetch_network
 from xhsinr.sidecar import Sidecar
 from xhsinr.spectral import SpectralBasis
+from xhsinr.storage import Place
 
 __all__ = ["codec_of", "describe_codec"]
 
+# File systems take 255 bytes, and the digest and the suffix come on top.
+_LONGEST_NAME = 200
 _STATES = {"nodata": mask.NODATA, "nan": mask.NAN}
 
 
@@ -59,7 +69,7 @@ def codec_of(sidecar: Sidecar) -> Codec:
     ------
     DamagedSidecarError, NetworkNotFoundError, NetworkDigestError
     """
-    header, path = sidecar.header, sidecar.path
+    header, path = sidecar.header, sidecar.name
     try:
         codec = _codec(sidecar)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -71,15 +81,31 @@ def codec_of(sidecar: Sidecar) -> Codec:
         name, digest, level = str(coding["network"]), str(coding["sha256"]), int(coding["level"])
         unit, offset = float(coding["unit"]), float(coding["offset"])
         # A name from a file is a name: no path, which would be followed.
-        if Path(name).name != name or Path(name).suffix == ".safetensors" or abs(level) > 1000:
+        path_like = Path(name).name != name or Path(name).suffix == ".safetensors"
+        if (
+            path_like
+            or len(name) > _LONGEST_NAME
+            or abs(level) > 1000
+            or not (math.isfinite(unit) and math.isfinite(offset))
+        ):
             raise ValueError(f"latents {coding}")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DamagedSidecarError(f"{path}: its header contradicts itself: {error}") from error
     try:
-        network = load_network(name, digest=digest, near=path)
+        network = _network(name, digest, sidecar.place)
     except NetworkError as error:
         raise type(error)(f"{path} needs it: {error}") from error
     return replace(codec, latents=LatentCoding(network, level, unit, offset))
+
+
+def _network(name: str, digest: str, place: Place) -> BaseNetwork:
+    """The base network, found on this machine, or beside a sidecar that is behind a URL."""
+    if isinstance(place, Path):
+        return load_network(name, digest=digest, near=place)
+    try:
+        return load_network(name, digest=digest)
+    except (NetworkNotFoundError, NetworkDigestError):
+        return fetch_network(name, digest, place)
 
 
 def _codec(sidecar: Sidecar) -> Codec:
@@ -141,6 +167,8 @@ def _ranges(flags: npt.NDArray[np.bool_]) -> list[list[int]]:
 
 def _mask_of(ranges: Any, bands: int) -> npt.NDArray[np.bool_]:
     flags = np.zeros(bands, np.bool_)
+    if len(ranges) > bands:
+        raise ValueError(f"{len(ranges)} ranges of {bands} bands")
     for first, last in ranges:
         if not 0 <= first <= last < bands:
             raise ValueError(f"bands {first} to {last} of {bands}")

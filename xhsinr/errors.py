@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 __all__ = [
+    "ChangedSidecarError",
     "DamagedSidecarError",
     "HsinrError",
+    "LimitError",
+    "MemoryLimitError",
     "NetworkDigestError",
     "NetworkError",
     "NetworkNotFoundError",
     "NotASidecarError",
     "OutputExistsError",
+    "RemoteError",
     "SceneError",
     "SidecarError",
+    "SourceError",
     "TargetError",
     "UnsupportedVersionError",
     "VerificationError",
@@ -26,8 +31,16 @@ class SceneError(HsinrError, ValueError):
     """The input is not a scene that can be compressed."""
 
 
+class SourceError(HsinrError, ValueError):
+    """A catalog, or a scene in it, is missing, unreadable, or not what it is declared to be."""
+
+
 class TargetError(HsinrError, ValueError):
     """The quality asked for is malformed, contradictory, or out of reach."""
+
+
+class MemoryLimitError(HsinrError, ValueError):
+    """``max_memory`` is malformed, or not enough for a tile."""
 
 
 class OutputExistsError(HsinrError, FileExistsError):
@@ -48,6 +61,18 @@ class UnsupportedVersionError(SidecarError):
 
 class DamagedSidecarError(SidecarError):
     """A part of the file does not match its checksum or its declared layout."""
+
+
+class ChangedSidecarError(SidecarError):
+    """The file was replaced after it was opened."""
+
+
+class LimitError(SidecarError):
+    """The file declares more than the limits in force allow, see `xhsinr.set_limits`."""
+
+
+class RemoteError(SidecarError):
+    """A URL cannot be read."""
 
 
 class VerificationError(HsinrError):

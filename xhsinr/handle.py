@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from xhsinr import backend, picture, report
-from xhsinr.reading import Reader
+from xhsinr import backend, picture, preview, report
 from xhsinr.sidecar import Sidecar
 
 __all__ = ["Compressed", "open_sidecar"]
@@ -29,12 +26,16 @@ class Compressed:
     ----------
     sidecar : Sidecar
         The open file; its samples are decoded when they are asked for.
+    peak_memory : int, optional
+        Most memory that this process had held when it had compressed the scene, in bytes.
     """
 
     sidecar: Sidecar
+    peak_memory: int | None = None
 
     @property
     def path(self) -> Path:
+        """Path of the file; a scene behind a URL has none (SidecarError)."""
         return self.sidecar.path
 
     @cached_property
@@ -42,23 +43,20 @@ class Compressed:
         """The figures of ``xhsinr info``, see `xhsinr.report.info`."""
         return report.info(self.sidecar)
 
-    def open(self) -> xr.DataArray:
-        """The scene, laid out as it came; samples are decoded when they are asked for."""
-        return backend.open_dataarray(self.path)
+    def open(self, overview: int = 1) -> xr.DataArray:
+        """The scene, laid out as it came; samples are decoded when they are asked for.
+
+        Parameters
+        ----------
+        overview : int
+            Above one, read coarsely: see `xhsinr.backend.HsinrBackend.open_dataset`.
+        """
+        return backend.lazy_scene(self.sidecar, overview)
 
     def quicklook(self) -> bytes:
         """A small PNG picture in natural colours."""
-        reader = Reader(self.sidecar)
-        scene = reader.scene()
-        micrometres = scene.wavelengths_um
-        known = None if micrometres is None else 1000 * micrometres
-        chosen = np.array(picture.picture_bands(reader.codec.live, known))
-        step = max(1, -(-max(scene.rows, scene.cols) // _QUICKLOOK))
-        samples = reader.window(
-            chosen, np.arange(0, scene.rows, step), np.arange(0, scene.cols, step)
-        )
-        valid = ~scene.invalid(samples)
-        return picture.png_bytes(picture.stretched(samples, valid, picture.limits(samples, valid)))
+        look = preview.quicklook(self.sidecar, _QUICKLOOK)
+        return picture.png_bytes(look.colours)
 
     def lines(self) -> list[tuple[str, str]]:
         """The report as labels and values, for people."""
@@ -91,7 +89,7 @@ class Compressed:
         lines = self.lines()
         width = max(len(label) for label, _ in lines)
         body = "\n".join(f"  {label:<{width}}  {value}" for label, value in lines)
-        return f"<xhsinr.Compressed {self.path}>\n{body}"
+        return f"<xhsinr.Compressed {self.sidecar.name}>\n{body}"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -99,21 +97,26 @@ class Compressed:
             f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
             for label, value in self.lines()
         )
-        picture = base64.b64encode(self.quicklook()).decode()
+        image = picture.image_html(self.quicklook(), _QUICKLOOK)
         return (
             "<div style='display:flex;gap:1.5em;align-items:flex-start'>"
-            f"<img src='data:image/png;base64,{picture}' style='max-width:256px' "
-            f"alt='quicklook'><table><caption style='text-align:left'><b>"
-            f"{html.escape(str(self.path))}</b></caption>{rows}</table></div>"
+            f"{image}<table><caption style='text-align:left'><b>"
+            f"{html.escape(self.sidecar.name)}</b></caption>{rows}</table></div>"
         )
 
 
 def open_sidecar(path: str | Path) -> Compressed:
     """Open a compressed scene; reads its header only.
 
+    Parameters
+    ----------
+    path : str or Path
+        Of the ``.hsinr`` file, or a URL that fsspec knows.
+
     Raises
     ------
-    FileNotFoundError, NotASidecarError, UnsupportedVersionError, DamagedSidecarError
+    FileNotFoundError, NotASidecarError, UnsupportedVersionError, DamagedSidecarError,
+    LimitError, RemoteError
     """
     return Compressed(Sidecar.open(path))
 

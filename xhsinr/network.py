@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,10 @@ __all__ = [
     "BaseNetwork",
     "find_network",
     "load_network",
+    "network_file",
+    "parse_network",
     "provide_network",
+    "remember",
     "save_network",
 ]
 
@@ -43,7 +46,10 @@ NETWORK_VERSION = 1
 MAX_NETWORK_BYTES = 256 << 20
 _LARGEST_PATCH = 4096
 _MOST_STEPS = 10_000
+# Latents name them in a byte, and classes and a scene's level move them by some hundreds more.
+_MOST_TABLES = 1024
 PACKAGE_NETWORKS = Path(__file__).parent / "networks"
+_SENT: dict[str, BaseNetwork] = {}
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,12 @@ class BaseNetwork:
         if type(steps) is not int or not 0 <= steps <= _MOST_STEPS:
             raise NetworkError(f"inner_steps = {steps!r}: a network needs 0 to {_MOST_STEPS}")
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """A network with a file travels as its digest, and is loaded once in each process."""
+        if not self.digest or self.path is None:
+            return super().__reduce_ex__(protocol)
+        return _of_digest, (self.digest, self.path)
+
 
 def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
     """Write a base network; returns it as `load_network` will find it, with its digest.
@@ -133,7 +145,7 @@ def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
     }
     metadata = {"hsinr": json.dumps(settings, sort_keys=True, separators=(",", ":"))}
     content = safetensors.numpy.save(tensors, metadata)
-    saved = _parse(content, path)
+    saved = parse_network(content, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     partial.write_bytes(content)
@@ -183,6 +195,16 @@ def load_network(source: str | Path, *, digest: str = "", near: Path | None = No
     )
 
 
+def remember(content: bytes, path: Path) -> None:
+    """Keep a base network that was sent to this process, for those that know its digest."""
+    network = parse_network(content, path)
+    _SENT[network.digest] = network
+
+
+def _of_digest(digest: str, path: Path) -> BaseNetwork:
+    return _SENT.get(digest) or load_network(path, digest=digest)
+
+
 def provide_network(network: BaseNetwork, near: Path) -> None:
     """Copy a base network into ``networks/`` beside a sidecar, if it isn't found from there."""
     with contextlib.suppress(NetworkError):
@@ -192,7 +214,7 @@ def provide_network(network: BaseNetwork, near: Path) -> None:
     folder = near.resolve().parent / "networks"
     folder.mkdir(exist_ok=True)
     # Another network of that name may serve other sidecars: the digest keeps them apart.
-    copy = folder / _file_of(network.name, network.digest)
+    copy = folder / network_file(network.name, network.digest)
     partial = copy.with_name(f".{copy.name}.{os.getpid()}.part")
     shutil.copyfile(network.path, partial)
     partial.replace(copy)
@@ -208,7 +230,8 @@ def find_network(source: str | Path, near: Path | None = None, digest: str = "")
     return (path for path in _candidates(source, near, digest) if path.is_file())
 
 
-def _file_of(name: str, digest: str) -> str:
+def network_file(name: str, digest: str) -> str:
+    """Name of a base network's file where the plain name may be taken."""
     return f"{name}-{digest[:12]}.safetensors"
 
 
@@ -216,7 +239,7 @@ def _candidates(source: str | Path, near: Path | None, digest: str) -> list[Path
     path = Path(source)
     if path.suffix == ".safetensors" or len(path.parts) != 1:
         return [path]
-    files = [f"{path.name}.safetensors", *([_file_of(path.name, digest)] if digest else [])]
+    files = [f"{path.name}.safetensors", *([network_file(path.name, digest)] if digest else [])]
     folders = []
     if near is not None:
         folder = near.resolve().parent
@@ -235,10 +258,16 @@ def _read(path: Path) -> BaseNetwork:
     size = path.stat().st_size
     if size > MAX_NETWORK_BYTES:
         raise NetworkError(f"{path}: {size} bytes; a base network has at most {MAX_NETWORK_BYTES}")
-    return _parse(path.read_bytes(), path)
+    return parse_network(path.read_bytes(), path)
 
 
-def _parse(content: bytes, path: Path) -> BaseNetwork:
+def parse_network(content: bytes, path: Path) -> BaseNetwork:
+    """The base network in the contents of a file; ``path`` gives its name.
+
+    Raises
+    ------
+    NetworkError
+    """
     try:
         tensors = safetensors.numpy.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -295,6 +324,8 @@ def _check(network: BaseNetwork, shapes: dict[str, tuple[int, ...]], path: Path)
     tables = network.tables
     if tables.dtype != np.uint16 or tables.ndim != 2 or tables.shape[1] < 3 or not tables.all():
         raise NetworkError(f"{path}: its frequency tables are not positive 16-bit numbers")
+    if len(tables) > _MOST_TABLES:
+        raise NetworkError(f"{path}: {len(tables)} frequency tables, {_MOST_TABLES} is the most")
     if (tables.sum(1, dtype=np.int64) != TABLE_TOTAL).any():
         raise NetworkError(f"{path}: a frequency table does not sum to {TABLE_TOTAL}")
     numbers = network.latent_tables

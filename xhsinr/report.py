@@ -83,7 +83,7 @@ def info(sidecar: Sidecar) -> dict[str, Any]:
     sizes = sidecar.sizes.sum(axis=0)
     scene = header["scene"]
     out = {
-        "path": str(sidecar.path),
+        "path": sidecar.name,
         "bytes": sidecar.file_bytes,
         "bpppb": bpppb(sidecar.file_bytes, sidecar.samples),
         "bpppb_with_network": bpppb(sidecar.file_bytes + network_bytes, sidecar.samples),

@@ -7,45 +7,49 @@ with the header, by one CRC32C; each layer of each tile has its own.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
 from xhsinr.errors import (
+    ChangedSidecarError,
     DamagedSidecarError,
-    NotASidecarError,
-    UnsupportedVersionError,
+    SidecarError,
 )
+from xhsinr.limits import Limits, current_limits
+from xhsinr.sidecar_header import (
+    DTYPES,
+    FORMAT_VERSION,
+    UNSIGNED,
+    Header,
+    check_entries,
+    check_signature,
+    check_size,
+    header_length,
+    parse_header,
+)
+from xhsinr.storage import Place, locate, read_range, size_of
 from xhsinr.tiling import Tiling
 
 __all__ = ["FORMAT_VERSION", "LAYERS", "MAX_SIDE", "NAMES", "UNSIGNED", "Header", "Sidecar"]
 
-FORMAT_VERSION = 1
 LAYERS = ("mask", "latents", "detail", "bound")
 """Layers in the order in which they are decoded; a file has those that it lists."""
 
-MAX_HEADER_BYTES = 64 << 20
-MAX_BANDS = 1 << 16
 MAX_SIDE = 1 << 31
-_MAX_AXES = 8
+_MOST_NETWORK_BYTES = 1 << 40
+# Bytes of the first read, which is all that opening takes for most files.
+_FIRST_READ = 1 << 16
 
-_DTYPES = {
-    "U8": "u1", "U16": "u2", "U32": "u4", "U64": "u8", "I8": "i1", "I16": "i2", "I32": "i4",
-    "I64": "i8", "F16": "f2", "F32": "f4", "F64": "f8", "BOOL": "?",
-}  # fmt: skip
 _SAMPLES = frozenset(("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"))
-NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
-UNSIGNED = b'"crc32c":"00000000"'
-
-Header = dict[str, Any]
+NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,8 @@ class Sidecar:
 
     Attributes
     ----------
-    path : Path
+    place : Path or str
+        The path of a file on this machine, or a URL.
     header : dict
         The canonical JSON header.
     arrays : dict of ndarray
@@ -65,49 +70,92 @@ class Sidecar:
         Where in the file the payloads begin.
     file_bytes : int
         Size of the file.
+    front_crc : int
+        CRC32C of all bytes before the payloads, by which a replaced file is told.
+    limits : Limits
+        Those in force when it was opened.
     """
 
-    path: Path
+    place: Place
     header: Header
     arrays: dict[str, npt.NDArray[Any]]
     tiles_start: int
     file_bytes: int
+    front_crc: int
+    limits: Limits
 
     @classmethod
-    def open(cls, path: str | Path) -> Sidecar:
+    def open(cls, path: str | os.PathLike[str], *, whole: bool = True) -> Sidecar:
         """Read and check the header and the small arrays of a sidecar.
+
+        The first 64 KiB are read in one piece, what else stands before the tiles in a second.
+
+        Parameters
+        ----------
+        path : str or path
+            Of the file, or a URL that fsspec knows (``http://``, ``s3://``, ...). The size of a
+            file behind a URL is not asked for, see `check_size`.
+        whole : bool
+            Refuse a file on this machine that was cut off or has something appended. Without
+            it, the tiles that are there can be read.
 
         Raises
         ------
-        FileNotFoundError, NotASidecarError, UnsupportedVersionError, DamagedSidecarError
+        FileNotFoundError, NotASidecarError, UnsupportedVersionError, DamagedSidecarError,
+        LimitError, RemoteError
         """
-        path = Path(path)
-        with path.open("rb") as file:
-            file_bytes = os.fstat(file.fileno()).st_size
-            raw, entries, header = _read_header(file, path, file_bytes)
-            offsets = _check_entries(entries, path)
-            data_start = 8 + len(raw)
-            declared = data_start + max((end for _, end in offsets.values()), default=0)
-            if declared != file_bytes:
-                what = "it was cut off" if file_bytes < declared else "something was appended"
-                raise DamagedSidecarError(
-                    f"{path}: {file_bytes} bytes where its header declares {declared}: {what}"
-                )
-            small = file.read(offsets["tiles"][0])
-        _check_signature(raw, small, entries, path)
+        place, limits = locate(path), current_limits()
+        content = read_range(place, 0, _FIRST_READ)
+        known = size_of(place) if isinstance(place, Path) else None
+        if len(content) < _FIRST_READ:
+            known = len(content)
+        length = header_length(content, place, known, limits)
+        content += read_range(place, len(content), 8 + length)
+        raw = content[8 : 8 + length]
+        entries, header = parse_header(raw, place)
+        offsets = check_entries(entries, place)
+        start = 8 + length + offsets["tiles"][0]
+        file_bytes = 8 + length + offsets["tiles"][1]
+        limits.check("front_bytes", start, f"{place} declares {start:,} bytes before its tiles")
+        if known is not None and whole:
+            check_size(place, known, file_bytes)
+        content += read_range(place, len(content), start)
+        if len(content) < start:
+            check_size(place, len(content), file_bytes)
+        small = content[8 + length : start]
+        check_signature(raw, small, entries, place)
         try:
             arrays = {
-                name: np.frombuffer(
-                    small[start:end], "<" + _DTYPES[entries[name]["dtype"]]
-                ).reshape(entries[name]["shape"])
-                for name, (start, end) in offsets.items()
+                name: np.frombuffer(small[begin:end], "<" + DTYPES[entries[name]["dtype"]]).reshape(
+                    entries[name]["shape"]
+                )
+                for name, (begin, end) in offsets.items()
                 if name != "tiles"
             }
         except ValueError as error:
-            raise DamagedSidecarError(f"{path}: its header is damaged: {error}") from error
-        sidecar = cls(path, header, arrays, data_start + offsets["tiles"][0], file_bytes)
-        sidecar._check_index(offsets["tiles"][1] - offsets["tiles"][0])
+            raise DamagedSidecarError(f"{place}: its header is damaged: {error}") from error
+        crc = google_crc32c.value(content[:start])
+        sidecar = cls(place, header, arrays, start, file_bytes, crc, limits)
+        sidecar._check_index(file_bytes - start)
         return sidecar
+
+    @property
+    def name(self) -> str:
+        """Path or URL, as text."""
+        return str(self.place)
+
+    @property
+    def path(self) -> Path:
+        """Path of a file on this machine.
+
+        Raises
+        ------
+        SidecarError
+            If it is behind a URL.
+        """
+        if isinstance(self.place, Path):
+            return self.place
+        raise SidecarError(f"{self.place} is no file on this machine: download it first")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -161,9 +209,7 @@ class Sidecar:
         """
         sizes = self.sizes[tile]
         start = int(self._starts[tile])
-        with self.path.open("rb") as file:
-            file.seek(start)
-            content = file.read(int(sizes.sum()))
+        content = read_range(self.place, start, start + int(sizes.sum()))
         ends = np.cumsum(sizes)
         layers = {}
         for i, layer in enumerate(self.layers):
@@ -171,12 +217,31 @@ class Sidecar:
             stored = int(self.arrays["index"][tile, i, 1])
             found = google_crc32c.value(part)
             if len(part) != sizes[i] or found != stored:
+                self._check_unchanged()
+                what = "is damaged" if len(part) == sizes[i] else "was cut off"
                 raise DamagedSidecarError(
-                    f"{self.path}: tile {tile}, layer {layer!r}: checksum {found:08x}, stored "
-                    f"{stored:08x}: the tile is damaged; the others can still be read"
+                    f"{self.name}: tile {tile}, layer {layer!r}: checksum {found:08x}, stored "
+                    f"{stored:08x}: the tile {what}; the others can still be read"
                 )
             layers[layer] = part
         return layers
+
+    def check_size(self) -> None:
+        """Check that the file is as long as its header says; asks a server for its size.
+
+        Raises
+        ------
+        DamagedSidecarError, RemoteError
+        """
+        check_size(self.place, size_of(self.place), self.file_bytes)
+
+    def _check_unchanged(self) -> None:
+        """What stands before the tiles is compared with what was read when it was opened."""
+        front = read_range(self.place, 0, self.tiles_start)
+        if google_crc32c.value(front) != self.front_crc:
+            raise ChangedSidecarError(
+                f"{self.name} was replaced, or is being written, since it was opened: open it again"
+            )
 
     def _check_index(self, tiles_bytes: int) -> None:
         header = self.header
@@ -186,25 +251,29 @@ class Sidecar:
             index = self.arrays["index"]
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedSidecarError(
-                f"{self.path}: its header lacks the index, shape, tile, layers or dtype"
+                f"{self.name}: its header lacks the index, shape, tile, layers or dtype"
             ) from error
         fits = all(type(n) is int for n in (bands, rows, cols, tile))
-        fits = fits and 1 <= bands <= MAX_BANDS and min(rows, cols, tile) >= 1
-        fits = fits and max(rows, cols, tile) <= MAX_SIDE
+        fits = fits and min(bands, rows, cols, tile) >= 1 and tile <= MAX_SIDE
         fits = fits and isinstance(layers, list) and layers == [n for n in LAYERS if n in layers]
         if not (fits and isinstance(dtype, str) and dtype in _SAMPLES):
             raise DamagedSidecarError(
-                f"{self.path}: its header declares what no scene is: shape {header['shape']}, "
+                f"{self.name}: its header declares what no scene is: shape {header['shape']}, "
                 f"tile {header['tile']}, layers {header['layers']}, dtype {header['dtype']}"
             )
-        expected = (len(Tiling(rows, cols, tile)), len(layers), 2)
+        declares = f"{self.name} declares {bands} bands of {rows} x {cols} pixels"
+        self.limits.check("bands", bands, declares)
+        self.limits.check("side", max(rows, cols), declares)
+        tiles = len(Tiling(rows, cols, tile))
+        self.limits.check("tiles", tiles, f"{declares} in {tiles} tiles")
+        expected = (tiles, len(layers), 2)
         if index.shape != expected or index.dtype != np.uint32:
             raise DamagedSidecarError(
-                f"{self.path}: its index has shape {index.shape}, its tiles need {expected}"
+                f"{self.name}: its index has shape {index.shape}, its tiles need {expected}"
             )
         if int(self.sizes.sum()) != tiles_bytes:
             raise DamagedSidecarError(
-                f"{self.path}: its index adds up to {int(self.sizes.sum())} bytes of tiles, the "
+                f"{self.name}: its index adds up to {int(self.sizes.sum())} bytes of tiles, the "
                 f"file has {tiles_bytes}"
             )
 
@@ -224,9 +293,13 @@ class Sidecar:
             wrong = [] if known and type(quality.get("max_error")) is float else ["quality"]
         coding = self.header.get("latents", {"network": "", "sha256": "", "network_bytes": 0})
         types = (str, str, int)
-        if type(coding) is not dict or any(
-            type(coding.get(name)) is not kind
-            for name, kind in zip(("network", "sha256", "network_bytes"), types, strict=True)
+        if (
+            type(coding) is not dict
+            or any(
+                type(coding.get(name)) is not kind
+                for name, kind in zip(("network", "sha256", "network_bytes"), types, strict=True)
+            )
+            or not 0 <= coding["network_bytes"] <= _MOST_NETWORK_BYTES
         ):
             wrong.append("latents")
         tiles = (len(self.tiling), 2)
@@ -236,77 +309,5 @@ class Sidecar:
                 wrong.append(f"the array {name!r}")
         if wrong:
             raise DamagedSidecarError(
-                f"{self.path}: {', '.join(wrong)} of its header is missing or of the wrong kind"
+                f"{self.name}: {', '.join(wrong)} of its header is missing or of the wrong kind"
             )
-
-
-def _read_header(
-    file: BinaryIO, path: Path, file_bytes: int
-) -> tuple[bytes, dict[str, dict[str, Any]], Header]:
-    head = file.read(8)
-    length = int.from_bytes(head, "little")
-    if len(head) < 8 or not 2 <= length <= MAX_HEADER_BYTES:
-        raise NotASidecarError(f"{path} is not an xhsinr sidecar: it does not begin like one")
-    if 8 + length > file_bytes:
-        raise (DamagedSidecarError if b'"hsinr"' in file.read(64) else NotASidecarError)(
-            f"{path}: its header would have {length} bytes, the file has {file_bytes}: "
-            "it was cut off, or is not an xhsinr sidecar"
-        )
-    raw = file.read(length)
-    try:
-        entries = json.loads(raw)
-        metadata = entries.pop("__metadata__")
-        header = json.loads(metadata["hsinr"])
-        version = header["version"]
-        metadata["crc32c"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if b'"crc32c"' in raw and b'"hsinr"' in raw:
-            raise DamagedSidecarError(f"{path}: its header is damaged: {error}") from error
-        raise NotASidecarError(f"{path} is not an xhsinr sidecar") from error
-    if type(version) is not int or version < 1:
-        raise DamagedSidecarError(f"{path}: its header is damaged: format version {version!r}")
-    if version > FORMAT_VERSION:
-        raise UnsupportedVersionError(
-            f"{path} has format version {version}, this xhsinr reads up to {FORMAT_VERSION}: "
-            "install a newer xhsinr"
-        )
-    return raw, entries, header
-
-
-def _check_entries(entries: dict[str, dict[str, Any]], path: Path) -> dict[str, tuple[int, int]]:
-    """Offsets of all arrays, which must follow each other without a gap, ``tiles`` last."""
-    offsets: dict[str, tuple[int, int]] = {}
-    position = 0
-    try:
-        for name, entry in entries.items():
-            start, end = entry["data_offsets"]
-            shape = entry["shape"]
-            if len(shape) > _MAX_AXES:
-                raise ValueError(f"{name!r} has {len(shape)} axes")
-            if any(type(n) is not int or n < 0 for n in (start, end, *shape)):
-                raise ValueError(f"{name!r} has a size that is no natural number")
-            expected = math.prod(shape) * np.dtype(_DTYPES[entry["dtype"]]).itemsize
-            if start != position or end - start != expected:
-                raise ValueError(f"{name!r} overlaps, leaves a gap or has the wrong size")
-            offsets[name] = (start, end)
-            position = end
-        if list(offsets)[-1] != "tiles":
-            raise ValueError("tiles are not last")
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DamagedSidecarError(f"{path}: its header is damaged: {error}") from error
-    return offsets
-
-
-def _check_signature(
-    raw: bytes, small: bytes, entries: dict[str, dict[str, Any]], path: Path
-) -> None:
-    stored = json.loads(raw)["__metadata__"]["crc32c"]
-    found = "none"
-    if isinstance(stored, str) and stored.isascii():
-        signed = b'"crc32c":"%s"' % stored.encode()
-        found = f"{google_crc32c.value(raw.replace(signed, UNSIGNED, 1) + small):08x}"
-    if found != stored:
-        raise DamagedSidecarError(
-            f"{path}: checksum of its header and index is {found}, stored {stored}: "
-            "the file is damaged"
-        )

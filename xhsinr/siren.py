@@ -89,17 +89,30 @@ class Siren:
         return shapes
 
 
-def pixel_grid(rows: int, cols: int) -> npt.NDArray[np.float32]:
+def pixel_grid(rows: int, cols: int, step: int = 1) -> npt.NDArray[np.float32]:
     """Pixel centres of a patch as (x, y) in [-1, 1], row by row.
+
+    Parameters
+    ----------
+    rows, cols : int
+        Size of the patch in pixels.
+    step : int
+        Take the centres of blocks of ``step`` x ``step`` pixels instead; the last ones end at
+        the edges of the patch.
 
     Returns
     -------
-    ndarray of float32, shape (rows * cols, 2)
+    ndarray of float32, shape (points, 2)
     """
-    y = (2 * np.arange(rows) + 1) / rows - 1
-    x = (2 * np.arange(cols) + 1) / cols - 1
+    y, x = (_centres(size, step) / size - 1 for size in (rows, cols))
     grid = np.stack(np.broadcast_arrays(x[None, :], y[:, None]), axis=-1)
     return grid.reshape(-1, 2).astype(np.float32)
+
+
+def _centres(size: int, step: int) -> npt.NDArray[np.int64]:
+    """Twice the distance of the blocks' centres from the edge, in pixels."""
+    starts = np.arange(0, size, step)
+    return np.asarray(starts + np.minimum(starts + step, size))
 
 
 def forward(siren: Siren, parameters: Mapping[str, Any], coords: Any, latents: Any) -> Any:

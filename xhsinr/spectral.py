@@ -44,6 +44,8 @@ _MEAN_BITS = 40
 _HEADER = struct.Struct("<HHb")
 # Entries of basis vectors lie below this: 1 over the smallest weight, and room for rounding.
 _LONGEST = 32
+# Entries of basis vectors that so many bytes can hold; real ones hold one to four a byte.
+_MOST_ENTRIES, _ENTRIES_PER_BYTE = 1 << 16, 64
 
 
 class SpectralStatistics:
@@ -83,6 +85,20 @@ class SpectralStatistics:
                 "samples among the valid pixels: declare them as nodata or mask those pixels"
             )
         self.count += values.shape[1]
+
+    def merge(self, other: SpectralStatistics) -> None:
+        """Add the spectra of other statistics of the same bands."""
+        if other.count == 0:
+            return
+        with np.errstate(over="ignore", invalid="ignore"):  # as in `update`
+            if self.count == 0:
+                self._shift = other._shift
+            apart = other._shift - self._shift
+            crossed = np.outer(other._sum, apart)
+            self._products += other._products + crossed + crossed.T
+            self._products += other.count * np.outer(apart, apart)
+            self._sum += other._sum + other.count * apart
+        self.count += other.count
 
     @property
     def mean(self) -> Float64Array:
@@ -377,6 +393,11 @@ class SpectralBasis:
             raise DamagedSidecarError(
                 f"the spectral basis declares {components} components of {declared} bands, the "
                 f"scene has {bands} bands: the file is damaged"
+            )
+        if components * bands > _MOST_ENTRIES + _ENTRIES_PER_BYTE * len(payload):
+            raise DamagedSidecarError(
+                f"the spectral basis declares {components} components of {bands} bands in "
+                f"{len(payload)} bytes: the file is damaged"
             )
         try:
             decoder = entropy.Decoder(payload[_HEADER.size :])

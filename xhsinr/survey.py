@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from xhsinr import mask
 from xhsinr.errors import SceneError
 from xhsinr.scene import Scene
 from xhsinr.spectral import SpectralStatistics
-from xhsinr.tiling import Tiling
+from xhsinr.tasks import TileFunction
+from xhsinr.tiling import Window
 
 __all__ = ["Survey", "TileSurvey", "sample_states", "survey", "survey_tile"]
 
@@ -34,18 +36,19 @@ class TileSurvey:
         Samples of each band in each state (see `xhsinr.mask`).
     low, high : float
         Range of the valid samples; inf and -inf where there are none.
-    spectra : ndarray, shape (bands, n)
-        A regular sample of the tile's pixels, with the tile's band means in place of samples
-        that are not valid; zeros in bands without any.
-    complete : ndarray of bool, shape (n,)
-        Which of these pixels are valid in all of the tile's bands that are valid anywhere.
+    complete : bool
+        Some pixels of a regular sample are valid in all of the tile's bands that are valid
+        anywhere.
+    statistics : SpectralStatistics
+        Of these pixels; where there are none, of the sampled pixels that are valid somewhere,
+        with the tile's band means for what is not valid and zeros in bands without any.
     """
 
     counts: npt.NDArray[np.int64]
     low: float
     high: float
-    spectra: Samples
-    complete: npt.NDArray[np.bool_]
+    complete: bool
+    statistics: SpectralStatistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +89,10 @@ def sample_states(scene: Scene, samples: Samples) -> npt.NDArray[np.uint8]:
     return states
 
 
-def survey_tile(scene: Scene, tiling: Tiling, tile: int, stride: int) -> TileSurvey:
-    """Pass 1 on one tile, keeping every ``stride``-th pixel's spectrum."""
-    window = tiling.window(tile)
-    samples = scene.window(*window)
-    states = sample_states(scene, samples)
+def survey_tile(tile: Scene, window: Window, stride: int) -> TileSurvey:
+    """Pass 1 on one tile, with the spectra of every ``stride``-th pixel."""
+    samples = tile.data
+    states = sample_states(tile, samples)
     counts = np.stack([np.count_nonzero(states == s, axis=(1, 2)) for s in range(3)], axis=1)
     valid = states == mask.VALID
     low, high = _range(samples, valid)
@@ -103,15 +105,18 @@ def survey_tile(scene: Scene, tiling: Tiling, tile: int, stride: int) -> TileSur
     spectra = samples.reshape(len(samples), -1)[:, ::stride]
     chosen = valid.reshape(len(valid), -1)[:, ::stride]
     live = counts[:, mask.VALID] > 0
-    complete = chosen[live].all(axis=0)
-    if not chosen.all():
+    some = chosen.any(axis=0)
+    complete = some & chosen[live].all(axis=0)
+    statistics = SpectralStatistics(len(samples))
+    if complete.any():
+        statistics.update(np.where(live[:, None], spectra[:, complete], 0))
+    else:
         with np.errstate(over="ignore", invalid="ignore"):
             total = np.sum(samples, axis=(1, 2), where=valid, dtype=np.float64)
         # The sum of the largest floats overflows; their mean lies in their range.
         means = np.clip(np.nan_to_num(total / np.maximum(counts[:, mask.VALID], 1)), low, high)
-        spectra = np.where(chosen, spectra, means[:, None])
-    some = chosen.any(axis=0)
-    return TileSurvey(counts, low, high, spectra[:, some], complete[some])
+        statistics.update(np.where(chosen, spectra, means[:, None])[:, some])
+    return TileSurvey(counts, low, high, bool(complete.any()), statistics)
 
 
 def _range(samples: Samples, valid: npt.NDArray[np.bool_]) -> tuple[float, float]:
@@ -123,19 +128,14 @@ def _range(samples: Samples, valid: npt.NDArray[np.bool_]) -> tuple[float, float
     return float(chosen.min()), float(chosen.max())
 
 
-def survey(
-    scene: Scene,
-    tiling: Tiling,
-    run: Callable[[Callable[[int], TileSurvey], Iterable[int]], Iterator[TileSurvey]],
-) -> Survey:
+def survey(scene: Scene, run: Callable[[TileFunction[TileSurvey]], Iterator[TileSurvey]]) -> Survey:
     """Pass 1 over all tiles.
 
     Parameters
     ----------
     scene : Scene
-    tiling : Tiling
     run : callable
-        ``run(function, tiles)`` gives the results in the order of the tiles.
+        ``run(function)`` gives the results of a function on all tiles, in their order.
 
     Raises
     ------
@@ -147,17 +147,16 @@ def survey(
     low, high = math.inf, -math.inf
     complete: dict[bytes, SpectralStatistics] = {}
     filled = SpectralStatistics(scene.bands)
-    for part in run(lambda tile: survey_tile(scene, tiling, tile, stride), range(len(tiling))):
+    for part in run(partial(survey_tile, stride=stride)):
         counts += part.counts
         low, high = min(low, part.low), max(high, part.high)
-        # Tiles are kept apart by the bands that they lack, until it is known which bands all
-        # of the scene lacks.
-        key = (part.counts[:, mask.VALID] > 0).tobytes()
-        if part.complete.any():
-            tiles = complete.setdefault(key, SpectralStatistics(scene.bands))
-            tiles.update(part.spectra[:, part.complete])
+        if part.complete:
+            # Tiles are kept apart by the bands that they lack, until it is known which bands
+            # all of the scene lacks.
+            key = (part.counts[:, mask.VALID] > 0).tobytes()
+            complete.setdefault(key, SpectralStatistics(scene.bands)).merge(part.statistics)
         elif not complete:
-            filled.update(part.spectra)
+            filled.merge(part.statistics)
     live = counts[:, mask.VALID] > 0
     if not live.any():
         raise SceneError(

@@ -10,7 +10,14 @@ import numpy as np
 
 from xhsinr.errors import TargetError
 
-__all__ = ["DEFAULT_QUALITY", "PROFILES", "Target", "parse_target"]
+__all__ = [
+    "DEFAULT_QUALITY",
+    "ENCODING_KEY",
+    "PROFILES",
+    "Target",
+    "parse_target",
+    "remembered_target",
+]
 
 PROFILES = {
     "preview": "the base network's latents alone: the smallest files",
@@ -19,6 +26,9 @@ PROFILES = {
     "archive": "lossless",
 }
 DEFAULT_QUALITY = "standard"
+ENCODING_KEY = "hsinr"
+"""Key of a variable's encoding under which a decoded scene says what it was compressed to."""
+
 _STANDARD_PSNR = 45.0
 _HIGHEST_PSNR = 200.0
 
@@ -127,3 +137,17 @@ def parse_target(
         if value == 0:
             return Target("lossless")
     return Target(kind, value)
+
+
+def remembered_target(source: Any) -> dict[str, Any]:
+    """Arguments of `parse_target` that the scene of a DataArray or Dataset was compressed with.
+
+    Empty where it does not say, or not in the way of `Target.to_header`.
+    """
+    known = {"quality", "psnr", "max_error", "bpppb", "lossless"}
+    for variable in getattr(source, "data_vars", {"": source}).values():
+        asked = getattr(variable, "encoding", {}).get(ENCODING_KEY)
+        if isinstance(asked, dict) and len(asked) == 1 and asked.keys() <= known:
+            (value,) = asked.values()
+            return dict(asked) if isinstance(value, str | int | float) else {}
+    return {}

@@ -10,9 +10,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Patching", "Tiling"]
+__all__ = ["LARGEST_TILE", "Patching", "Tiling", "Window", "default_tile"]
 
 Window = tuple[slice, slice]
+
+
+LARGEST_TILE = 256
+"""Side of the tiles of all but middle-sized scenes, see `default_tile`."""
+
+_SMALLEST_TILE, _TILE_STEP = 96, 32
+# Scenes of fewer pixels are read whole in no time: their tiles need not be small.
+_LARGE_SCENE = 1 << 20
+_TILES_WANTED = 110
+
+
+def default_tile(rows: int, cols: int) -> int:
+    """Side of the tiles of a scene, in pixels: a pixel's spectrum reads one of them.
+
+    Large tiles cost the fewest bytes, small ones read fastest. Tiles are 256 pixels a side, and
+    less in scenes of a megapixel and more that have too few of them for one to stay below a
+    hundredth of the file; 96 at least.
+
+    Examples
+    --------
+    >>> default_tile(512, 512), default_tile(1024, 1024), default_tile(5000, 1200)
+    (256, 96, 224)
+    """
+    if rows * cols < _LARGE_SCENE:
+        return LARGEST_TILE
+    side = int(math.sqrt(rows * cols / _TILES_WANTED)) // _TILE_STEP * _TILE_STEP
+    return min(max(side, _SMALLEST_TILE), LARGEST_TILE)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from xhsinr.errors import HsinrError, VerificationError
 from xhsinr.metrics import Quality
 from xhsinr.reading import Reader
 from xhsinr.sidecar import Sidecar
+from xhsinr.storage import Place, locate
 from xhsinr.survey import sample_states
 
 __all__ = ["LEVELS", "Verification", "verify"]
@@ -29,7 +30,8 @@ class Verification:
 
     Attributes
     ----------
-    path : Path
+    path : Path or str
+        Of the file, or its URL.
     level : str
         How deep it looked.
     tiles : int
@@ -40,7 +42,7 @@ class Verification:
         Of the decoded samples against the original, where one was given.
     """
 
-    path: Path
+    path: Place
     level: str
     tiles: int
     errors: tuple[str, ...]
@@ -59,6 +61,7 @@ def verify(
     Parameters
     ----------
     path : str or Path
+        Of the sidecar, or a URL that fsspec knows.
     level : {"structure", "checksum", "decode"}
         ``structure`` reads the header and the index, ``checksum`` all bytes, ``decode`` decodes
         every tile.
@@ -78,29 +81,30 @@ def verify(
     VerificationError
         If the level is unknown, or too low for ``against``.
     """
-    path = Path(path)
+    place = locate(path)
     if level not in LEVELS:
         raise VerificationError(f"level {level!r} is unknown: choose one of {LEVELS}")
     if against is not None and level != "decode":
         raise VerificationError(f"level {level!r} decodes nothing to compare: ask for 'decode'")
     errors: list[str] = []
     try:
-        reader = Reader(Sidecar.open(path))
+        reader = Reader(Sidecar.open(place))
+        reader.sidecar.check_size()
         scene = reader.scene()
         original = None if against is None else scenes.read(against)
     except (HsinrError, OSError) as error:
-        return Verification(path, level, 0, (str(error),))
+        return Verification(place, level, 0, (str(error),))
     tiling = reader.sidecar.tiling
     if level == "decode":
         try:
             _ = reader.codec
         except HsinrError as error:
             # Once, not for every tile.
-            return Verification(path, level, len(tiling), (str(error),))
+            return Verification(place, level, len(tiling), (str(error),))
     if original is not None:
         errors += _differences(original, scene)
     if level == "structure" or errors:
-        return Verification(path, level, len(tiling), tuple(errors))
+        return Verification(place, level, len(tiling), tuple(errors))
     qualities: list[Quality] = []
     for number in tqdm(
         range(len(tiling)), desc="verify", unit="tile", delay=2, disable=not progress
@@ -115,10 +119,10 @@ def verify(
                 found, wrong = _check_tile(reader.sidecar, number, samples, decoded, original)
                 qualities.append(found)
                 errors += wrong
-        except HsinrError as error:
+        except (HsinrError, OSError) as error:
             errors.append(str(error))
     quality = Quality.merge(qualities) if qualities else None
-    return Verification(path, level, len(tiling), tuple(errors), quality)
+    return Verification(place, level, len(tiling), tuple(errors), quality)
 
 
 def _differences(original: scenes.Scene, scene: scenes.Scene) -> list[str]:
@@ -147,7 +151,7 @@ def _check_tile(
     sidecar: Sidecar, number: int, samples: Any, decoded: Any, original: scenes.Scene
 ) -> tuple[Quality, list[str]]:
     states = sample_states(original, samples)
-    where = f"{sidecar.path}: tile {number}"
+    where = f"{sidecar.name}: tile {number}"
     if (sample_states(original, decoded) != states).any():
         return Quality(), [f"{where}: nodata or NaN samples are not those of the original"]
     found = Quality.of(samples, decoded, states == 0)

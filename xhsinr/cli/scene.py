@@ -10,7 +10,14 @@ from typing import Any
 import click
 
 import xhsinr
-from xhsinr.cli.common import EXISTING, OUT, overwrite_option, quality_options
+from xhsinr.cli.common import (
+    EXISTING,
+    OUT,
+    SIDECAR,
+    overwrite_option,
+    preview_option,
+    quality_options,
+)
 from xhsinr.verification import LEVELS
 
 __all__ = ["compress", "decompress", "info", "verify"]
@@ -20,6 +27,7 @@ __all__ = ["compress", "decompress", "info", "verify"]
 @click.argument("src", type=EXISTING)
 @click.argument("dst", type=OUT, required=False)
 @quality_options
+@preview_option
 @overwrite_option
 def compress(src: Path, dst: Path | None, **options: Any) -> None:
     """Compress the scene SRC into the sidecar DST (SRC with .hsinr if not given).
@@ -31,10 +39,10 @@ def compress(src: Path, dst: Path | None, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("src", type=EXISTING)
+@click.argument("src", type=SIDECAR)
 @click.argument("dst", type=OUT)
 @overwrite_option
-def decompress(src: Path, dst: Path, overwrite: bool) -> None:
+def decompress(src: Path | str, dst: Path, overwrite: bool) -> None:
     """Decode the sidecar SRC into the GeoTIFF DST."""
     from xhsinr.reading import Reader
     from xhsinr.scene import write_geotiff
@@ -48,19 +56,19 @@ def decompress(src: Path, dst: Path, overwrite: bool) -> None:
 
 
 @click.command()
-@click.argument("src", type=EXISTING)
+@click.argument("src", type=SIDECAR)
 @click.option("--json", "as_json", is_flag=True, help="All figures, as JSON.")
-def info(src: Path, as_json: bool) -> None:
+def info(src: Path | str, as_json: bool) -> None:
     """Say what the sidecar SRC holds: size, rates, measured quality, layers."""
     handle = xhsinr.open(src)
     click.echo(json.dumps(handle.info, indent=2) if as_json else repr(handle))
 
 
 @click.command()
-@click.argument("src", type=EXISTING)
+@click.argument("src", type=SIDECAR)
 @click.option("--level", type=click.Choice(LEVELS), default="decode", show_default=True)
 @click.option("--against", type=EXISTING, help="The original, to measure the decoded scene.")
-def verify(src: Path, level: str, against: Path | None) -> None:
+def verify(src: Path | str, level: str, against: Path | None) -> None:
     """Check that the sidecar SRC is whole; exit code 1 if it is not."""
     found = xhsinr.verify(src, level=level, against=against)
     for error in found.errors:

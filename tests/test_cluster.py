@@ -1,0 +1,171 @@
+"""On a dask.distributed cluster: two processes here, and a GPU where workers declare it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import runpy
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster, Worker, get_worker
+
+import xhsinr
+from xhsinr import passes
+from xhsinr.archiving import verify_archive
+from xhsinr.cluster import gpu_resources, send_network
+from xhsinr.demo import synthetic_scene
+from xhsinr.errors import MemoryLimitError, SceneError
+from xhsinr.network import load_network
+from xhsinr.tasks import client_in_scope
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=":0"
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster: LocalCluster) -> Iterator[Client]:
+    with Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A scene in a file."""
+    path = tmp_path / "scene.tif"
+    synthetic_scene(40, 44, 10, nodata_corner=True).rio.to_raster(path)
+    return path
+
+
+@pytest.mark.parametrize("target", [{"psnr": 42}, {"max_error": 5}, {"quality": "preview"}])
+@pytest.mark.parametrize("kind", ["path", "array", "lazy"])
+def test_two_processes_give_the_bytes_of_one_thread(
+    client: Client, path: Path, tmp_path: Path, target: dict, kind: str
+) -> None:
+    scene = synthetic_scene(40, 44, 10, nodata_corner=True)
+    source = {"path": path, "array": scene, "lazy": scene.chunk(x=11, y=9, band=4)}[kind]
+    made = []
+    for number, scheduler in enumerate((client, "synchronous", "threads")):
+        name = tmp_path / f"{number}.hsinr"
+        with dask.config.set(scheduler=scheduler, num_workers=2):
+            xhsinr.compress(source, name, tile=16, progress=False, **target)
+        made.append(name.read_bytes())
+    assert len(set(made)) == 1
+
+
+def test_the_client_in_scope_is_used(client: Client, path: Path, tmp_path: Path) -> None:
+    assert client_in_scope() is client
+    xhsinr.compress(path, tmp_path / "a.hsinr", tile=16, progress=False)
+    tasks = client.run_on_scheduler(lambda dask_scheduler: set(dask_scheduler.task_prefixes))
+    assert "on_worker" in tasks
+    with dask.config.set(scheduler="threads"):
+        assert client_in_scope() is None
+
+
+def test_an_error_in_a_tile_comes_back_as_it_is(client: Client, tmp_path: Path) -> None:
+    samples = np.ones((20, 24, 3), "f4")
+    samples[17, 19, 1] = np.inf
+    with pytest.raises(SceneError, match="band 1 has infinite values in rows 16 to 19"):
+        xhsinr.compress(samples, tmp_path / "a.hsinr", tile=8, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_memory_is_for_all_threads_of_a_worker(client: Client, tmp_path: Path) -> None:
+    scene = np.zeros((256, 256, 40), "u2")
+    with pytest.raises(MemoryLimitError, match="256 x 256"):
+        xhsinr.compress(scene, tmp_path / "a.hsinr", max_memory="270 MB", progress=False)
+
+
+def unpickled(content: bytes) -> tuple[int, str]:
+    network = pickle.loads(content)
+    return id(network), network.digest
+
+
+def test_a_network_travels_as_its_digest_and_is_loaded_once_in_each_process(
+    client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.safetensors"
+    shutil.copyfile(load_network("default").path, path)
+    network = load_network(path)
+    send_network(client, network)
+    content = pickle.dumps(network)
+    assert len(content) < 1000
+    # The workers never see the file.
+    path.unlink()
+    for worker in client.nthreads():
+        found = {
+            client.submit(unpickled, content, pure=False, workers=[worker]).result()
+            for _ in range(3)
+        }
+        assert len(found) == 1
+        assert found.pop()[1] == network.digest
+    client.restart()
+    assert client.submit(unpickled, content, pure=False).result()[1] == network.digest
+
+
+def test_latents_are_fitted_where_a_gpu_is_declared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        assert gpu_resources(client) == {}
+
+        async def add() -> Worker:
+            return await Worker(
+                cluster.scheduler_address, nthreads=1, resources={"GPU": 1}, name="gpu"
+            )
+
+        worker = cluster.sync(add)
+        client.wait_for_workers(2)
+        assert gpu_resources(client) == {"GPU": 1}
+        encode = passes.encode_tile
+
+        def noted(*given: object, **rest: object) -> object:
+            get_worker().log_event(topic[0], get_worker().name)
+            return encode(*given, **rest)
+
+        monkeypatch.setattr(passes, "encode_tile", noted)
+        scene = synthetic_scene(40, 44, 10)
+        for quality, names in (("preview", {"gpu"}), ("standard", {0, "gpu"})):
+            topic = [quality]
+            xhsinr.compress(
+                scene, tmp_path / "a.hsinr", quality=quality, tile=8, overwrite=True,
+                progress=False, device="cpu",
+            )  # fmt: skip
+            assert {name for _, name in client.get_events(quality)} == names
+        cluster.sync(worker.close)
+
+
+def test_scenes_are_archived_by_the_workers(client: Client, tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    for number in range(6):
+        np.save(sources / f"{number}.npy", np.full((9, 8, 4), number, "u2"))
+    report = xhsinr.archive(sources, tmp_path / "out", progress=False)
+    assert report.ok
+    processes = {row.worker.rpartition(":")[2] for row in report.rows}
+    assert str(os.getpid()) not in processes
+    address = client.scheduler_info()["address"]
+    again = xhsinr.archive(sources, tmp_path / "out", scheduler=address, progress=False)
+    assert [row.status for row in again.rows] == ["skipped"] * 6
+    found = verify_archive(tmp_path / "out", scheduler=address, progress=False)
+    assert found.valid
+    assert len(found.checked) == 6
+
+
+def test_the_examples_for_clusters_can_be_imported_without_their_packages() -> None:
+    for name in ("cuda_cluster", "slurm_cluster", "scaling"):
+        assert callable(runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"])

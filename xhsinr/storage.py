@@ -1,0 +1,106 @@
+"""Ranges of bytes of a file, which is on a disk or behind any URL that fsspec knows.
+
+Nothing is kept open or cached: a place is a path or a URL, and can be used from any thread
+and process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from xhsinr.errors import RemoteError
+
+__all__ = ["Place", "locate", "read_range", "sibling", "size_of", "suffix_of"]
+
+Place = Path | str
+"""A path on a disk, or a URL."""
+
+
+def locate(path: str | os.PathLike[str]) -> Place:
+    """The URL itself where ``path`` is one, else a path."""
+    text = os.fspath(path)
+    return text if "://" in text else Path(text)
+
+
+def suffix_of(place: Place) -> str:
+    """Suffix of the name, without what follows it in a URL."""
+    name = str(place).partition("?")[0].partition("#")[0] if isinstance(place, str) else place
+    return Path(name).suffix
+
+
+def sibling(url: str, name: str) -> str:
+    """URL of a file that stands beside another, or in a folder there."""
+    before, question, after = url.partition("?")
+    return f"{before.rpartition('/')[0]}/{name}{question}{after}"
+
+
+def read_range(place: Place, start: int, stop: int) -> bytes:
+    """Bytes from ``start`` to ``stop``, less where the file ends before; one request.
+
+    Raises
+    ------
+    FileNotFoundError, RemoteError
+    """
+    if start >= stop:
+        return b""
+    if isinstance(place, Path):
+        with place.open("rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
+    content: bytes = _remote(place, lambda system, path: _read_remote(system, path, start, stop))
+    return content
+
+
+def size_of(place: Place) -> int:
+    """Size of the file in bytes; one request.
+
+    Raises
+    ------
+    FileNotFoundError, RemoteError
+        Also where the server does not tell.
+    """
+    if isinstance(place, Path):
+        return place.stat().st_size
+    size = _remote(place, lambda system, path: system.size(path))
+    if size is None:
+        raise RemoteError(f"{place}: the server does not tell the size of the file")
+    return int(size)
+
+
+def _read_remote(system: Any, path: str, start: int, stop: int) -> Any:
+    if "http" not in system.protocol:
+        return system.cat_file(path, start=start, end=stop)
+    # Given a size it asks for none; `cat_file` would load all of a file from a server that
+    # ignores ranges.
+    with system.open(path, "rb", block_size=1, cache_type="none", size=stop) as file:
+        file.seek(start)
+        return file.read(stop - start)
+
+
+def _remote(url: str, action: Callable[[Any, str], Any]) -> Any:
+    """Do something with the file system of a URL and the path there; errors become ours."""
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise RemoteError(f"{url}: URLs need fsspec: pip install 'xhsinr[remote]'") from error
+    try:
+        system, path = url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise RemoteError(
+            f"{url} cannot be opened: {error} (pip install 'xhsinr[remote]' for http)"
+        ) from error
+    try:
+        return action(system, path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{url}: no such file") from error
+    except Exception as error:  # each file system has errors of its own
+        if getattr(error, "status", None) in (404, 410):
+            raise FileNotFoundError(f"{url}: no such file") from error
+        if "range requests" in str(error):
+            raise RemoteError(
+                f"{url}: the server sends whole files only (no range requests): download it first"
+            ) from error
+        raise RemoteError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
