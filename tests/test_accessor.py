@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,31 @@ def test_without_a_path_the_file_is_named_after_the_source_or_the_variable(
     assert scene.hsinr.compress(progress=False).path == Path("flight line 7.hsinr")
     nameless = synthetic_scene(8, 8, 4).rename(None)
     assert nameless.hsinr.compress(progress=False).path == Path("scene.hsinr")
+
+
+def test_it_takes_the_options_of_compress() -> None:
+    function, method = (
+        {name: (p.kind, p.default) for name, p in inspect.signature(f).parameters.items()}
+        for f in (xhsinr.compress, xhsinr.HsinrAccessor.compress)
+    )
+    for name in ("source", "path"):
+        function.pop(name)
+    for name in ("self", "path"):
+        method.pop(name)
+    assert method == function
+
+
+def test_a_sidecar_is_drawn_against_its_scene(scene: xr.DataArray) -> None:
+    handle = scene.hsinr.compress("f.hsinr", psnr=35, progress=False)
+    for decoded in (handle, "f.hsinr", Path("f.hsinr"), handle.open()):
+        figure = scene.to_dataset().hsinr.plot_quality(decoded, "f.png", title="A scene")
+        titles = {axes.get_title(loc="left") for axes in figure.axes}
+        assert {"Error of each pixel", "Error of each band"} <= titles
+        shown = Path("f.png").read_bytes()
+        assert shown.startswith(b"\x89PNG")
+        Path("f.png").unlink()
+    # Notebooks show it, with or without pyplot.
+    assert figure._repr_png_().startswith(b"\x89PNG")
 
 
 def test_a_dataset_with_a_variable_called_name_is_no_trap(scene: xr.DataArray) -> None:

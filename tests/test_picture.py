@@ -6,19 +6,18 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from xhsinr.errors import SceneError
-from xhsinr.picture import limits, nanometres, picture_bands, png_bytes, rgb, stretched
+from xhsinr.picture import limits, picture_bands, png_bytes, stretched
 
 
 def test_the_bands_nearest_to_red_green_and_blue_are_chosen() -> None:
-    wavelengths = np.linspace(400, 2400, 201)
-    assert picture_bands(np.ones(201, bool), wavelengths) == [25, 15, 5]
+    micrometres = np.linspace(0.4, 2.4, 201)
+    assert picture_bands(np.ones(201, bool), micrometres) == [25, 15, 5]
 
 
 def test_bands_without_a_valid_sample_are_passed_over() -> None:
     live = np.ones(201, bool)
     live[15] = False
-    chosen = picture_bands(live, np.linspace(400, 2400, 201))
+    chosen = picture_bands(live, np.linspace(0.4, 2.4, 201))
     assert chosen[1] in (14, 16)
     chosen = picture_bands(np.array([False, True, True, True, False]), None)
     assert set(chosen) <= {1, 2, 3}
@@ -31,12 +30,14 @@ def test_without_wavelengths_three_bands_are_spread_over_all(bands: int) -> None
 
 
 def test_infrared_wavelengths_alone_give_false_colours() -> None:
-    chosen = picture_bands(np.ones(40, bool), np.linspace(1000, 2400, 40))
+    chosen = picture_bands(np.ones(40, bool), np.linspace(1.0, 2.4, 40))
     assert len(set(chosen)) == 3
 
 
 def test_a_scene_without_any_valid_sample_is_black() -> None:
-    picture = rgb(np.full((4, 3, 5), np.nan))
+    planes = np.full((3, 3, 5), np.nan)
+    nothing = np.zeros(planes.shape, bool)
+    picture = stretched(planes, nothing, limits(planes, nothing))
     assert picture.shape == (3, 5, 3)
     assert picture.dtype == np.uint8
     assert not picture.any()
@@ -59,19 +60,6 @@ def test_pixels_with_an_invalid_sample_are_black() -> None:
     valid = np.ones(planes.shape, bool)
     valid[1, 1, 1] = False
     assert not stretched(planes, valid, limits(planes, valid))[1, 1].any()
-
-
-@pytest.mark.parametrize(
-    ("units", "factor"),
-    [("nm", 1), ("Nanometers", 1), ("um", 1000), ("µm", 1000), ("μm", 1000), ("Micrometers", 1000)],
-)
-def test_wavelengths_become_nanometres(units: str, factor: float) -> None:
-    assert nanometres([0.5, 2], units).tolist() == [0.5 * factor, 2 * factor]
-
-
-def test_other_units_are_refused() -> None:
-    with pytest.raises(SceneError, match="furlong"):
-        nanometres([1.0], "furlong")
 
 
 def test_a_png_holds_the_picture(rng: np.random.Generator) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from xhsinr.handle import Compressed
 
 __all__ = ["HsinrAccessor"]
@@ -31,8 +33,10 @@ class HsinrAccessor:
         bpppb: float | None = None,
         lossless: bool = False,
         network: str | Path = "default",
-        tile: int = 256,
+        tile: int | None = None,
         device: str = "auto",
+        max_memory: float | str | None = None,
+        preview: bool = False,
         overwrite: bool = False,
         progress: bool = True,
     ) -> Compressed:
@@ -61,9 +65,47 @@ class HsinrAccessor:
             network=network,
             tile=tile,
             device=device,
+            max_memory=max_memory,
+            preview=preview,
             overwrite=overwrite,
             progress=progress,
         )
+
+    def plot_quality(
+        self, decoded: Any, path: str | Path | None = None, *, title: str | None = None
+    ) -> Figure:
+        """Draw what compression changed: error map, RMSE of each band, spectra.
+
+        Parameters
+        ----------
+        decoded : str, Path, Compressed or DataArray
+            The sidecar of this scene, by its path or as `xhsinr.compress` returned it, or what
+            it decodes to.
+        path : str or Path, optional
+            Where to save the figure as well, in the format of its suffix.
+        title : str, optional
+            Title; by default the name of the scene.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        HsinrError
+            If matplotlib is not installed.
+        SceneError
+            If the two are not scenes of the same shape, or no sample of this one is valid.
+
+        Examples
+        --------
+        >>> import xarray as xr
+        >>> scene = xr.open_dataarray("scene.nc")  # doctest: +SKIP
+        >>> scene.hsinr.plot_quality("scene.hsinr", "quality.png")  # doctest: +SKIP
+        """
+        from xhsinr.figures import quality_figure
+
+        return quality_figure(self._obj, decoded, path, title)
 
     def _default_path(self) -> Path:
         source = self._obj.encoding.get("source")

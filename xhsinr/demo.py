@@ -19,7 +19,6 @@ from scipy.spatial import cKDTree
 
 from xhsinr.errors import VerificationError
 from xhsinr.figures import quality_figure
-from xhsinr.handle import open_sidecar
 from xhsinr.pipeline import compress
 from xhsinr.target import PROFILES
 from xhsinr.verification import verify
@@ -290,6 +289,6 @@ def run(out: Path) -> None:
         click.echo(f"{quality}: {meaning}\n{compressed!r}\n  verified against the original\n")
     for quality in ("preview", "standard"):
         figure = out / f"{quality}.png"
-        decoded = open_sidecar(out / f"{quality}.hsinr").open().load()
-        quality_figure(scene, decoded, figure, title=f"Synthetic scene, quality '{quality}'")
+        title = f"Synthetic scene, quality '{quality}'"
+        quality_figure(scene, out / f"{quality}.hsinr", figure, title)
         click.echo(f"{figure}: before and after, errors, spectra")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
-from xhsinr.errors import HsinrError, SceneError
+from xhsinr.comparison import Comparison, compare, scene_of
+from xhsinr.errors import HsinrError
 from xhsinr.metrics import Quality
-from xhsinr.picture import limits, nanometres, picture_bands, stretched
+from xhsinr.picture import limits, picture_bands, stretched
+from xhsinr.scene import Scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,39 +22,40 @@ if TYPE_CHECKING:
 
 __all__ = ["quality_figure"]
 
-Scene = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-Picture = npt.NDArray[np.uint8]
 
 # Colours told apart with any colour vision (Okabe and Ito), and on a photograph.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-BAND_DIMS = ("band", "bands", "wavelength")
 INK, GREY = "#222222", "#8A8A8A"
+# A scene is shown in pictures of at most this many pixels a side.
+SIDE = 1024
 
 
 def quality_figure(
-    original: xr.DataArray,
-    decoded: xr.DataArray,
+    original: Any,
+    decoded: Any,
     path: str | os.PathLike[str] | None = None,
     title: str | None = None,
+    *,
+    progress: bool = True,
 ) -> Figure:
     """Figure of a scene before and after compression, and of the error between the two.
 
     It shows both scenes in the same stretch, the RMSE of each pixel and of each band, and
-    the spectra of four pixels spread over the scene and its materials.
+    the spectra of four pixels spread over the scene and its materials. Both are read tile by
+    tile, so neither need fit in memory.
 
     Parameters
     ----------
-    original, decoded : DataArray
-        The scene before and after, with the same dims in the same order. The band dim is
-        the one of the `wavelength` coordinate, or is named band, bands or wavelength.
-        Samples that are not finite or equal `_FillValue` or `nodata` in the original's
-        attributes or encoding are left out.
+    original, decoded : DataArray, Dataset, ndarray (rows, cols, bands), path or Compressed
+        The scene before and after: whatever `xhsinr.compress` takes or returns, or the path of
+        a sidecar. Samples of the original that are not finite, or nodata, are left out.
     path : path, optional
         Where to save the figure, in the format of its suffix: .png (1400 x 900 px), .pdf...
     title : str, optional
         Title; by default the name of the original.
+    progress : bool
+        Show a bar for what takes more than two seconds.
 
     Returns
     -------
@@ -63,55 +66,44 @@ def quality_figure(
     HsinrError
         If matplotlib is not installed.
     SceneError
-        If the two are not scenes of the same shape with a band dim and two others, or no
-        sample of the original is valid.
+        If the two are not scenes of the same shape, or no sample of the original is valid.
     """
     try:
         from matplotlib import rc_context
-        from matplotlib.figure import Figure
+
+        from xhsinr.notebook_figure import NotebookFigure
     except ImportError as error:
         raise HsinrError(
-            "figures need matplotlib, which is not installed: pip install xhsinr[plot]"
+            "figures need matplotlib, which is not installed: pip install 'xhsinr[plot]'"
         ) from error
 
-    before, after = _bands_first(original), _bands_first(decoded)
-    if before.shape != after.shape:
-        raise SceneError(
-            f"the original has (bands, rows, cols) {before.shape} and the decoded scene "
-            f"{after.shape}: pass the same part of both"
-        )
-    pair = _Pair(before.values, after.values, _valid(before))
-    if not pair.valid.any():
-        raise SceneError("no sample of the original is valid: there is nothing to show")
-    units = str(original.attrs.get("units", ""))
-    wavelengths = _wavelengths(before)
-    heading = str(original.name or "Scene") if title is None else title
-    pixels = _varied_pixels(pair)
-    by_pixel, by_band = _rmse_maps(pair)
+    found = compare(scene_of(original), scene_of(decoded), progress=progress)
+    scene = found.original
+    units = str(scene.attrs.get("units", ""))
+    heading = (scene.name or "Scene") if title is None else title
+    pixels = _varied_pixels(found)
+    along = _along(scene)
 
     with rc_context(STYLE):
-        figure = Figure(figsize=(14, 9), dpi=100, layout="constrained")
+        figure = NotebookFigure(figsize=(14, 9), dpi=100, layout="constrained")
         cast(Any, figure.get_layout_engine()).set(w_pad=0.1, h_pad=0.1)
-        halves: Any = figure.subfigures(2, 1, height_ratios=_heights(*by_pixel.shape))
+        heights = _heights(scene.rows, scene.cols)
+        halves: Any = figure.subfigures(2, 1, height_ratios=heights)
         top, bottom = halves
         top.suptitle(heading, x=0.012, ha="left", weight="bold", size=16)
-        summary = _summary(Quality.of(*pair), units)
+        summary = _summary(found.quality, units)
         top.text(0.988, 0.982, summary, ha="right", va="top", size=12, color=INK)
         pictures = top.subplots(1, 3, sharex=True, sharey=True)
-        _draw_pictures(
-            pictures[:2],
-            pair,
-            picture_bands(np.asarray(pair.valid.any(axis=(1, 2))), wavelengths),
-            pixels,
-        )
-        _draw_error_map(pictures[2], by_pixel, units)
+        _draw_pictures(pictures[:2], found)
+        for axes in pictures[:2]:
+            _mark(axes, found, pixels)
+        _draw_error_map(pictures[2], found.by_pixel, units)
         pictures[0].set_ylabel("Row")
         lines = bottom.subplots(1, 2, width_ratios=(1, 1.4))
-        order, axis = _band_axis(len(by_band), wavelengths)
-        _draw_band_error(lines[0], axis, by_band[order], units)
-        _draw_spectra(lines[1], axis, order, pair, pixels, units)
+        _draw_band_error(lines[0], along, found.by_band, units)
+        _draw_spectra(lines[1], along, found, pixels, units)
         for axes in lines:
-            axes.set_xlabel("Band" if wavelengths is None else "Wavelength (nm)")
+            axes.set_xlabel(along.label)
             axes.margins(x=0.01)
         if path is not None:
             figure.savefig(path)
@@ -133,101 +125,66 @@ STYLE: Any = {  # matplotlib's type for it lists every setting by name
 }
 
 
-class _Pair(NamedTuple):
-    """A scene before and after, (bands, rows, cols), and where its samples count."""
+class _Along(NamedTuple):
+    """The horizontal axis of spectra.
 
-    original: Scene
-    decoded: Scene
-    valid: Mask
+    Attributes
+    ----------
+    values : ndarray of float64, shape (bands,)
+    order : ndarray of intp, shape (bands,)
+        Bands from left to right.
+    label : str
+    """
 
+    values: Floats
+    order: npt.NDArray[np.intp]
+    label: str
 
-def _bands_first(scene: xr.DataArray) -> xr.DataArray:
-    names: list[Hashable] = [name for name in BAND_DIMS if name in scene.dims]
-    if "wavelength" in scene.coords and scene["wavelength"].ndim == 1:
-        names.insert(0, scene["wavelength"].dims[0])
-    if not names or scene.ndim != 3:
-        raise SceneError(
-            f"dims {scene.dims} are not those of a scene: pass a band dim and two others, with "
-            'a "wavelength" coordinate along the band dim, or the band dim named "band"'
-        )
-    return scene.transpose(names[0], ...)
-
-
-def _wavelengths(scene: xr.DataArray) -> Floats | None:
-    """Band centres in nanometres."""
-    if "wavelength" not in scene.coords:
-        return None
-    values = scene["wavelength"].values.astype(np.float64)
-    guess = "nm" if np.nanmax(values) > 100 else "um"
-    return nanometres(values, str(scene["wavelength"].attrs.get("units", guess)))
+    def line(self, values: Floats) -> tuple[Floats, Floats]:
+        """Points of a line, with a NaN in each gap, so that it bridges no bands left out."""
+        x, y = self.values[self.order], values[self.order]
+        if x.size < 2:
+            return x, y
+        steps = np.diff(x)
+        gaps = np.flatnonzero(steps > 4 * np.median(steps)) + 1
+        return np.insert(x, gaps, np.nan), np.insert(y, gaps, np.nan)
 
 
-def _band_axis(bands: int, wavelengths: Floats | None) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Bands in the order of the axis, and where they stand on it."""
-    if wavelengths is None:
-        return np.arange(bands), np.arange(1.0, bands + 1)
-    order = np.argsort(wavelengths, kind="stable")
-    return order, wavelengths[order]
+def _along(scene: Scene) -> _Along:
+    """Wavelengths in nanometres where they are known, the numbers of the bands otherwise."""
+    micrometres = scene.wavelengths_um
+    if micrometres is not None:
+        order = np.argsort(micrometres, kind="stable")
+        return _Along(1000 * micrometres, order, "Wavelength (nm)")
+    if scene.wavelengths is not None:
+        order = np.argsort(scene.wavelengths, kind="stable")
+        return _Along(scene.wavelengths, order, "Wavelength")
+    return _Along(np.arange(1.0, scene.bands + 1), np.arange(scene.bands), "Band")
 
 
-def _valid(scene: xr.DataArray) -> Mask:
-    data = scene.values
-    valid: Mask = np.isfinite(data)
-    for where in (scene.attrs, scene.encoding):
-        for name in ("_FillValue", "nodata"):
-            if where.get(name) is not None:
-                valid &= data != where[name]
-    return valid
-
-
-def _varied_pixels(pair: _Pair) -> list[tuple[int, int]]:
-    """Up to four pixels (row, col) of a coarse grid that differ in spectrum and place.
+def _varied_pixels(found: Comparison) -> list[int]:
+    """Up to four pixels of the grid that differ in spectrum and place.
 
     The first is the one of middling brightness; each next one is the farthest from those
-    before it, in the product of both distances. On a grid of 10 x 10, few single bad pixels
-    are among the candidates.
+    before it, in the product of both distances. On a coarse grid, few single bad pixels are
+    among the candidates.
     """
-    rows, cols = pair.original.shape[1:]
-    row, col = (
-        grid.ravel()
-        for grid in np.meshgrid(*(_centres(length) for length in (rows, cols)), indexing="ij")
-    )
-    counts = pair.valid[:, row, col]
-    full = counts.sum(axis=0) == counts.sum(axis=0).max()
-    row, col = row[full], col[full]
-    spectra = np.where(pair.valid[:, row, col], pair.original[:, row, col], 0).astype(np.float64)
+    counts = np.count_nonzero(np.isfinite(found.before), axis=0)
+    full = np.flatnonzero(counts == counts.max())
+    spectra = np.nan_to_num(found.before[:, full])
+    row, col = found.rows[full] / found.original.rows, found.cols[full] / found.original.cols
     brightness = spectra.mean(axis=0)
     chosen = [int(np.argsort(brightness)[brightness.size // 2])]
     away = np.full(brightness.size, np.inf)
     while True:
+        last = chosen[-1]
         # Square roots, so that bright pixels alone don't win.
-        unlike = np.sqrt(np.abs(spectra)) - np.sqrt(np.abs(spectra[:, chosen[-1:]]))
-        apart = np.hypot((row - row[chosen[-1]]) / rows, (col - col[chosen[-1]]) / cols)
+        unlike = np.sqrt(np.abs(spectra)) - np.sqrt(np.abs(spectra[:, [last]]))
+        apart = np.hypot(row - row[last], col - col[last])
         away = np.minimum(away, np.linalg.norm(unlike, axis=0) * apart)
         if len(chosen) == len(COLOURS) or not away.max() > 0:
-            return [(int(row[index]), int(col[index])) for index in chosen]
+            return [int(index) for index in full[chosen]]
         chosen.append(int(away.argmax()))
-
-
-def _centres(length: int) -> npt.NDArray[np.intp]:
-    """Up to ten places spread over a length."""
-    count = min(10, length)
-    return ((np.arange(count) + 0.5) * length / count).astype(np.intp)
-
-
-def _rmse_maps(pair: _Pair) -> tuple[Floats, Floats]:
-    """RMSE of each pixel (rows, cols) and of each band (bands,); NaN without a valid sample."""
-    squares = np.zeros(pair.valid.shape[1:])
-    by_band = np.full(len(pair.valid), np.nan)
-    for band, (a, b, valid) in enumerate(zip(*pair, strict=True)):
-        errors = np.where(valid, a.astype(np.float64) - b.astype(np.float64), 0)
-        squares += np.square(errors)
-        if valid.any():
-            by_band[band] = np.sqrt(np.square(errors).sum() / np.count_nonzero(valid))
-    counts = np.count_nonzero(pair.valid, axis=0)
-    by_pixel = np.full(squares.shape, np.nan)
-    np.divide(squares, counts, out=by_pixel, where=counts > 0)
-    return np.sqrt(by_pixel), by_band
 
 
 def _heights(rows: int, cols: int) -> tuple[float, float]:
@@ -236,23 +193,34 @@ def _heights(rows: int, cols: int) -> tuple[float, float]:
     return pictures, 9 - pictures
 
 
-def _draw_pictures(
-    places: Sequence[Axes], pair: _Pair, bands: list[int], pixels: list[tuple[int, int]]
-) -> None:
-    valid = pair.valid[bands]
-    between = limits(pair.original[bands], valid)
-    for axes, scene, name in zip(places, pair[:2], ("Original", "Decoded"), strict=True):
+def _draw_pictures(places: Sequence[Axes], found: Comparison) -> None:
+    scene = found.original
+    bands = picture_bands(np.isfinite(found.by_band), scene.wavelengths_um)
+    step = math.ceil(max(scene.rows, scene.cols) / SIDE)
+    before, after = (np.asarray(one.data[bands, ::step, ::step]) for one in (scene, found.decoded))
+    valid = np.isfinite(before) & ~scene.invalid(before)
+    between = limits(before, valid)
+    for axes, planes, name in zip(places, (before, after), ("Original", "Decoded"), strict=True):
         # Rows and columns are counted from 0, as in indexing.
-        axes.imshow(stretched(scene[bands], valid, between), interpolation="nearest")
+        axes.imshow(
+            stretched(planes, valid, between),
+            interpolation="nearest",
+            extent=(-0.5, scene.cols - 0.5, scene.rows - 0.5, -0.5),
+        )
         axes.set_title(name)
         axes.set_xlabel("Column")
-        for number, ((row, col), colour) in enumerate(zip(pixels, COLOURS, strict=False), 1):
-            box = {"boxstyle": "circle,pad=0.22", "fc": colour, "ec": "white", "lw": 1.2}
-            axes.plot(col, row, "s", ms=6, mfc="none", mec="white", mew=1.4)
-            axes.annotate(
-                str(number), (col, row), (9, 9), textcoords="offset points", bbox=box,
-                color="white", weight="bold", size=9, ha="center", va="center",
-            )  # fmt: skip
+
+
+def _mark(axes: Axes, found: Comparison, pixels: list[int]) -> None:
+    """Number the pixels whose spectra are shown."""
+    for number, (pixel, colour) in enumerate(zip(pixels, COLOURS, strict=False), 1):
+        place = (int(found.cols[pixel]), int(found.rows[pixel]))
+        box = {"boxstyle": "circle,pad=0.22", "fc": colour, "ec": "white", "lw": 1.2}
+        axes.plot(*place, "s", ms=6, mfc="none", mec="white", mew=1.4)
+        axes.annotate(
+            str(number), place, (9, 9), textcoords="offset points", bbox=box,
+            color="white", weight="bold", size=9, ha="center", va="center",
+        )  # fmt: skip
 
 
 def _draw_error_map(axes: Axes, rmse: Floats, units: str) -> None:
@@ -271,8 +239,8 @@ def _draw_error_map(axes: Axes, rmse: Floats, units: str) -> None:
     bar.outline.set_linewidth(0)
 
 
-def _draw_band_error(axes: Axes, along: Floats, rmse: Floats, units: str) -> None:
-    axes.plot(*_with_gaps(along, rmse), color=INK, lw=1.5)
+def _draw_band_error(axes: Axes, along: _Along, rmse: Floats, units: str) -> None:
+    axes.plot(*along.line(rmse), color=INK, lw=1.5)
     largest = float(np.max(rmse, initial=0, where=np.isfinite(rmse)))
     axes.set_ylim(0, 1.08 * largest if largest > 0 else 1)
     axes.set_title("Error of each band")
@@ -282,22 +250,12 @@ def _draw_band_error(axes: Axes, along: Floats, rmse: Floats, units: str) -> Non
 
 
 def _draw_spectra(
-    axes: Axes,
-    along: Floats,
-    order: npt.NDArray[np.intp],
-    pair: _Pair,
-    pixels: list[tuple[int, int]],
-    units: str,
+    axes: Axes, along: _Along, found: Comparison, pixels: list[int], units: str
 ) -> None:
-    for number, ((row, col), colour) in enumerate(zip(pixels, COLOURS, strict=False), 1):
-        counts = pair.valid[order, row, col]
-        before, after = (
-            np.where(counts, scene[order, row, col].astype(np.float64), np.nan)
-            for scene in pair[:2]
-        )
-        axes.plot(*_with_gaps(along, before), color=colour, lw=4.5, alpha=0.35)
-        label = f"{number}: row {row}, column {col}"
-        axes.plot(*_with_gaps(along, after), color=colour, lw=1.3, label=label)
+    for number, (pixel, colour) in enumerate(zip(pixels, COLOURS, strict=False), 1):
+        axes.plot(*along.line(found.before[:, pixel]), color=colour, lw=4.5, alpha=0.35)
+        label = f"{number}: row {found.rows[pixel]}, column {found.cols[pixel]}"
+        axes.plot(*along.line(found.after[:, pixel]), color=colour, lw=1.3, label=label)
     axes.plot([], [], color=GREY, lw=4.5, alpha=0.45, label="original")
     axes.plot([], [], color=GREY, lw=1.3, label="decoded")
     axes.set_title("Spectra of the marked pixels")
@@ -305,15 +263,6 @@ def _draw_spectra(
     axes.grid(axis="y", color="#E6E6E6", lw=0.8)
     axes.set_axisbelow(True)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-
-
-def _with_gaps(along: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """The same points with a NaN in each gap, so that no line bridges bands left out."""
-    if along.size < 2:
-        return along, values
-    steps = np.diff(along)
-    gaps = np.flatnonzero(steps > 4 * np.median(steps)) + 1
-    return np.insert(along, gaps, np.nan), np.insert(values, gaps, np.nan)
 
 
 def _with_units(label: str, units: str) -> str:

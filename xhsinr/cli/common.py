@@ -8,11 +8,30 @@ from typing import Any
 import click
 
 from xhsinr.errors import HsinrError
+from xhsinr.storage import locate
 from xhsinr.target import PROFILES
 
-__all__ = ["EXISTING", "OUT", "Group", "overwrite_option", "quality_options"]
+__all__ = [
+    "EXISTING",
+    "OUT",
+    "SIDECAR",
+    "Group",
+    "overwrite_option",
+    "preview_option",
+    "quality_options",
+]
+
+
+class _PathOrUrl(click.Path):
+    """A file that exists, or a URL, which is not looked at yet."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        place = locate(value)
+        return place if isinstance(place, str) else super().convert(value, param, ctx)
+
 
 EXISTING = click.Path(exists=True, path_type=Path)
+SIDECAR = _PathOrUrl(exists=True, path_type=Path)
 OUT = click.Path(path_type=Path)
 
 _QUALITY = [
@@ -24,8 +43,11 @@ _QUALITY = [
     click.option(
         "--network", default="default", show_default=True, help="Base network: name or file."
     ),
-    click.option("--tile", default=256, show_default=True, help="Side of a tile in pixels."),
+    click.option("--tile", type=int, help="Side of a tile in pixels, else 96 to 256."),
     click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto."),
+    click.option(
+        "--max-memory", metavar="BYTES", help="Most memory of a process, such as '1.5 GB'."
+    ),
 ]
 
 
@@ -51,3 +73,10 @@ def quality_options(command: Any) -> Any:
 def overwrite_option(command: Any) -> Any:
     """Add ``--overwrite``."""
     return click.option("--overwrite", is_flag=True, help="Replace an existing file.")(command)
+
+
+def preview_option(command: Any) -> Any:
+    """Add ``--preview``."""
+    return click.option(
+        "--preview", is_flag=True, help="Write a small picture beside it, a GeoTIFF."
+    )(command)
