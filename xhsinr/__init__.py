@@ -13,29 +13,43 @@ from xhsinr.accessor import HsinrAccessor
 from xhsinr.errors import HsinrError
 
 if TYPE_CHECKING:
+    from xhsinr.archiving import ArchiveReport, archive
     from xhsinr.handle import Compressed
     from xhsinr.handle import open_sidecar as open  # noqa: A004
+    from xhsinr.limits import set_limits
     from xhsinr.network import load_network
     from xhsinr.pipeline import compress
+    from xhsinr.stac import open_catalog
     from xhsinr.verification import verify
+    from xhsinr.vrt import open_rasterio_dataset
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArchiveReport",
     "Compressed",
     "HsinrAccessor",
     "HsinrError",
+    "archive",
     "compress",
     "load_network",
     "open",
+    "open_catalog",
+    "open_rasterio_dataset",
+    "set_limits",
     "verify",
 ]
 
 _LAZY = {
+    "ArchiveReport": ("xhsinr.archiving", "ArchiveReport"),
+    "archive": ("xhsinr.archiving", "archive"),
     "Compressed": ("xhsinr.handle", "Compressed"),
     "compress": ("xhsinr.pipeline", "compress"),
     "load_network": ("xhsinr.network", "load_network"),
     "open": ("xhsinr.handle", "open_sidecar"),
+    "set_limits": ("xhsinr.limits", "set_limits"),
+    "open_catalog": ("xhsinr.stac", "open_catalog"),
+    "open_rasterio_dataset": ("xhsinr.vrt", "open_rasterio_dataset"),
     "verify": ("xhsinr.verification", "verify"),
 }
 

@@ -1,0 +1,213 @@
+"""An archive's catalog on disk: items, one collection of scenes, and the root.
+
+    catalog.json  collection.json  <id>/<id>.json  networks/<name>.json
+
+Items are written one by one; the catalog is written from the items that are there, so it can
+be written again at any time. Files appear under their names when they are complete. All links
+and hrefs within the archive are relative.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pystac
+from pystac.utils import str_to_datetime
+from tqdm import tqdm
+
+from xhsinr.errors import SourceError
+from xhsinr.stac.extension import MEDIA_TYPE
+from xhsinr.stac.items import COLLECTION
+from xhsinr.stac.sources import RESERVED
+
+__all__ = ["DataAsset", "data_asset_of", "scene_items", "write_catalog", "write_item"]
+
+_CATALOG, _SCENES = "catalog.json", "collection.json"
+_WORLD = [-180.0, -90.0, 180.0, 90.0]
+_ASSETS = {
+    "data": ("Compressed scene", MEDIA_TYPE, "data"),
+    "preview": ("Preview in natural colours", pystac.MediaType.COG, "visual"),
+    "metadata": ("Report of the compression", pystac.MediaType.JSON, "metadata"),
+}
+
+
+class DataAsset(NamedTuple):
+    """What an item says of its compressed scene.
+
+    Attributes
+    ----------
+    path : Path
+        Of the sidecar.
+    size : int
+        In bytes.
+    checksum : str
+        Multihash, see `xhsinr.stac.multihash`.
+    """
+
+    path: Path
+    size: int
+    checksum: str
+
+
+def data_asset_of(item: str | Path) -> DataAsset:
+    """What an archive's item says of its compressed scene.
+
+    Raises
+    ------
+    SourceError
+        If the file is not the item of a compressed scene.
+    """
+    path = Path(item)
+    try:
+        asset = json.loads(path.read_text("utf-8"))["assets"]["data"]
+        return DataAsset(path.parent / asset["href"], asset["file:size"], asset["file:checksum"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{path} is not the item of a compressed scene: {error!r}") from error
+
+
+def scene_items(out: Path) -> Iterator[Path]:
+    """The items of the scenes of an archive, by their ids."""
+    for folder in sorted(out.iterdir()):
+        item = folder / f"{folder.name}.json"
+        if folder.name != RESERVED and item.is_file():
+            yield item
+
+
+def write_item(item: pystac.Item, path: str | Path) -> None:
+    """Write an item of an archive to ``<out>/<folder>/<id>.json``, with its relative links.
+
+    Parameters
+    ----------
+    item : pystac.Item
+        As `scene_item` and `network_item` give it; assets have absolute paths.
+    path : str or Path
+        It is replaced where it exists.
+    """
+    path = Path(path)
+    content = item.to_dict(include_self_link=False, transform_hrefs=False)
+    folder = path.resolve().parent
+    for asset in content["assets"].values():
+        asset["href"] = "./" + os.path.relpath(asset["href"], folder)
+    above = [("root", _CATALOG), ("parent", _CATALOG)]
+    if item.collection_id is not None:
+        above = [("root", _CATALOG), ("parent", _SCENES), ("collection", _SCENES)]
+    content["links"] = [*(_link(rel, f"../{href}") for rel, href in above), *content["links"]]
+    _write(content, path)
+
+
+def write_catalog(out: str | Path) -> pystac.Catalog:
+    """Write the catalog of an archive from the items on its disk.
+
+    Every scene that has an item is in it once. Nothing but ``catalog.json`` and
+    ``collection.json`` is written.
+
+    Parameters
+    ----------
+    out : str or Path
+        The archive's folder.
+
+    Returns
+    -------
+    pystac.Catalog
+        The root, as it was written.
+    """
+    out = Path(out)
+    title = out.resolve().name
+    collection = _collection(out, title)
+    networks = sorted((out / RESERVED).glob("*.json"))
+    catalog = pystac.Catalog("archive", f"Archive of compressed scenes: {title}", title)
+    content = catalog.to_dict(include_self_link=False)
+    content["links"] = [
+        _link("root", f"./{_CATALOG}"),
+        _link("child", f"./{_SCENES}"),
+        *(_link("item", f"./{RESERVED}/{path.name}") for path in networks),
+    ]
+    _write(collection, out / _SCENES)
+    _write(content, out / _CATALOG)
+    return pystac.Catalog.from_file(str(out / _CATALOG))
+
+
+def _collection(out: Path, title: str) -> dict[str, Any]:
+    extent, licences, links = _Extent(), set[str](), []
+    for path in tqdm(scene_items(out), "catalog", unit=" items", delay=2):
+        content = json.loads(path.read_text("utf-8"))
+        extent.add(content)
+        licences.add(content["properties"].get("license", "other"))
+        links.append(_link("item", f"./{path.parent.name}/{path.name}"))
+    collection = pystac.Collection(
+        COLLECTION,
+        f"Hyperspectral scenes compressed by xhsinr: {title}",
+        extent.to_pystac(),
+        title,
+        license=licences.pop() if len(licences) == 1 else "other",
+    )
+    content = collection.to_dict(include_self_link=False)
+    content["item_assets"] = {
+        name: {"title": label, "type": media_type, "roles": [role]}
+        for name, (label, media_type, role) in _ASSETS.items()
+    }
+    above = [_link("root", f"./{_CATALOG}"), _link("parent", f"./{_CATALOG}")]
+    content["links"] = [*above, *links]
+    return content
+
+
+class _Extent:
+    """Where and when the scenes of an archive are, as far as they say it."""
+
+    def __init__(self) -> None:
+        self.boxes: list[list[float]] = []
+        self.times: list[str] = []
+
+    def add(self, item: dict[str, Any]) -> None:
+        if item.get("bbox"):
+            self.boxes.append(_flat(item["bbox"]))
+        properties = item["properties"]
+        keys = ("datetime", "start_datetime", "end_datetime")
+        self.times += [properties[key] for key in keys if properties.get(key)]
+
+    def to_pystac(self) -> pystac.Extent:
+        times = [str_to_datetime(text) for text in self.times]
+        interval: list[datetime | None] = [min(times), max(times)] if times else [None, None]
+        return pystac.Extent(
+            pystac.SpatialExtent([_union(self.boxes)]), pystac.TemporalExtent([interval])
+        )
+
+
+def _flat(bbox: list[float]) -> list[float]:
+    """West, south, east, north of a box that may have heights."""
+    half = len(bbox) // 2
+    return [*bbox[:2], *bbox[half : half + 2]]
+
+
+def _union(boxes: Iterable[list[float]]) -> list[float]:
+    boxes = list(boxes)
+    if not boxes:
+        return _WORLD
+    west, south, east, north = zip(*boxes, strict=True)
+    if any(w > e for w, e in zip(west, east, strict=True)):
+        return [-180.0, min(south), 180.0, max(north)]
+    return [min(west), min(south), max(east), max(north)]
+
+
+def _link(rel: str, href: str) -> dict[str, str]:
+    media_type = pystac.MediaType.GEOJSON if rel == "item" else pystac.MediaType.JSON
+    return {"rel": rel, "href": href, "type": media_type}
+
+
+def _write(content: dict[str, Any], path: Path) -> None:
+    """Complete or not at all."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,226 @@
+"""The scenes of an archive in Python: a mapping from ids to lazy arrays."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pystac
+import xarray as xr
+from pystac.utils import str_to_datetime
+from tqdm import tqdm
+
+from xhsinr import backend
+from xhsinr.errors import SourceError
+from xhsinr.stac.extension import MEDIA_TYPE
+from xhsinr.stac.walking import NETWORK_RULE, is_remote, walk
+
+__all__ = ["Moment", "SceneCatalog", "open_catalog"]
+
+Moment = str | datetime | None
+_CATALOG = "catalog.json"
+_SHOWN = 20
+_PARTIAL_DATE = re.compile(r"\d{4}(-\d\d){0,2}")
+_ALWAYS = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One scene: where its sidecar is, and what its item says."""
+
+    id: str
+    href: str
+    bbox: tuple[float, ...] | None
+    start: datetime
+    end: datetime
+    figures: Mapping[str, Any]
+
+    @property
+    def time(self) -> datetime | None:
+        return self.start if self.start == self.end else None
+
+
+class SceneCatalog(Mapping[str, xr.DataArray]):
+    """Scenes of a catalog by their ids; each is opened, lazily, when it is asked for.
+
+    A scene has a scalar coordinate ``time`` where its item has a datetime, so
+    ``xr.concat(scenes.values(), "time")`` stacks scenes on one grid.
+
+    Attributes
+    ----------
+    paths : list of str
+        Of the sidecars, for ``xr.open_mfdataset(scenes.paths, engine="hsinr", ...)``.
+    table : DataFrame
+        One row a scene: time, size, quality and rate as its item says them.
+    """
+
+    def __init__(self, entries: Sequence[_Entry]) -> None:
+        self._entries = {entry.id: entry for entry in entries}
+
+    def __getitem__(self, key: str) -> xr.DataArray:
+        """The scene of that id, as `xhsinr.open` opens it; samples are decoded when used."""
+        entry = self._entries[key]
+        scene = backend.open_dataarray(entry.href)
+        if entry.time is None or "time" in scene.coords or "time" in scene.dims:
+            return scene
+        return scene.assign_coords(time=np.datetime64(entry.time.replace(tzinfo=None), "ns"))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def paths(self) -> list[str]:
+        return [entry.href for entry in self._entries.values()]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        rows = [
+            {"id": e.id, "datetime": e.time, **e.figures, "path": e.href}
+            for e in self._entries.values()
+        ]
+        return pd.DataFrame(rows, columns=["id", "datetime", *_FIGURES, "path"]).set_index("id")
+
+    def __repr__(self) -> str:
+        head = f"<xhsinr.SceneCatalog of {len(self)} scenes>"
+        shown = self.table.drop(columns="path").to_string(max_rows=_SHOWN)
+        return f"{head}\n{shown}" if len(self) else head
+
+    def _repr_html_(self) -> str:
+        table = self.table.drop(columns="path").to_html(max_rows=_SHOWN, border=0)
+        return f"<b>{len(self)} scenes</b>{table}"
+
+
+def open_catalog(
+    catalog: str | Path,
+    bbox: Sequence[float] | None = None,
+    datetime: Moment | tuple[Moment, Moment] = None,
+) -> SceneCatalog:
+    """Open the compressed scenes of a catalog; no sidecar is read before it is used.
+
+    Parameters
+    ----------
+    catalog : str or Path
+        An archive's folder or its ``catalog.json``, or another STAC catalog, collection, item
+        or ItemCollection with compressed scenes; a path or a URL.
+    bbox : sequence of float, optional
+        West, south, east, north in degrees: scenes that touch it. West above east goes across
+        the antimeridian. Scenes without a place are left out.
+    datetime : str, datetime or pair of these, optional
+        A moment or an interval, in pystac-client's words: ``"2024-06"``, ``"2024/2025"``,
+        ``"2024-06-01/.."``, a datetime, or a pair with None for an open end.
+
+    Raises
+    ------
+    SourceError
+        If there is no such catalog or no compressed scene in it.
+
+    Examples
+    --------
+    >>> scenes = xhsinr.open_catalog("archive/", bbox=(12, 52, 14, 53), datetime="2022")
+    ... # doctest: +SKIP
+    >>> scenes["ENMAP01_49"].sel(wavelength=850, method="nearest").plot()  # doctest: +SKIP
+    """
+    box = None if bbox is None else _box(bbox)
+    start, end = _interval(datetime)
+    href = str(catalog)
+    if Path(href).is_dir():
+        href = str(Path(href) / _CATALOG)
+    entries = []
+    total = 0
+    for found in tqdm(walk(href), "catalog", unit=" items", delay=2):
+        entry = None if found.item is None else _entry(found.item)
+        error = found.error
+        if entry is not None and is_remote(entry.href) and not is_remote(href):
+            error = f"its scene is at {entry.href}, and only {NETWORK_RULE}"
+        if error:
+            warnings.warn(f"{found.href} is left out: {error}", stacklevel=2)
+        if error or entry is None:
+            continue
+        total += 1
+        inside = box is None or (entry.bbox is not None and _touch(entry.bbox, box))
+        if inside and entry.start <= end and entry.end >= start:
+            entries.append(entry)
+    if not total:
+        raise SourceError(f"{href}: none of its items is a compressed scene")
+    return SceneCatalog(entries)
+
+
+_FIGURES = ("bands", "rows", "cols", "dtype", "psnr_db", "max_error", "bpppb", "bytes")
+
+
+def _entry(item: pystac.Item) -> _Entry | None:
+    asset = next((a for a in item.assets.values() if a.media_type == MEDIA_TYPE), None)
+    if asset is None:
+        return None
+    fields, properties = asset.extra_fields, item.properties
+    rows, cols = fields.get("proj:shape", (None, None))
+    sizes = (len(fields.get("bands", ())), rows, cols, fields.get("data_type"))
+    quality = (properties.get(f"hsinr:{name}") for name in ("psnr_db", "max_error", "bpppb"))
+    figures = dict(zip(_FIGURES, (*sizes, *quality, fields.get("file:size")), strict=True))
+    start, end = (properties.get(key) for key in ("start_datetime", "end_datetime"))
+    moment = item.datetime
+    if moment is not None:
+        times = moment, moment
+    else:
+        times = (str_to_datetime(start), str_to_datetime(end)) if start and end else _ALWAYS
+    box = None if item.bbox is None else _box(item.bbox)
+    return _Entry(item.id, asset.get_absolute_href() or asset.href, box, *times, figures)
+
+
+def _box(bbox: Sequence[float]) -> tuple[float, ...]:
+    """West, south, east, north; heights are left out."""
+    if len(bbox) not in (4, 6):
+        raise SourceError(f"bbox = {bbox!r}: it should be west, south, east, north")
+    half = len(bbox) // 2
+    return tuple(float(value) for value in (*bbox[:2], *bbox[half : half + 2]))
+
+
+def _touch(a: Sequence[float], b: Sequence[float]) -> bool:
+    if a[1] > b[3] or b[1] > a[3]:
+        return False
+    return any(w <= east and west <= e for w, e in _spans(a) for west, east in _spans(b))
+
+
+def _spans(box: Sequence[float]) -> list[tuple[float, float]]:
+    west, _, east, _ = box
+    return [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
+
+
+def _interval(value: Moment | tuple[Moment, Moment]) -> tuple[datetime, datetime]:
+    if value is None:
+        return _ALWAYS
+    if isinstance(value, str) and "/" in value:
+        first, _, last = value.partition("/")
+        value = first, last
+    elif not isinstance(value, tuple):
+        value = value, value
+    return _moment(value[0], 0), _moment(value[1], 1)
+
+
+def _moment(value: Moment, end: int) -> datetime:
+    """First (``end`` 0) or last (1) moment of what may be a year, a month or a day."""
+    if value is None or value in ("", ".."):
+        return _ALWAYS[end]
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    try:
+        if _PARTIAL_DATE.fullmatch(value):
+            period = pd.Period(value)
+            bounds = period.start_time, period.end_time
+            moment: datetime = bounds[end].floor("us").to_pydatetime()
+            return moment.replace(tzinfo=UTC)
+        return str_to_datetime(value)
+    except ValueError as error:
+        raise SourceError(
+            f"datetime {value!r}: it should be like 2024, 2024-06-01 or 2024-06-01T10:00:00Z"
+        ) from error

@@ -1,0 +1,129 @@
+"""All items of a STAC catalog, read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pystac
+from pystac.stac_io import DefaultStacIO
+
+from xhsinr.errors import SourceError
+
+__all__ = ["NETWORK_RULE", "Found", "is_catalog", "is_remote", "walk"]
+
+NETWORK_RULE = "a catalog that is given by its URL makes xhsinr use the network"
+"""For errors, after "only"."""
+
+
+class Found(NamedTuple):
+    """One item of a catalog.
+
+    Attributes
+    ----------
+    href : str
+        Where it was looked for.
+    item : pystac.Item, optional
+        None where it cannot be read.
+    collection : pystac.Collection, optional
+        That links to it.
+    error : str
+        Why it cannot be read.
+    """
+
+    href: str
+    item: pystac.Item | None = None
+    collection: pystac.Collection | None = None
+    error: str = ""
+
+
+def is_remote(href: str) -> bool:
+    """Whether it is a URL, and not of a file of this machine."""
+    return "://" in href and not href.startswith("file://")
+
+
+def is_catalog(source: str) -> bool:
+    """Whether it is called like a STAC document, or is a URL."""
+    return is_remote(source) or Path(source).suffix.lower() in (".json", ".geojson")
+
+
+def walk(href: str) -> Iterator[Found]:
+    """All items of a STAC catalog, collection, item or ItemCollection.
+
+    Items are read without their catalog, which would keep all of them in memory. From a file
+    no link to another machine is followed.
+
+    Raises
+    ------
+    SourceError
+        If the document itself cannot be read.
+    """
+    io = DefaultStacIO() if is_remote(href) else _LocalIO()
+    try:
+        content = io.read_json(href)
+        features = content["features"] if content.get("type") == "FeatureCollection" else None
+        top = None if features is not None else _parsed(content, href, io)
+    except Exception as error:  # what pystac makes of a broken file is its own
+        raise SourceError(f"{href} is no STAC document that can be read: {error}") from error
+    if features is not None:
+        for number, feature in enumerate(features):
+            yield _of_feature(feature, f"{href}#{number}")
+    elif isinstance(top, pystac.Item):
+        yield Found(href, top)
+    elif top is not None:
+        yield from _below(top, io)
+
+
+class _LocalIO(DefaultStacIO):
+    """Reads files and no URLs."""
+
+    def read_text_from_href(self, href: str) -> str:
+        if is_remote(href):
+            raise SourceError(f"it is not on this machine, and only {NETWORK_RULE}")
+        return super().read_text_from_href(href)
+
+
+def _of_feature(feature: dict[str, Any], href: str) -> Found:
+    try:
+        # Without a place of its own it is where the ItemCollection is.
+        own = any(link["rel"] == "self" for link in feature["links"])
+        item = _item(feature, None if own else href)
+    except Exception as error:  # as above
+        return Found(href, error=f"{type(error).__name__}: {error}")
+    return Found(href, item)
+
+
+def _parsed(content: dict[str, Any], href: str, io: DefaultStacIO) -> pystac.STACObject:
+    if content.get("type") == "Feature":
+        return _item(content, href)
+    return io.stac_object_from_dict(content, href, preserve_dict=False)
+
+
+def _item(content: dict[str, Any], href: str | None) -> pystac.Item:
+    # pystac's way to the latest version copies all bands of all assets, several times.
+    old = content.get("stac_version") != pystac.get_stac_version()
+    return pystac.Item.from_dict(content, href, migrate=old, preserve_dict=False)
+
+
+def _below(top: pystac.STACObject, io: DefaultStacIO) -> Iterator[Found]:
+    waiting, seen = [top], {top.get_self_href()}
+    while waiting:
+        parent = waiting.pop()
+        collection = parent if isinstance(parent, pystac.Collection) else None
+        children: list[pystac.STACObject] = []
+        for link in [*parent.get_links("item"), *parent.get_links("child")]:
+            href = link.get_absolute_href() or ""
+            if href in seen:
+                continue
+            seen.add(href)
+            try:
+                found = _parsed(io.read_json(href), href, io)
+            except Exception as error:  # as above
+                yield Found(href, error=f"{type(error).__name__}: {error}")
+                continue
+            if isinstance(found, pystac.Item):
+                yield Found(href, found, collection)
+            else:
+                children.append(found)
+        waiting += reversed(children)
