@@ -18,12 +18,11 @@ from xhsinr.errors import (
     DamagedSidecarError,
     LimitError,
     NotASidecarError,
-    OutputExistsError,
     SidecarError,
     UnsupportedVersionError,
 )
 from xhsinr.sidecar import Sidecar
-from xhsinr.sidecar_writer import SidecarWriter, check_output, front
+from xhsinr.sidecar_writer import SidecarWriter, front
 
 HEADER = {"shape": [3, 10, 14], "tile": 8, "dtype": "u2", "scene": {"name": "µ ✓"}}
 ARRAYS = {
@@ -136,35 +135,6 @@ def test_nothing_stays_after_an_error(path: Path) -> None:
         interrupted()
     assert [file.name for file in path.parent.iterdir()] == ["a.hsinr"]
     assert path.read_bytes() == before
-
-
-def test_nothing_stays_after_an_error_while_the_file_is_finished(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = path.read_bytes()
-
-    def full(_: int) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr("xhsinr.sidecar_writer.os.fsync", full)
-    with pytest.raises(OSError, match="no space left"):
-        _write(path)
-    assert [file.name for file in path.parent.iterdir()] == ["a.hsinr"]
-    assert path.read_bytes() == before
-
-
-def test_an_output_that_exists_is_kept_unless_told_otherwise(path: Path) -> None:
-    with pytest.raises(OutputExistsError, match="exists: pass overwrite"):
-        check_output(path, overwrite=False)
-    check_output(path, overwrite=True)
-    check_output(path.with_name("new.hsinr"), overwrite=False)
-
-
-def test_an_output_that_cannot_be_written_is_reported_at_once(tmp_path: Path) -> None:
-    with pytest.raises(SidecarError, match="make it first"):
-        check_output(tmp_path / "none" / "a.hsinr", overwrite=False)
-    with pytest.raises(SidecarError, match="is a folder"):
-        check_output(tmp_path, overwrite=True)
 
 
 OPEN_ERRORS = (DamagedSidecarError, NotASidecarError, UnsupportedVersionError)

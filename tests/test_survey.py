@@ -6,6 +6,7 @@ import pytest
 from xhsinr import mask
 from xhsinr.errors import SceneError
 from xhsinr.scene import Scene
+from xhsinr.spectral import SpectralStatistics
 from xhsinr.survey import Survey, sample_states, survey, survey_tile
 from xhsinr.tasks import Tasks
 from xhsinr.tiling import Tiling
@@ -191,7 +192,23 @@ def test_a_tile_counts_its_complete_pixels_or_else_fills_gaps_with_its_band_mean
     samples[0, 0, 1] = np.nan
     part = survey_tile(Scene(data=samples), window, 1)
     assert not part.complete
-    _check = np.array([[1, 1, 1], [6, 4, 8]])
+    expected = np.array([[1, 1, 1], [6, 4, 8]])
     assert part.statistics.count == 3
-    np.testing.assert_allclose(part.statistics.mean, _check.mean(axis=1))
-    np.testing.assert_allclose(part.statistics.covariance, np.cov(_check, bias=True))
+    np.testing.assert_allclose(part.statistics.mean, expected.mean(axis=1))
+    np.testing.assert_allclose(part.statistics.covariance, np.cov(expected, bias=True))
+
+
+@pytest.mark.parametrize("parts", [[0, 50], [10, 0, 40], [1, 49], [50, 0]])
+def test_merged_statistics_are_those_of_all_spectra(
+    parts: list[int], rng: np.random.Generator
+) -> None:
+    spectra = rng.normal(size=(4, 50)) * 3 + 1e4
+    merged = SpectralStatistics(4)
+    for part in np.split(spectra, np.cumsum(parts)[:-1], axis=1):
+        statistics = SpectralStatistics(4)
+        statistics.update(part)
+        merged.merge(statistics)
+    assert merged.count == 50
+    expected = np.cov(spectra, bias=True)
+    np.testing.assert_allclose(merged.mean, spectra.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(merged.covariance, expected, rtol=1e-9)

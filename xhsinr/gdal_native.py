@@ -24,9 +24,9 @@ from tqdm import tqdm
 from xhsinr import detail, mask, vrt
 from xhsinr.codec import Codec
 from xhsinr.errors import SceneError
+from xhsinr.outputs import check_output, replacing
 from xhsinr.reading import Reader
 from xhsinr.sidecar import Sidecar
-from xhsinr.sidecar_writer import check_output
 
 __all__ = ["export_gdal_native"]
 
@@ -74,14 +74,9 @@ def export_gdal_native(
     for output in (target, scores):
         check_output(output, overwrite=overwrite, source=os.fspath(path))
     _check_linear(reader)
-    part = scores.with_name(scores.name + ".part")
-    try:
+    with replacing(scores) as part, replacing(target) as vrt_part:
         state = _write_scores(reader, part, progress)
-        text = _vrt_text(reader, scores.name, state)
-        part.replace(scores)
-    finally:
-        part.unlink(missing_ok=True)
-    vrt.write_text(text, target)
+        vrt_part.write_text(_vrt_text(reader, scores.name, state), "utf-8")
     return target, scores
 
 

@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 
 from xhsinr.entropy import TABLE_TOTAL
 from xhsinr.errors import NetworkDigestError, NetworkError, NetworkNotFoundError
+from xhsinr.outputs import replacing
 from xhsinr.siren import Parameters, Siren
 
 __all__ = [
@@ -147,9 +148,8 @@ def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
     content = safetensors.numpy.save(tensors, metadata)
     saved = parse_network(content, path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    partial.replace(path)
+    with replacing(path) as part:
+        part.write_bytes(content)
     return saved
 
 
@@ -215,9 +215,8 @@ def provide_network(network: BaseNetwork, near: Path) -> None:
     folder.mkdir(exist_ok=True)
     # Another network of that name may serve other sidecars: the digest keeps them apart.
     copy = folder / network_file(network.name, network.digest)
-    partial = copy.with_name(f".{copy.name}.{os.getpid()}.part")
-    shutil.copyfile(network.path, partial)
-    partial.replace(copy)
+    with replacing(copy) as part:
+        shutil.copyfile(network.path, part)
 
 
 def find_network(source: str | Path, near: Path | None = None, digest: str = "") -> Iterator[Path]:

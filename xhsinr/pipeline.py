@@ -21,11 +21,12 @@ from xhsinr.errors import HsinrError, SceneError, TargetError
 from xhsinr.handle import Compressed
 from xhsinr.memory import gdal_cache, parse_memory
 from xhsinr.network import load_network
+from xhsinr.outputs import check_output
 from xhsinr.passes import Compression
 from xhsinr.preview import preview_path, write_preview
 from xhsinr.scene import Scene
 from xhsinr.sidecar import MAX_SIDE
-from xhsinr.sidecar_writer import check_output, front
+from xhsinr.sidecar_writer import front
 from xhsinr.target import Target, parse_target, remembered_target
 from xhsinr.tasks import Tasks, client_in_scope
 from xhsinr.tiling import Tiling, default_tile

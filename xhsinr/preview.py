@@ -16,10 +16,10 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
 from xhsinr import picture
+from xhsinr.outputs import check_output, replacing
 from xhsinr.reading import Reader, finest_overview
 from xhsinr.scene import Scene
 from xhsinr.sidecar import Sidecar
-from xhsinr.sidecar_writer import check_output
 from xhsinr.tasks import run_tiles
 
 __all__ = ["Quicklook", "preview_path", "quicklook", "write_preview"]
@@ -119,14 +119,9 @@ def write_preview(
     target = preview_path(sidecar.path) if path is None else Path(path)
     check_output(target, overwrite=overwrite, source=sidecar.place)
     look = quicklook(sidecar, _SIDE, progress=progress)
-    part = target.with_name(target.name + ".part")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            _write(look, Reader(sidecar).scene(), part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(target) as part, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        _write(look, Reader(sidecar).scene(), part)
     return target
 
 

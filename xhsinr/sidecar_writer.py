@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import tempfile
 from collections.abc import Mapping
@@ -15,13 +14,10 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.errors import (
-    OutputExistsError,
-    SidecarError,
-)
+from xhsinr.outputs import replacing
 from xhsinr.sidecar import FORMAT_VERSION, LAYERS, NAMES, UNSIGNED, Header, Sidecar
 
-__all__ = ["SidecarWriter", "check_output", "front"]
+__all__ = ["SidecarWriter", "front"]
 
 
 class SidecarWriter:
@@ -98,44 +94,13 @@ class SidecarWriter:
     def finish(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> Sidecar:
         """Write the file and open it; parameters as for `front`."""
         start = self.front(header, arrays)
-        descriptor, name = tempfile.mkstemp(".part", f".{self._path.name}.", self._path.parent)
-        partial = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(start)
-                for tile in range(self._tiles):
-                    size = sum(size for size, _ in self._index[tile].values())
-                    self._spool.seek(self._starts[tile])
-                    file.write(self._spool.read(size))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path)
-            _sync_folder(self._path.parent)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(self._path) as part, part.open("wb") as file:
+            file.write(start)
+            for tile in range(self._tiles):
+                size = sum(size for size, _ in self._index[tile].values())
+                self._spool.seek(self._starts[tile])
+                file.write(self._spool.read(size))
         return Sidecar.open(self._path)
-
-
-def check_output(path: Path, *, overwrite: bool, source: str | Path | None = None) -> None:
-    """Raise if a file cannot be written to ``path``, or is what it would be made from."""
-    if source is not None and path.exists() and Path(source).exists() and path.samefile(source):
-        raise SidecarError(f"{path} is the source itself: give another name for the output")
-    if path.is_dir():
-        raise SidecarError(f"{path} is a folder: give the name of a file in it")
-    if path.exists() and not path.is_file():
-        raise SidecarError(f"{path} is no regular file: give the name of one")
-    if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists: pass overwrite (--overwrite) to replace it")
-    if not path.parent.is_dir():
-        raise SidecarError(f"{path.parent} is no folder: make it first")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def front(header: Header, arrays: Mapping[str, npt.NDArray[Any]], tiles_bytes: int) -> bytes:
@@ -144,7 +109,6 @@ def front(header: Header, arrays: Mapping[str, npt.NDArray[Any]], tiles_bytes: i
     blobs, position = [], 0
     # Widest items first, so that each array is aligned to its items without padding.
     for name, value in sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])):
-        value = np.ascontiguousarray(value)
         blob = value.astype(value.dtype.newbyteorder("<")).tobytes()
         entries[name] = {
             "dtype": NAMES[value.dtype.newbyteorder("=")],

@@ -15,11 +15,11 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
+from xhsinr.outputs import check_output, replacing
 from xhsinr.reading import Reader
 from xhsinr.scene import Scene
 from xhsinr.scene.geotiff import gdal_profile, write_tags
 from xhsinr.sidecar import Sidecar
-from xhsinr.sidecar_writer import check_output
 
 __all__ = [
     "TRUSTED_MODULE",
@@ -29,7 +29,6 @@ __all__ = [
     "to_text",
     "trust_pixel_function",
     "vrt_text",
-    "write_text",
     "write_vrt",
 ]
 
@@ -80,7 +79,8 @@ def write_vrt(
     """
     target = Path(vrt_path)
     check_output(target, overwrite=overwrite, source=os.fspath(path))
-    write_text(vrt_text(path), target)
+    with replacing(target) as part:
+        part.write_text(vrt_text(path), "utf-8")
     return target
 
 
@@ -137,13 +137,3 @@ def to_text(root: ElementTree.Element) -> str:
     """XML for people to read, too."""
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def write_text(text: str, target: Path) -> None:
-    """Write a file that appears under its name when it is complete."""
-    part = target.with_name(target.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)

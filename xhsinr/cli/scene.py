@@ -44,10 +44,10 @@ def compress(src: Path, dst: Path | None, **options: Any) -> None:
 @overwrite_option
 def decompress(src: Path | str, dst: Path, overwrite: bool) -> None:
     """Decode the sidecar SRC into the GeoTIFF DST."""
+    from xhsinr.outputs import check_output
     from xhsinr.reading import Reader
     from xhsinr.scene import write_geotiff
     from xhsinr.sidecar import Sidecar
-    from xhsinr.sidecar_writer import check_output
 
     check_output(dst, overwrite=overwrite, source=src)
     reader = Reader(Sidecar.open(src))

@@ -41,7 +41,7 @@ def train(
     unless they are named with --only.
     """
     from xhsinr import training
-    from xhsinr.sidecar_writer import check_output
+    from xhsinr.outputs import check_output
 
     check_output(out, overwrite=overwrite)
     settings = training.read_settings(recipe, steps)

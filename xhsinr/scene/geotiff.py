@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from xhsinr.errors import SceneError
+from xhsinr.outputs import replacing
 from xhsinr.scene.model import Scene
 
 __all__ = ["gdal_profile", "write_geotiff", "write_tags"]
@@ -52,19 +52,13 @@ def write_geotiff(scene: Scene, data: Any, path: str | Path) -> None:
     dtype = np.dtype(data.dtype)
     if not rasterio.dtypes.check_dtype(dtype.name):
         raise SceneError(f"GeoTIFF cannot hold {dtype}; convert the scene to float32 first")
-    # A name of its own, so that two writers do not meet; not mkstemp, whose files are private.
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(part, "w", **_geotiff_profile(scene, dtype)) as out:
-                write_tags(scene, out)
-                for rows, cols in _windows(data):
-                    block = np.asarray(data[:, rows, cols])
-                    out.write(block, window=Window.from_slices(rows, cols))
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(target) as part, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(part, "w", **_geotiff_profile(scene, dtype)) as out:
+            write_tags(scene, out)
+            for rows, cols in _windows(data):
+                block = np.asarray(data[:, rows, cols])
+                out.write(block, window=Window.from_slices(rows, cols))
 
 
 def gdal_profile(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pystac.utils import str_to_datetime
 from tqdm import tqdm
 
 from xhsinr.errors import SourceError
+from xhsinr.outputs import replacing
 from xhsinr.stac.extension import MEDIA_TYPE
 from xhsinr.stac.items import COLLECTION
 from xhsinr.stac.sources import RESERVED
@@ -202,12 +203,5 @@ def _link(rel: str, href: str) -> dict[str, str]:
 def _write(content: dict[str, Any], path: Path) -> None:
     """Complete or not at all."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part:
+        part.write_text(text + "\n", "utf-8")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from xhsinr.errors import NetworkError
 from xhsinr.meta import Batch, adapt, batch_loss, outer_loss, to_tensors
+from xhsinr.outputs import replacing
 from xhsinr.siren import (
     Parameters,
     Siren,
@@ -97,9 +98,8 @@ class Trainer:
             "step": str(self.step),
             "curve": json.dumps(self.curve),
         }
-        partial = path.with_name(path.name + ".part")
-        safetensors.torch.save_file(tensors, partial, header)
-        partial.replace(path)
+        with replacing(path) as part:
+            safetensors.torch.save_file(tensors, part, header)
 
     def restore(self, path: Path, recipe: dict[str, Any]) -> None:
         """Go on from a checkpoint, which must be of the same recipe."""

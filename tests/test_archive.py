@@ -1,0 +1,385 @@
+"""Scenes become an archive; what goes wrong is a row, and a rerun does only the rest."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pystac
+import pytest
+from click.testing import CliRunner
+
+import xhsinr
+from xhsinr.archiving import restore, verify_archive
+from xhsinr.archiving.executors import executor
+from xhsinr.archiving.folder import one_run
+from xhsinr.archiving.retrain import retrain
+from xhsinr.cli import main
+from xhsinr.demo import synthetic_scene
+from xhsinr.errors import HsinrError, SourceError, TargetError, VerificationError
+from xhsinr.training import TrainingSettings
+
+IDS = ("one", "three", "two")
+
+
+def make_sources(folder: Path, ids: tuple[str, ...] = IDS, side: int = 24) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(ids):
+        samples = synthetic_scene(side, side + number, 8).transpose("y", "x", "band").values
+        np.save(folder / f"{name}.npy", samples)
+    return folder
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    return make_sources(tmp_path / "sources")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "archive"
+
+
+def files_of(out: Path) -> set[str]:
+    return {str(path.relative_to(out)) for path in out.rglob("*") if not path.is_dir()}
+
+
+def expected_files(ids: tuple[str, ...]) -> set[str]:
+    ends = (".hsinr", ".preview.tif", ".metadata.json", ".json")
+    scenes = {f"{name}/{name}{end}" for name in ids for end in ends}
+    return scenes | {"catalog.json", "collection.json", "report.csv"}
+
+
+def ids_in_catalog(out: Path) -> list[str]:
+    items = pystac.Catalog.from_file(str(out / "catalog.json")).get_items(recursive=True)
+    return sorted(item.id for item in items)
+
+
+def rows_of(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "report.csv").open(newline="") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
+
+def test_every_scene_is_compressed_described_and_in_the_catalog_once(
+    sources: Path, out: Path
+) -> None:
+    report = xhsinr.archive(sources, out, psnr=40, progress=False)
+    assert report.ok
+    assert files_of(out) == expected_files(IDS)
+    assert ids_in_catalog(out) == list(IDS)
+    assert verify_archive(out, progress=False).valid
+    for row in report.rows:
+        sidecar = out / row.id / f"{row.id}.hsinr"
+        info = xhsinr.open(sidecar).info
+        assert row.status == "done"
+        assert row.bytes == sidecar.stat().st_size == info["bytes"]
+        assert row.original_bytes == np.load(sources / f"{row.id}.npy").nbytes
+        assert (row.bpppb, row.psnr, row.rmse) == (info["bpppb"], info["psnr_db"], info["rmse"])
+        assert row.seconds > 0
+        assert row.peak_memory > 50e6
+        assert str(os.getpid()) in row.worker
+    written = rows_of(out)
+    assert list(written) == list(IDS)
+    assert float(written["one"]["psnr"]) == report.rows[0].psnr
+
+
+def test_a_rerun_does_only_what_changed(sources: Path, out: Path) -> None:
+    xhsinr.archive(sources, out, progress=False)
+
+    def statuses(**settings: object) -> list[str]:
+        return [row.status for row in xhsinr.archive(sources, out, progress=False, **settings).rows]
+
+    assert statuses() == ["skipped"] * 3
+    assert statuses(quality="standard", device="cpu", max_memory="4 GB") == ["skipped"] * 3
+    samples = np.load(sources / "two.npy")
+    np.save(sources / "two.npy", samples + samples.dtype.type(1))
+    assert statuses() == ["skipped", "skipped", "done"]
+    (out / "one" / "one.hsinr").write_bytes(b"cut off")
+    (out / "three" / "three.json").unlink()
+    assert statuses() == ["done", "done", "skipped"]
+    assert statuses(psnr=38) == ["done"] * 3
+    assert statuses(psnr=38, tile=16) == ["done"] * 3
+    assert statuses(psnr=38, tile=16) == ["skipped"] * 3
+    assert files_of(out) == expected_files(IDS)
+    assert ids_in_catalog(out) == list(IDS)
+
+
+def test_what_is_wrong_with_a_scene_is_its_row_and_the_others_go_on(
+    sources: Path, out: Path
+) -> None:
+    (sources / "broken.tif").write_bytes(b"no image")
+    np.save(sources / "empty.npy", np.full((4, 5, 3), np.nan))
+    done = CliRunner().invoke(main, ["archive", str(sources), str(out), "--retries", "0"])
+    assert done.exit_code == 1
+    assert "2 failed, 3 done" in done.output or "3 done, 2 failed" in done.output
+    rows = rows_of(out)
+    assert "broken.tif" in rows["broken"]["error"]
+    assert "no sample of the scene is valid" in rows["empty"]["error"]
+    assert {name for name in rows if rows[name]["status"] == "done"} == set(IDS)
+    assert files_of(out) == expected_files(IDS)
+    (sources / "broken.tif").unlink()
+    (sources / "empty.npy").unlink()
+    assert CliRunner().invoke(main, ["archive", str(sources), str(out)]).exit_code == 0
+
+
+def test_a_scene_that_disappears_meanwhile_is_a_row(
+    sources: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xhsinr.archiving import job
+
+    make = job._make
+
+    def remove_two(work: job.Job, *rest: object) -> dict:
+        (sources / "two.npy").unlink(missing_ok=True)
+        return make(work, *rest)
+
+    monkeypatch.setattr(job, "_make", remove_two)
+    report = xhsinr.archive(sources, out, progress=False)
+    assert [row.status for row in report.rows] == ["done", "done", "failed"]
+    assert "two.npy" in report.failed[0].error
+    assert "no such file" in report.failed[0].error
+
+
+def make_catalog(sources: Path, bands: int) -> Path:
+    """A catalog whose collection says how many bands its scenes have."""
+    item_assets = {"data": {"roles": ["data"], "bands": [{"name": f"{i}"} for i in range(bands)]}}
+    extent = pystac.Extent(
+        pystac.SpatialExtent([[-180, -90, 180, 90]]), pystac.TemporalExtent([[None, None]])
+    )
+    collection = pystac.Collection("flights", "Flights", extent)
+    collection.extra_fields["item_assets"] = item_assets
+    catalog = pystac.Catalog("campaign", "Campaign")
+    catalog.add_child(collection)
+    for path in sorted(sources.glob("*.npy")):
+        item = pystac.Item(
+            path.stem, None, None, pystac.utils.str_to_datetime("2024-05-01T10:00:00Z"), {}
+        )
+        item.add_asset("data", pystac.Asset(str(path), roles=["data"]))
+        collection.add_item(item)
+    catalog.normalize_and_save(str(sources / "stac"), pystac.CatalogType.SELF_CONTAINED)
+    return sources / "stac" / "catalog.json"
+
+
+def test_a_scene_with_other_bands_than_its_collection_s_is_a_row(sources: Path, out: Path) -> None:
+    np.save(sources / "four.npy", np.ones((6, 7, 5), np.uint8))
+    report = xhsinr.archive(make_catalog(sources, 8), out, progress=False)
+    assert [row.id for row in report.failed] == ["four"]
+    assert "5 bands" in report.failed[0].error
+    assert files_of(out) == expected_files(IDS)
+    item = pystac.Item.from_file(str(out / "one" / "one.json"))
+    assert item.datetime == pystac.utils.str_to_datetime("2024-05-01T10:00:00Z")
+
+
+def test_a_failed_scene_is_tried_again_after_the_others(
+    sources: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xhsinr.archiving import job
+
+    make, tried = job._make, []
+
+    def flaky(work: job.Job, *rest: object) -> dict:
+        tried.append(work.source.id)
+        if work.source.id == "one" and tried.count("one") < 3:
+            raise OSError(5, "Input/output error")
+        return make(work, *rest)
+
+    monkeypatch.setattr(job, "_make", flaky)
+    assert not xhsinr.archive(sources, out, retries=1, progress=False).ok
+    assert tried == ["one", "three", "two", "one"]
+    assert xhsinr.archive(sources, out, retries=1, progress=False).ok
+
+
+def test_the_archive_says_what_its_network_is(sources: Path, out: Path) -> None:
+    xhsinr.archive(sources, out, quality="preview", progress=False)
+    (network,) = (out / "networks").glob("*.safetensors")
+    assert xhsinr.load_network(network).digest == xhsinr.load_network("default").digest
+    assert len(ids_in_catalog(out)) == 4
+    item = json.loads((out / "one" / "one.json").read_text())
+    assert any(link["href"] == f"../networks/{network.stem}.json" for link in item["links"])
+    moved = out.rename(out.with_name("elsewhere"))
+    assert verify_archive(moved, progress=False).valid
+
+
+def test_nothing_is_written_for_settings_that_make_no_sense(sources: Path, out: Path) -> None:
+    with pytest.raises(TargetError):
+        xhsinr.archive(sources, out, psnr=-1)
+    with pytest.raises(SourceError):
+        xhsinr.archive(sources / "nowhere", out)
+    with pytest.raises(HsinrError, match="not both"):
+        xhsinr.archive(sources, out, scheduler="tcp://127.0.0.1:1", workers=2)
+    assert not list(out.glob("*")) or files_of(out) <= {"catalog.json", "collection.json"}
+
+
+def test_two_runs_do_not_write_to_one_archive(sources: Path, out: Path) -> None:
+    with one_run(out), pytest.raises(HsinrError, match="another run"):
+        xhsinr.archive(sources, out, progress=False)
+
+
+def test_what_a_killed_run_left_is_swept(sources: Path, out: Path) -> None:
+    left = out / ".partial-abc" / "one.hsinr"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    (out / ".report.csv.xyz.part").write_bytes(b"half")
+    xhsinr.archive(sources, out, progress=False)
+    assert files_of(out) == expected_files(IDS)
+
+
+def test_verify_names_the_damaged_file(sources: Path, out: Path) -> None:
+    xhsinr.archive(sources, out, progress=False)
+    sidecar = out / "two" / "two.hsinr"
+    content = bytearray(sidecar.read_bytes())
+    content[-3] ^= 1
+    sidecar.write_bytes(content)
+    found = verify_archive(out, progress=False)
+    assert (found.scenes, found.checked) == (3, IDS)
+    assert len(found.errors) == 1
+    assert str(sidecar) in found.errors[0]
+    done = CliRunner().invoke(main, ["archive", "--verify", str(out)])
+    assert done.exit_code == 1
+    with pytest.raises(VerificationError, match="checksum"):
+        restore(out / "two", out / "two.tif")
+    (out / "one" / "one.hsinr").unlink()
+    assert len(verify_archive(out, progress=False).errors) == 2
+
+
+def test_a_sample_is_verified(sources: Path, out: Path) -> None:
+    xhsinr.archive(sources, out, progress=False)
+    assert len(verify_archive(out, sample=0.5, progress=False).checked) == 2
+    done = CliRunner().invoke(main, ["archive", "--verify", str(out), "--sample", "5%"])
+    assert done.output.strip().endswith("1 of 3 scenes checked, all valid")
+    for wrong in ("0%", "120%", "some"):
+        done = CliRunner().invoke(main, ["archive", "--verify", str(out), "--sample", wrong])
+        assert done.exit_code != 0
+    with pytest.raises(SourceError, match="no archive"):
+        verify_archive(sources)
+
+
+def test_a_scene_comes_back_as_a_geotiff(sources: Path, out: Path, tmp_path: Path) -> None:
+    import rioxarray
+
+    xhsinr.archive(sources, out, lossless=True, progress=False)
+    for number, scene in enumerate(("one", "one/one.json", "one/one.hsinr")):
+        path = tmp_path / f"{number}.tif"
+        done = CliRunner().invoke(main, ["archive", "--restore", str(out / scene), str(path)])
+        assert done.exit_code == 0, done.output
+        back = rioxarray.open_rasterio(path).transpose("y", "x", "band").values
+        assert np.array_equal(back, np.load(sources / "one.npy"))
+
+
+def test_a_network_is_trained_on_the_archive_and_counted_once(tmp_path: Path) -> None:
+    sources = make_sources(tmp_path / "sources", side=32)
+    out = tmp_path / "archive"
+    xhsinr.archive(sources, out, progress=False)
+    (sources / "two.npy").unlink()
+    small = TrainingSettings(patch=16, latents=8, outputs=4, steps=3, batch=2)
+    found = retrain(out, small, progress=False)
+    figures = json.loads((out / "in-sample.json").read_text())
+    assert figures["protocol"] == "in-sample"
+    assert figures["network_bytes"] == found.network.stat().st_size
+    total = figures["bytes"] + found.network.stat().st_size
+    assert figures["bpppb_with_network"] == pytest.approx(8 * total / figures["samples"])
+    assert set(figures["psnr_db"]) == set(IDS)
+    recipe = xhsinr.load_network(found.network).recipe
+    assert set(recipe["training"]) == set(IDS)
+    names = {
+        "in-sample.json",
+        *(f"networks/{found.network.stem}{e}" for e in (".json", ".safetensors")),
+    }
+    assert files_of(out) == expected_files(IDS) | names
+    assert found.network.stem in ids_in_catalog(out)
+
+
+def test_commands_say_what_they_need() -> None:
+    for given in ([], ["a"], ["--verify"], ["--restore", "a"], ["--retrain", "a", "b"]):
+        assert CliRunner().invoke(main, ["archive", *given]).exit_code == 2
+
+
+def test_distributed_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(HsinrError, match=r"xhsinr\[cluster\]"), executor(None, 2):
+        pass
+
+
+def run_archive(*given: object, before: str = "") -> subprocess.Popen[str]:
+    """`xhsinr archive` in a process of its own."""
+    code = f"{before}\nfrom xhsinr.cli import main\nmain(['archive', *__import__('sys').argv[1:]])"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, given)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(condition: object, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits files by setrlimit")
+def test_a_disk_that_fills_up_fails_the_scenes_that_do_not_fit(tmp_path: Path) -> None:
+    sources, out = make_sources(tmp_path / "sources"), tmp_path / "archive"
+    np.save(sources / "large.npy", np.random.default_rng(0).integers(0, 60_000, (80, 80, 20), "u2"))
+    limit = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))"
+    )
+    process = run_archive(sources, out, "--lossless", "--retries", "0", before=limit)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, output + errors
+    rows = rows_of(out)
+    assert {name: row["status"] for name, row in rows.items()} == dict.fromkeys(IDS, "done") | {
+        "large": "failed"
+    }
+    assert "File too large" in rows["large"]["error"]
+    assert files_of(out) == expected_files(IDS)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+def test_an_output_that_cannot_be_written_is_said_once(sources: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_bytes(b"a file, not a folder")
+    done = CliRunner().invoke(main, ["archive", str(sources), str(blocked / "archive")])
+    assert done.exit_code == 1
+    assert str(blocked) in done.output
+    if os.geteuid() == 0:
+        pytest.skip("root writes everywhere")
+    readonly = tmp_path / "readonly"
+    readonly.mkdir(mode=0o555)
+    done = CliRunner().invoke(main, ["archive", str(sources), str(readonly)])
+    assert done.exit_code == 1
+    assert "Permission denied" in done.output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="stops by signal")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+def test_stopped_by_a_signal_it_drops_the_scene_in_hand_and_reports(
+    tmp_path: Path, number: int, code: int, workers: tuple[str, ...]
+) -> None:
+    ids = tuple(f"scene{i:02}" for i in range(30))
+    sources, out = make_sources(tmp_path / "sources", ids), tmp_path / "archive"
+    process = run_archive(sources, out, *workers)
+    wait_for(lambda: len(list(out.glob("*/*.json"))) >= 2 or process.poll() is not None)
+    # As a terminal does: to the whole group.
+    os.killpg(process.pid, number)
+    output, errors = process.communicate(timeout=60)
+    rows = rows_of(out)
+    pending = [name for name in rows if rows[name]["status"] == "pending"]
+    finished = tuple(name for name in rows if rows[name]["status"] == "done")
+    assert pending, output + errors
+    assert set(ids_in_catalog(out)) >= set(finished)
+    assert not [name for name in files_of(out) if "/." in f"/{name}"]
+    assert process.returncode in (code, -number)
+    again = run_archive(sources, out)
+    output, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, output + errors
+    assert files_of(out) == expected_files(ids)
+    assert ids_in_catalog(out) == list(ids)

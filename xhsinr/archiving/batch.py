@@ -1,0 +1,166 @@
+"""Batches: many scenes into one archive, whatever happens on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from xhsinr import stac
+from xhsinr.archiving.executors import Run, executor
+from xhsinr.archiving.folder import keep_network, one_run
+from xhsinr.archiving.job import Job, do
+from xhsinr.archiving.table import ArchiveReport, Row, write_table
+from xhsinr.network import PACKAGE_NETWORKS, BaseNetwork, load_network
+from xhsinr.pipeline import DEFAULT_NETWORK, Settings, check_settings
+
+__all__ = ["archive"]
+
+
+def archive(
+    source: str | Path,
+    out: str | Path,
+    *,
+    quality: str | None = None,
+    psnr: float | None = None,
+    max_error: float | None = None,
+    bpppb: float | None = None,
+    lossless: bool = False,
+    network: str | Path = DEFAULT_NETWORK,
+    tile: int | None = None,
+    device: str = "auto",
+    max_memory: float | str | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    retries: int = 2,
+    progress: bool = True,
+) -> ArchiveReport:
+    """Compress many scenes into an archive: sidecars, previews and a STAC catalog.
+
+    Each scene gets a folder with its sidecar, a preview, its figures and its STAC item. A scene
+    that is finished is skipped by the next run, so a run that was stopped is started again as
+    it was; a scene whose source or settings changed is done again. What is wrong with a scene
+    is a row of the report, and the others go on. Stopped by Ctrl-C or SIGTERM, it drops the
+    scenes in hand and writes the catalog and the report of what there is.
+
+    Parameters
+    ----------
+    source : str or Path
+        A STAC catalog, collection, item or ItemCollection, or a folder or a glob of scenes, see
+        `xhsinr.stac.sources`.
+    out : str or Path
+        Folder of the archive; made if it is not there. On a cluster its workers write to it.
+    quality, psnr, max_error, bpppb, lossless, network, tile, device
+        As for `xhsinr.compress`.
+    max_memory : float or str, optional
+        Most memory that a process may hold, as for `xhsinr.compress`; the threads of a worker
+        share it.
+    scheduler : str, optional
+        Address of a dask scheduler. Each thread of its workers takes a scene at a time.
+    workers : int, optional
+        Processes to start on this machine in place of that (in a script, below
+        ``if __name__ == "__main__":``). Without both, a dask.distributed client in scope does
+        the work, else this process, a scene at a time, its tiles shared by the cores.
+    retries : int
+        How often a scene that failed is tried again, after all others.
+    progress : bool
+        Show a bar on a terminal.
+
+    Returns
+    -------
+    ArchiveReport
+        Also on disk as ``report.csv``.
+
+    Raises
+    ------
+    HsinrError
+        If there is nothing to do, the settings are wrong, or another run writes to ``out``.
+    """
+    out = Path(out).absolute()
+    settings = Settings(
+        quality, psnr, max_error, bpppb, lossless, network, tile, device, max_memory
+    )
+    check_settings(settings)
+    scenes = list(stac.sources(source))
+    with one_run(out), _stopped_by_sigterm():
+        base = load_network(network, near=out / "networks" / "any.hsinr")
+        held = None
+        if _may_use(base, settings):
+            held = keep_network(base, out)
+            settings = replace(settings, network=held)
+        request = _request(settings, base if held else None)
+        jobs = [Job(scene, out, settings, request, held) for scene in scenes]
+        rows = {job.source.id: Row(job.source.id, "pending") for job in jobs}
+        with executor(scheduler, workers, gpu=held is not None and device != "cpu") as run:
+            try:
+                results = _with_retries(run, jobs, retries)
+                for row in tqdm(
+                    results,
+                    total=len(jobs),
+                    desc=out.name,
+                    unit="scene",
+                    delay=2,
+                    disable=None if progress else True,
+                ):
+                    rows[row.id] = row
+            finally:
+                report = ArchiveReport(out / "report.csv", tuple(rows.values()))
+                stac.write_catalog(out)
+                write_table(report.rows, Row, report.path)
+    return report
+
+
+def _with_retries(run: Run, jobs: list[Job], retries: int) -> Iterator[Row]:
+    """Rows of all jobs; those that failed are tried again once the others are through."""
+    for left in range(retries, -1, -1):
+        again = []
+        for job, result in run(do, jobs):
+            row = result
+            if isinstance(result, BaseException):
+                # Not the scene's fault as far as is known: its worker died.
+                error = " ".join(f"{type(result).__name__}: {result}".split())
+                row = Row(job.source.id, "failed", error=error)
+            if row.status == "failed" and left:
+                again.append(job)
+            else:
+                yield row
+        jobs = again
+
+
+def _may_use(network: BaseNetwork, settings: Settings) -> bool:
+    """Whether scenes may come to have latents, see `xhsinr.control`."""
+    own = network.path is None or network.path.parent != PACKAGE_NETWORKS
+    return own or settings.quality == "preview"
+
+
+def _request(settings: Settings, network: BaseNetwork | None) -> dict[str, Any]:
+    """What of the settings decides the result."""
+    told: dict[str, Any] = {"target": settings.target(np.dtype(np.float64)).to_header()}
+    if settings.tile is not None:
+        told["tile"] = settings.tile
+    return told if network is None else told | {"network": network.digest}
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does, with everything cleaned up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: Any) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,157 @@
+"""Looking after an archive: are its files whole, and a scene of it back as a GeoTIFF."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from xhsinr import stac
+from xhsinr.archiving.executors import executor
+from xhsinr.errors import HsinrError, SourceError, VerificationError
+from xhsinr.outputs import check_output
+from xhsinr.reading import Reader
+from xhsinr.scene import write_geotiff
+from xhsinr.sidecar import Sidecar
+from xhsinr.verification import verify
+
+__all__ = ["ArchiveCheck", "archive_items", "restore", "verify_archive"]
+
+
+@dataclass(frozen=True)
+class ArchiveCheck:
+    """What `verify_archive` found.
+
+    Attributes
+    ----------
+    scenes : int
+        Scenes of the archive.
+    checked : tuple of str
+        Ids of those that were looked at.
+    errors : tuple of str
+        What is wrong, each naming the file.
+    """
+
+    scenes: int
+    checked: tuple[str, ...]
+    errors: tuple[str, ...]
+
+    @property
+    def valid(self) -> bool:
+        return not self.errors
+
+
+def verify_archive(
+    out: str | Path,
+    *,
+    sample: float = 1.0,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> ArchiveCheck:
+    """Check the sidecars of an archive against their STAC checksums, and decode them.
+
+    Parameters
+    ----------
+    out : str or Path
+        Folder of the archive.
+    sample : float
+        Share of the scenes to look at, above 0 and at most 1; drawn anew each time.
+    scheduler, workers
+        Where to do it, as for `xhsinr.archive`.
+    progress : bool
+        Show a bar on a terminal.
+
+    Raises
+    ------
+    SourceError
+        If there is no archive.
+    VerificationError
+        If the share makes no sense.
+    """
+    if not 0 < sample <= 1:
+        raise VerificationError(f"sample = {sample:g}: it should be above 0 and at most 1")
+    items = archive_items(Path(out))
+    chosen = sorted(random.sample(items, math.ceil(sample * len(items))))
+    errors: list[str] = []
+    with executor(scheduler, workers) as run:
+        results = tqdm(
+            run(_check, chosen),
+            total=len(chosen),
+            desc="verify",
+            unit="scene",
+            delay=2,
+            disable=None if progress else True,
+        )
+        for item, found in results:
+            errors += [f"{item}: {found}"] if isinstance(found, BaseException) else found
+    return ArchiveCheck(len(items), tuple(item.stem for item in chosen), tuple(sorted(errors)))
+
+
+def restore(scene: str | Path, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Decode a scene of an archive into a GeoTIFF, once its checksum is right.
+
+    Parameters
+    ----------
+    scene : str or Path
+        The scene's folder in the archive, its STAC item or its sidecar.
+    path : str or Path
+        Of the GeoTIFF to write.
+    overwrite : bool
+        Replace ``path`` if it exists.
+
+    Raises
+    ------
+    SourceError
+        If there is no such scene.
+    VerificationError
+        If its file is not the one that its item describes.
+    """
+    item, path = _item_of(Path(scene)), Path(path)
+    check_output(path, overwrite=overwrite, source=item)
+    errors = _differences(item)
+    if errors:
+        raise VerificationError("; ".join(errors))
+    reader = Reader(Sidecar.open(stac.data_asset_of(item).path))
+    write_geotiff(reader.scene(), reader.to_dask(), path)
+    return path
+
+
+def archive_items(out: Path) -> list[Path]:
+    """The items of an archive's scenes."""
+    items = list(stac.scene_items(out)) if out.is_dir() else []
+    if not items:
+        raise SourceError(f"{out} is no archive: it has no STAC item of a compressed scene")
+    return items
+
+
+def _item_of(scene: Path) -> Path:
+    item = scene / f"{scene.name}.json" if scene.is_dir() else scene.with_suffix(".json")
+    if not item.is_file():
+        raise SourceError(f"{scene} is no scene of an archive: there is no STAC item {item}")
+    return item
+
+
+def _check(item: Path, threads: int, share: int) -> list[str]:
+    """What is wrong with a scene; its checksum first, which tells all there is of damage."""
+    errors = _differences(item)
+    if not errors:
+        errors += verify(stac.data_asset_of(item).path, progress=False).errors
+    return errors
+
+
+def _differences(item: Path) -> list[str]:
+    """Where a sidecar is not the file that its item describes."""
+    try:
+        asset = stac.data_asset_of(item)
+        size, checksum = asset.path.stat().st_size, stac.multihash(asset.path)
+    except (HsinrError, OSError) as error:
+        return [str(error)]
+    if size != asset.size:
+        return [f"{asset.path}: {size} bytes, its STAC item says {asset.size}: it is damaged"]
+    if checksum != asset.checksum:
+        return [f"{asset.path}: its checksum is not that of its STAC item: it is damaged"]
+    return []

@@ -1,0 +1,139 @@
+"""Where the scenes of a batch are worked on: one after another here, or by dask workers.
+
+On a cluster a scene is one task and its tiles follow each other: no samples travel, and what
+a worker holds is one tile for each of its threads. Here its tiles are shared by the cores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dask.system import CPU_COUNT
+
+from xhsinr.errors import HsinrError
+from xhsinr.tasks import client_in_scope
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["Run", "executor"]
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+Work = Callable[[J, int, int], R]
+"""``work(job, threads, share)``, see `xhsinr.archiving.job.do`."""
+Run = Callable[[Work[Any, Any], Sequence[Any]], Iterator[tuple[Any, Any]]]
+"""``run(work, jobs)``: jobs with their results, as they come; an exception is a result."""
+
+
+@contextlib.contextmanager
+def executor(scheduler: str | None, workers: int | None, *, gpu: bool = False) -> Iterator[Run]:
+    """Where jobs run.
+
+    Parameters
+    ----------
+    scheduler : str, optional
+        Address of a dask scheduler.
+    workers : int, optional
+        Processes to start on this machine. Without both, a dask.distributed client in scope,
+        else this process.
+    gpu : bool
+        Jobs run where workers declare a GPU, if some do.
+
+    Raises
+    ------
+    HsinrError
+        If both are given, or distributed is not installed.
+    """
+    if scheduler is not None and workers is not None:
+        raise HsinrError("give scheduler, or workers to start on this machine, not both")
+    if workers is not None and workers < 1:
+        raise HsinrError(f"workers = {workers}: at least one process is needed")
+    with contextlib.ExitStack() as stack:
+        client = None
+        if scheduler is not None:
+            client = stack.enter_context(_client(scheduler))
+        elif workers is not None:
+            client = stack.enter_context(_local(workers))
+        else:
+            client = client_in_scope()
+        yield _here if client is None else partial(_there, client, gpu)
+
+
+def _here(work: Work[J, R], jobs: Sequence[J]) -> Iterator[tuple[J, R]]:
+    for job in jobs:
+        yield job, work(job, CPU_COUNT, 1)
+
+
+def _there(
+    client: Client, gpu: bool, work: Work[J, R], jobs: Sequence[J]
+) -> Iterator[tuple[J, R | BaseException]]:
+    from distributed import as_completed
+
+    from xhsinr.cluster import gpu_resources, one_thread_each
+
+    resources = gpu_resources(client) if gpu else {}
+    futures = {
+        client.submit(one_thread_each, work, job, pure=False, resources=resources): job
+        for job in jobs
+    }
+    try:
+        for future in as_completed(list(futures), loop=client.loop):
+            error = future.exception()
+            result = future.result() if error is None else error
+            yield futures.pop(future), result
+            # So that the workers forget it.
+            del future
+    finally:
+        client.cancel(list(futures))
+
+
+def _client(address: str | None, **options: Any) -> Client:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise HsinrError(
+            "dask.distributed is not installed: pip install 'xhsinr[cluster]'"
+        ) from error
+    try:
+        client: Client = Client(address, set_as_default=False, **options)
+    except OSError as error:
+        raise HsinrError(f"no dask scheduler answers at {address}: {error}") from error
+    return client
+
+
+@contextlib.contextmanager
+def _local(workers: int) -> Iterator[Client]:
+    """Processes of one thread on this machine, which leave Ctrl-C to this one."""
+    with _ignoring_interrupts():
+        client = _client(
+            None,
+            n_workers=workers,
+            threads_per_worker=1,
+            # `max_memory` bounds them; dask would pause or kill by shares of the machine.
+            memory_limit=0,
+            dashboard_address=":0",
+            silence_logs=logging.ERROR,
+        )
+    with client:
+        yield client
+
+
+@contextlib.contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Processes that are started meanwhile inherit it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,94 @@
+"""The report of a batch: a row for each scene, in memory and as ``report.csv``."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from xhsinr.outputs import replacing
+
+__all__ = ["ArchiveReport", "Row", "write_table"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a scene.
+
+    Attributes
+    ----------
+    id : str
+    status : {"done", "skipped", "failed", "pending"}
+        Compressed now, found finished, given up with an ``error``, or not come to.
+    bytes, original_bytes : int or None
+        Of the sidecar, and of the scene's samples.
+    bpppb, psnr, rmse, max_error : float or None
+        Rate, and measured quality; ``psnr`` in dB, None if lossless.
+    seconds : float or None
+        That the scene took.
+    worker : str
+        The process that did it: host and process id.
+    peak_memory : int or None
+        Largest resident set of that process so far, in bytes.
+    error : str
+    """
+
+    id: str
+    status: str
+    bytes: int | None = None
+    original_bytes: int | None = None
+    bpppb: float | None = None
+    psnr: float | None = None
+    rmse: float | None = None
+    max_error: float | None = None
+    seconds: float | None = None
+    worker: str = ""
+    peak_memory: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class ArchiveReport:
+    """What became of a batch.
+
+    Attributes
+    ----------
+    path : Path
+        The report as a file, ``report.csv`` in the archive.
+    rows : tuple of Row
+        In the order of the source.
+    """
+
+    path: Path
+    rows: tuple[Row, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Every scene is in the archive, finished and verified."""
+        return all(row.status in ("done", "skipped") for row in self.rows)
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """The scenes that were given up."""
+        return tuple(row for row in self.rows if row.status == "failed")
+
+    def __repr__(self) -> str:
+        counts = Counter(row.status for row in self.rows)
+        parts = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        stored = sum(row.bytes or 0 for row in self.rows)
+        original = sum(row.original_bytes or 0 for row in self.rows)
+        size = f"{original:,} bytes in {stored:,}" if stored else "nothing stored"
+        errors = [f"  {row.id}: {row.error}" for row in self.failed]
+        head = f"{len(self.rows)} scenes, {parts or 'none'}; {size}"
+        return "\n".join([f"<xhsinr.ArchiveReport {self.path}: {head}>", *errors])
+
+
+def write_table(rows: Iterable[Any], kind: type[Any], path: Path) -> None:
+    """Write dataclasses as CSV; the file appears under its name when it is complete."""
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(kind)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)

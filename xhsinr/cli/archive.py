@@ -1,0 +1,111 @@
+"""``archive``: many scenes at once, and looking after what they became."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import xhsinr
+from xhsinr.cli.common import quality_options
+
+__all__ = ["archive"]
+
+
+class _Share(click.ParamType[float]):
+    """A share such as 5%, or 0.05."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        text = str(value)
+        try:
+            return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            self.fail(f"{text!r} is no share: give one such as 5%", param, ctx)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="SOURCE OUT")
+@quality_options
+@click.option("--scheduler", metavar="ADDRESS", help="dask scheduler, such as tcp://host:8786.")
+@click.option("--workers", type=int, metavar="N", help="Processes to start on this machine.")
+@click.option("--retries", default=2, show_default=True, help="Tries more for a failed scene.")
+@click.option("--verify", "task", flag_value="verify", help="Check the archive OUT.")
+@click.option("--sample", type=_Share(), default="100%", show_default=True,
+              help="With --verify: the share of the scenes to check.")  # fmt: skip
+@click.option("--restore", "task", flag_value="restore",
+              help="Decode the archive's scene SCENE into the GeoTIFF DST.")  # fmt: skip
+@click.option("--retrain", "task", flag_value="retrain",
+              help="Train a base network on the archive OUT.")  # fmt: skip
+@click.option("--recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="With --retrain: JSON file with settings.")  # fmt: skip
+@click.option("--steps", type=int, help="With --retrain: steps of the training.")
+def archive(
+    paths: tuple[str, ...],
+    task: str | None,
+    sample: float,
+    recipe: Path | None,
+    steps: int | None,
+    scheduler: str | None,
+    workers: int | None,
+    retries: int,
+    **options: Any,
+) -> None:
+    """Compress the scenes of SOURCE into the archive OUT, with a STAC catalog.
+
+    SOURCE is a STAC catalog, collection, item or ItemCollection, or a folder or a glob of
+    scenes. Scenes that are finished are skipped: run it again after a stop. Exit code 1 if a
+    scene is missing in the end; OUT/report.csv says why.
+
+    \b
+        xhsinr archive SOURCE OUT [--psnr 45] [--workers 4]
+        xhsinr archive --verify OUT [--sample 5%]
+        xhsinr archive --restore OUT/scene scene.tif
+        xhsinr archive --retrain OUT
+    """
+    wanted = {None: 2, "verify": 1, "restore": 2, "retrain": 1}[task]
+    if len(paths) != wanted:
+        words = {None: "SOURCE and OUT", "restore": "SCENE and DST"}.get(task, "the archive OUT")
+        raise click.UsageError(f"{f'--{task}' if task else 'archive'} needs {words}")
+    if task == "verify":
+        _verify(paths[0], sample, scheduler, workers)
+    elif task == "restore":
+        from xhsinr.archiving import restore
+
+        path = restore(*paths)
+        click.echo(f"{path}: {path.stat().st_size:,} bytes")
+    elif task == "retrain":
+        _retrain(paths[0], recipe, steps)
+    else:
+        report = xhsinr.archive(
+            *paths, scheduler=scheduler, workers=workers, retries=retries, **options
+        )
+        click.echo(repr(report))
+        sys.exit(0 if report.ok else 1)
+
+
+def _verify(out: str, sample: float, scheduler: str | None, workers: int | None) -> None:
+    from xhsinr.archiving import verify_archive
+
+    found = verify_archive(out, sample=sample, scheduler=scheduler, workers=workers)
+    for error in found.errors:
+        click.echo(error, err=True)
+    if not found.valid:
+        sys.exit(1)
+    click.echo(f"{out}: {len(found.checked)} of {found.scenes} scenes checked, all valid")
+
+
+def _retrain(out: str, recipe: Path | None, steps: int | None) -> None:
+    from xhsinr.archiving.retrain import retrain
+    from xhsinr.training import read_settings
+
+    figures = (found := retrain(out, read_settings(recipe, steps))).figures()
+    click.echo(
+        f"{found.network}: in-sample, {figures['bpppb']:.4f} bpppb, "
+        f"{figures['bpppb_with_network']:.4f} with the network counted once"
+    )
