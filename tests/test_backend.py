@@ -282,3 +282,21 @@ def test_a_lazy_scene_can_be_compressed_again(path: Path, tmp_path: Path) -> Non
     lazy = xr.open_dataset(path, engine="hsinr", chunks={})
     again = lazy.hsinr.compress(tmp_path / "again.hsinr", lossless=True, progress=False)
     xr.testing.assert_identical(again.open().load(), lazy["reflectance"].load())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids="-".join)
+def test_scales_that_differ_by_band_are_applied(tmp_path: Path, layout: tuple[str, ...]) -> None:
+    scene = synthetic_scene(12, 15, 4, nodata_corner=True)
+    scales, offsets = [0.5, 2.0, 1.0, -1.0], [0.0, 1.0, 2.0, 3.0]
+    scene.attrs |= {"scales": scales, "offsets": offsets}
+    by_band = {"dims": "band", "coords": {"band": scene["band"]}}
+    meant = scene.where(scene != -32768) * xr.DataArray(scales, **by_band)
+    meant = (meant + xr.DataArray(offsets, **by_band)).transpose(*layout)
+    path = tmp_path / "a.hsinr"
+    xhsinr.compress(scene.transpose(*layout), path, tile=8, lossless=True, progress=False)
+    found = xr.open_dataset(path, engine="hsinr", mask_and_scale=True)["reflectance"]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.values, meant.values, rtol=1e-6)
+    np.testing.assert_allclose(found[1, 2:9:3, ::-1], meant[1, 2:9:3, ::-1], rtol=1e-6)
+    assert not {"scales", "offsets", "_FillValue"} & {*found.attrs, *found.encoding}
+    assert opened(path).attrs["scales"] == scales

@@ -13,6 +13,7 @@ import xarray as xr
 
 import xhsinr
 from xhsinr import stac
+from xhsinr.demo import synthetic_scene
 from xhsinr.errors import SourceError
 from xhsinr.stac import Source
 
@@ -135,6 +136,22 @@ def test_a_catalog_shows_a_table(archive: Path) -> None:
         assert "3 scenes" in shown
         assert "early" in shown
     assert "0 scenes" in repr(xhsinr.open_catalog(archive, datetime="1950"))
+
+
+def test_the_html_table_has_pictures_and_no_html_of_others(tmp_path: Path) -> None:
+    xhsinr.archive(_scene_file(tmp_path), tmp_path / "out", progress=False)
+    item = tmp_path / "out" / "scene" / "scene.json"
+    item.write_text(item.read_text().replace('"id": "scene"', '"id": "<script>"'))
+    shown = xhsinr.open_catalog(tmp_path / "out")._repr_html_()
+    assert shown.count("<img src='data:image/png") == 1
+    assert "&lt;script&gt;" in shown
+    assert "<script" not in shown
+
+
+def _scene_file(folder: Path) -> Path:
+    path = folder / "scene.npy"
+    np.save(path, synthetic_scene(20, 30, 5).transpose("y", "x", "band").values)
+    return path
 
 
 def test_items_that_cannot_be_read_are_left_out_with_a_warning(

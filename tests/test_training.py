@@ -300,6 +300,7 @@ def test_scenes_that_do_not_fit_the_network_are_refused_before_the_first_step(
         ({"batch": 0}, "batch = 0"),
         ({"steps": 1.5}, "steps = 1.5"),
         ({"patch": -1}, "patch = -1"),
+        ({"patch": 8, "pixels": 65}, "a patch of 8 x 8 has 64"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any], words: str) -> None:

@@ -20,7 +20,10 @@ from xhsinr.target import ENCODING_KEY
 
 __all__ = ["HsinrBackend", "lazy_scene", "open_dataarray"]
 
+Scaling = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
 _VARIABLE = "scene"
+_LISTS = frozenset(("scales", "offsets"))
 _SCALING = ("_FillValue", "missing_value", "scale_factor", "add_offset")
 
 
@@ -30,12 +33,15 @@ class _LazySamples(BackendArray):
     xarray's own lazy transpose would turn every key into an index for each sample.
     """
 
-    def __init__(self, reader: Reader, axes: tuple[int, int, int]) -> None:
+    def __init__(
+        self, reader: Reader, axes: tuple[int, int, int], scaling: Scaling | None = None
+    ) -> None:
         self.reader = reader
         self.axes = axes
         self.order = tuple(int(axis) for axis in np.argsort(axes))
         self.shape = tuple(reader.shape[axis] for axis in self.order)
-        self.dtype = reader.dtype
+        self.scaling = scaling
+        self.dtype = np.result_type(reader.dtype, np.float32) if scaling else reader.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
         if not isinstance(key, indexing.VectorizedIndexer):
@@ -48,9 +54,19 @@ class _LazySamples(BackendArray):
     def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
         chosen = [np.arange(size)[part] for size, part in zip(self.shape, key, strict=True)]
         bands, rows, cols = (np.atleast_1d(chosen[axis]) for axis in self.axes)
-        samples = self.reader.window(bands, rows, cols).transpose(self.order)
+        samples = self.reader.window(bands, rows, cols)
+        if self.scaling is not None:
+            samples = self._scaled(samples, bands)
         # An integer takes its axis away.
-        return samples.reshape([part.size for part in chosen if part.ndim])
+        return samples.transpose(self.order).reshape([part.size for part in chosen if part.ndim])
+
+    def _scaled(self, samples: npt.NDArray[Any], bands: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+        """What samples of these bands mean, NaN where they say nothing."""
+        assert self.scaling is not None
+        scales, offsets = (values[bands, None, None].astype(self.dtype) for values in self.scaling)
+        meant = scales * samples + offsets
+        meant[self.reader.scene().invalid(samples)] = np.nan
+        return np.asarray(meant, self.dtype)
 
 
 def open_dataarray(path: str | os.PathLike[str], overview: int = 1) -> xr.DataArray:
@@ -69,13 +85,16 @@ def open_dataarray(path: str | os.PathLike[str], overview: int = 1) -> xr.DataAr
     return lazy_scene(Sidecar.open(path), overview)
 
 
-def lazy_scene(sidecar: Sidecar, overview: int = 1) -> xr.DataArray:
-    """An open sidecar as `open_dataarray` gives it."""
+def lazy_scene(sidecar: Sidecar, overview: int = 1, *, scaled: bool = False) -> xr.DataArray:
+    """An open sidecar as `open_dataarray` gives it; ``scaled`` where bands have a scale each."""
     reader = Reader(sidecar, overview)
     scene = reader.scene()
-    samples = indexing.LazilyIndexedArray(_LazySamples(reader, scene.axes))
+    # CF has one scale for a variable, and xarray sees to it; lists are up to us.
+    listed = scaled and not _LISTS.isdisjoint(scene.attrs)
+    lazy = _LazySamples(reader, scene.axes, scene.scaling if listed else None)
     # A stand-in of the right shape that takes no memory.
     blank = np.broadcast_to(np.zeros((), reader.dtype), reader.shape)
+    samples = indexing.LazilyIndexedArray(lazy)
     array = scene.to_xarray(blank).copy(deep=False, data=samples)
     sides: dict[Hashable, int] = {
         scene.row_dim: reader.tiling.tile,
@@ -86,6 +105,11 @@ def lazy_scene(sidecar: Sidecar, overview: int = 1) -> xr.DataArray:
         for dim, size in zip(array.dims, array.shape, strict=True)
     }
     array.encoding["source"] = reader.sidecar.name
+    if lazy.scaling is not None:
+        for name in (*_LISTS, *_SCALING):
+            array.attrs.pop(name, None)
+            array.encoding.pop(name, None)
+        return array
     # `xhsinr.compress` without settings takes the ones that the scene came with.
     array.encoding[ENCODING_KEY] = reader.sidecar.header["target"]
     return array
@@ -120,7 +144,7 @@ class HsinrBackend(BackendEntrypoint):
             side, in the scene's data type, and the transform and the coordinates are those of
             the blocks. It has to divide the side of a tile, unless the scene is one tile.
         """
-        array = open_dataarray(filename_or_obj, overview)
+        array = lazy_scene(Sidecar.open(filename_or_obj), overview, scaled=mask_and_scale)
         named = array.name is not None and array.name not in array.coords
         dataset = array.to_dataset(name=array.name if named else _VARIABLE)
         dataset = dataset.drop_vars(drop_variables or [])

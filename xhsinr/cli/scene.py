@@ -32,8 +32,9 @@ __all__ = ["compress", "decompress", "info", "verify"]
 def compress(src: Path, dst: Path | None, **options: Any) -> None:
     """Compress the scene SRC into the sidecar DST (SRC with .hsinr if not given).
 
-    SRC is a GeoTIFF, ENVI, MATLAB (.mat) or NumPy (.npy) file, or what else GDAL opens. Ask
-    for one quality at most; the default is 'standard'.
+    SRC is a GeoTIFF, ENVI, MATLAB (.mat) or NumPy (.npy) file, what else GDAL opens, or a
+    product as it comes: EnMAP L2A, DESIS, PRISMA L2D, EMIT L2A. Ask for one quality at most;
+    the default is 'standard'.
     """
     click.echo(repr(xhsinr.compress(src, dst or src.with_suffix(".hsinr"), **options)))
 

@@ -19,7 +19,14 @@ from rasterio.errors import NotGeoreferencedWarning
 from xhsinr.scene import Scene
 from xhsinr.stac.extension import MEDIA_TYPE
 
-__all__ = ["data_asset", "metadata_asset", "multihash", "preview_asset", "valid_pixels"]
+__all__ = [
+    "data_asset",
+    "metadata_asset",
+    "multihash",
+    "preview_asset",
+    "small_preview",
+    "valid_pixels",
+]
 
 _SHA256 = "1220"  # multihash: the function sha2-256, 32 bytes
 _PICOMETRE = 6  # decimals of a micrometre
@@ -68,6 +75,15 @@ def preview_asset(preview: Path) -> pystac.Asset:
     return _asset(preview, "Preview in natural colours", pystac.MediaType.COG, "visual", fields)
 
 
+def small_preview(preview: Path, side: int) -> npt.NDArray[np.uint8]:
+    """A preview with at most ``side`` pixels a side, shape (rows, cols, 3)."""
+    with _opened(preview) as picture:
+        scale = min(1.0, side / max(picture.shape))
+        shape = [max(1, round(size * scale)) for size in picture.shape]
+        planes: npt.NDArray[np.uint8] = picture.read((1, 2, 3), out_shape=(3, *shape))
+    return planes.transpose(1, 2, 0)
+
+
 def valid_pixels(preview: Path) -> npt.NDArray[np.bool_]:
     """Pixels of a preview that show something, shape (rows, cols)."""
     with _opened(preview) as picture:
@@ -79,7 +95,7 @@ def valid_pixels(preview: Path) -> npt.NDArray[np.bool_]:
 def _opened(preview: Path) -> Iterator[rasterio.DatasetReader]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(preview) as picture:
+        with rasterio.open(preview, driver="GTiff") as picture:
             yield picture
 
 

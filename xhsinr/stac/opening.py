@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +16,13 @@ import pandas as pd
 import pystac
 import xarray as xr
 from pystac.utils import str_to_datetime
+from rasterio.errors import RasterioError
 from tqdm import tqdm
 
 from xhsinr import backend
 from xhsinr.errors import SourceError
+from xhsinr.picture import image_html, png_bytes
+from xhsinr.stac.assets import small_preview
 from xhsinr.stac.extension import MEDIA_TYPE
 from xhsinr.stac.walking import NETWORK_RULE, is_remote, walk
 
@@ -27,6 +31,7 @@ __all__ = ["Moment", "SceneCatalog", "open_catalog"]
 Moment = str | datetime | None
 _CATALOG = "catalog.json"
 _SHOWN = 20
+_LOOK = 48
 _PARTIAL_DATE = re.compile(r"\d{4}(-\d\d){0,2}")
 _ALWAYS = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
@@ -41,6 +46,7 @@ class _Entry:
     start: datetime
     end: datetime
     figures: Mapping[str, Any]
+    preview: str | None
 
     @property
     def time(self) -> datetime | None:
@@ -96,8 +102,13 @@ class SceneCatalog(Mapping[str, xr.DataArray]):
         return f"{head}\n{shown}" if len(self) else head
 
     def _repr_html_(self) -> str:
-        table = self.table.drop(columns="path").to_html(max_rows=_SHOWN, border=0)
-        return f"<b>{len(self)} scenes</b>{table}"
+        shown = self.table.drop(columns="path").head(_SHOWN).reset_index()
+        shown["id"] = shown["id"].map(html.escape)
+        looks = [_look(self._entries[key]) for key in list(self)[:_SHOWN]]
+        shown.insert(0, "", pd.Series(looks, dtype=object))
+        table = shown.to_html(index=False, border=0, escape=False)
+        more = f"and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
+        return f"<b>{len(self)} scenes</b>{table}{more}"
 
 
 def open_catalog(
@@ -174,7 +185,19 @@ def _entry(item: pystac.Item) -> _Entry | None:
     else:
         times = (str_to_datetime(start), str_to_datetime(end)) if start and end else _ALWAYS
     box = None if item.bbox is None else _box(item.bbox)
-    return _Entry(item.id, asset.get_absolute_href() or asset.href, box, *times, figures)
+    preview = item.assets.get("preview")
+    look = None if preview is None else preview.get_absolute_href()
+    return _Entry(item.id, asset.get_absolute_href() or asset.href, box, *times, figures, look)
+
+
+def _look(entry: _Entry) -> str:
+    """A small picture of a scene as HTML; empty where its preview is not at hand."""
+    if entry.preview is None or not Path(entry.preview).is_file():
+        return ""
+    try:
+        return image_html(png_bytes(small_preview(Path(entry.preview), _LOOK)), _LOOK)
+    except RasterioError:
+        return ""
 
 
 def _box(bbox: Sequence[float]) -> tuple[float, ...]:

@@ -85,6 +85,11 @@ class TrainingSettings:
                 raise NetworkError(f"{name} = {value!r}: a whole number from {least} on is needed")
         if self.start == "cosines" and self.patch == 0:
             raise NetworkError("a start at cosines needs patches: set patch, or start to random")
+        if self.patch and self.pixels > self.patch**2:
+            raise NetworkError(
+                f"pixels = {self.pixels}: a patch of {self.patch} x {self.patch} has "
+                f"{self.patch**2}; 0 draws all of them"
+            )
 
 
 def read_settings(recipe: Path | None, steps: int | None) -> TrainingSettings:
