@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import xhsinr
-from xhsinr.baselines import others
 from xhsinr.training import TrainingSettings, load_scene, train
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -50,15 +49,9 @@ def _rows(markdown: str, title: str) -> list[dict[str, str]]:
     return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
 
 
-def test_the_benchmark_reports_what_the_files_hold(
-    folder: Path, benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(benchmark, "BOUNDS", (0, 4))
-    monkeypatch.setattr(benchmark, "RATES", (1.0,))
-    monkeypatch.setattr(benchmark, "LARGE", 1000)
-    monkeypatch.setattr(others, "CODECS", {"SZ3": others.CODECS["SZ3"]})
+def test_the_benchmark_reports_what_the_files_hold(folder: Path, benchmark: ModuleType) -> None:
     out = folder / "results.md"
-    benchmark.main([str(folder), "--scene", "tiny", "--out", str(out)])
+    benchmark.main([str(folder), "--out", str(out)])
     markdown = out.read_text()
     cube = np.load(folder / "tiny.npy").astype(float)
 
@@ -76,17 +69,6 @@ def test_the_benchmark_reports_what_the_files_hold(
         assert float(row["RMSE"]) == pytest.approx(np.sqrt(np.square(error).mean()), rel=1e-3)
         assert float(row["largest error"]) == pytest.approx(np.abs(error).max())
     assert float(held_out[-1]["PSNR (dB)"]) == np.inf
-
-    xhsinr_row, sz3, quoted = _rows(markdown, "Lossless")
-    assert 0 < float(xhsinr_row["within 4"].strip("*")) < float(xhsinr_row["lossless"].strip("*"))
-    assert float(sz3["within 4"]) < float(sz3["lossless"])
-    assert quoted == {"codec": "CCSDS-123 (quoted)", "lossless": "about 6.8", "within 4": "-"}
-
-    (rate,) = _rows(markdown, "PSNR at equal rates")
-    allowed = cube.size / 8
-    for column in ("xhsinr, bytes of samples", "PCA + JPEG 2000, bytes"):
-        assert 0.9 * allowed < int(rate[column].replace(",", "")) <= allowed
-    assert len(_rows(markdown, "Speed")) == 3
 
 
 def test_the_in_sample_table_counts_the_latents_and_the_network(

@@ -5,8 +5,12 @@ from __future__ import annotations
 import click
 
 import xhsinr
+from xhsinr.cli.archive import archive
+from xhsinr.cli.bench import bench
 from xhsinr.cli.common import Group
 from xhsinr.cli.demo import demo
+from xhsinr.cli.gdal import doctor, export, vrt
+from xhsinr.cli.salvage import salvage
 from xhsinr.cli.scene import compress, decompress, info, verify
 from xhsinr.cli.train import train
 
@@ -19,5 +23,18 @@ def main() -> None:
     """Compress hyperspectral scenes, and read them back."""
 
 
-for _command in (compress, decompress, info, verify, train, demo):
+for _command in (
+    archive,
+    bench,
+    compress,
+    decompress,
+    info,
+    verify,
+    salvage,
+    train,
+    demo,
+    vrt,
+    export,
+    doctor,
+):
     main.add_command(_command)

@@ -1,0 +1,194 @@
+"""The measured rows as figures: PSNR and bound against rate, PSNR against time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xhsinr.baselines import CODECS
+from xhsinr.bench.checkpoint import Row
+from xhsinr.errors import HsinrError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw"]
+
+_TIMED_RATE = 0.1
+_BOUND = "largest error allowed (data units)"
+INK, GREY = "#222222", "#9A9A9A"
+# Colours told apart with any colour vision (Okabe and Ito); the rest share greys and markers.
+_STRONG = {
+    "xhsinr": "#D55E00",
+    "meta_learning": "#CC79A7",
+    "pca_jpeg2000": "#0072B2",
+    "fpca_jpeg2000": "#56B4E9",
+    "pca_dct": "#009E73",
+    "speck3d": "#8C6D00",
+    "inr": "#E69F00",
+}
+_OTHERS = ("#5B5B5B", "#8A8A8A", "#A8A8A8")
+_MARKERS = "osD^vPX<>hp*d"
+STYLE: Any = {
+    "font.size": 11,
+    "axes.titlesize": 14,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 14,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#ECECEC",
+    "legend.frameon": False,
+}
+
+
+class Curve(NamedTuple):
+    """The points of one codec, with how it is drawn."""
+
+    label: str
+    key: str
+    nth: int
+    """How many curves of the same codec come before."""
+    points: list[tuple[float, float]]
+
+
+def draw(name: str, rows: Sequence[Row], folder: Path) -> list[Path]:
+    """Draw the figures of a scene, those that there are rows for, into a folder.
+
+    Raises
+    ------
+    HsinrError
+        If matplotlib is not installed.
+    """
+    good = [row for row in rows if row["bytes"]]
+    rates = _curves(good, ("bpppb=", "native"), "bpppb", "psnr_db")
+    times = _curves(good, (f"bpppb={_TIMED_RATE:g}", "native"), "encode_s", "psnr_db")
+    bounds = _curves(good, ("max_error=",), "bpppb", "max_error", from_target=True)
+    figures = (
+        ("psnr_rate", rates, "PSNR against rate", "bits per pixel and band", "PSNR (dB)"),
+        (
+            "psnr_time",
+            times,
+            f"PSNR against time, {_TIMED_RATE:g} bits per pixel and band",
+            "seconds to encode",
+            "PSNR (dB)",
+        ),
+        ("bound_rate", bounds, "Bounded error against rate", "bits per pixel and band", _BOUND),
+    )
+    written = []
+    for kind, curves, title, along, up in figures:
+        if curves:
+            path = folder / f"{name}_{kind}.png"
+            _figure(curves, f"{name}: {title}", (along, up), path)
+            written.append(path)
+    return written
+
+
+def _curves(
+    rows: Sequence[Row], kinds: tuple[str, ...], x: str, y: str, *, from_target: bool = False
+) -> list[Curve]:
+    """One curve for each codec and protocol, in the order of the tables."""
+    found: dict[tuple[str, str], Curve] = {}
+    order = {key: number for number, key in enumerate(CODECS)}
+    for row in sorted(rows, key=lambda row: order[row["codec"]]):
+        if row["target"].startswith(kinds) and not (row["codec"] == "xhsinr" and _native(row)):
+            sample = row["protocol"] == "in-sample"
+            label = f"{row['name']} (in-sample)" if sample else row["name"]
+            nth = sum(key == row["codec"] for key, other in found if other != label)
+            curve = found.setdefault((row["codec"], label), Curve(label, row["codec"], nth, []))
+            up = float(row["target"].split("=")[1]) if from_target else float(row[y])
+            curve.points.append((float(row[x]), up))
+    return [curve._replace(points=sorted(curve.points)) for curve in found.values()]
+
+
+def _native(row: Row) -> bool:
+    return row["target"] == "native"
+
+
+def _figure(curves: Sequence[Curve], title: str, labels: tuple[str, str], path: Path) -> None:
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullLocator
+    except ImportError as error:
+        raise HsinrError("Figures need matplotlib: pip install 'xhsinr[bench]'") from error
+    with rc_context(STYLE):
+        figure = Figure(figsize=(11, 7), dpi=110, layout="constrained")
+        axes = figure.subplots()
+        axes.set_xscale("log")
+        if labels[1] == _BOUND:
+            axes.set_yscale("log", base=2)
+            axes.set_yticks(sorted({up for curve in curves for _, up in curve.points}))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        for curve in curves:
+            _draw_curve(axes, curve)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_title(title)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        if all(len(curve.points) == 1 for curve in curves):
+            _label_points(axes, curves)
+        else:
+            _label_curves(axes, curves)
+        figure.savefig(path)
+
+
+def _draw_curve(axes: Axes, curve: Curve) -> None:
+    ours = curve.key == "xhsinr"
+    sample = "in-sample" in curve.label
+    marker = _MARKERS[(_place(curve) + curve.nth) % len(_MARKERS)]
+    x, y = zip(*curve.points, strict=True)
+    axes.plot(
+        x, y, color=_colour(curve), marker=marker,
+        lw=3 if ours else 1.5, ms=8 if ours else 5.5, zorder=4 if ours else 2, label=curve.label,
+        ls="--" if sample else "-", mfc="white" if sample else None,
+    )  # fmt: skip
+
+
+def _place(curve: Curve) -> int:
+    """Place in the tables, so that a codec looks the same in every figure."""
+    return list(CODECS).index(curve.key)
+
+
+def _colour(curve: Curve) -> str:
+    return _STRONG.get(curve.key, _OTHERS[_place(curve) % len(_OTHERS)])
+
+
+def _label_curves(axes: Axes, curves: Sequence[Curve]) -> None:
+    """A legend beside the axes, in the order of the curves at a rate that nearly all have."""
+    handles, labels = axes.get_legend_handles_labels()
+    heights = {curve.label: _near(curve) for curve in curves}
+    ranked = sorted(zip(handles, labels, strict=True), key=lambda pair: -heights[pair[1]])
+    axes.legend(
+        *zip(*ranked, strict=True), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=10
+    )
+
+
+def _near(curve: Curve) -> float:
+    """Height of a curve where its log rate is nearest to that of `_TIMED_RATE`."""
+    return min(curve.points, key=lambda point: abs(math.log(point[0] / _TIMED_RATE)))[1]
+
+
+def _label_points(axes: Axes, curves: Sequence[Curve]) -> None:
+    """The name of each point beside it, moved down where another name stands already."""
+    axes.margins(x=0.12, y=0.06)
+    taken: list[tuple[float, float]] = []
+    low, high = axes.get_ylim()
+    left, right = (math.log(limit) for limit in axes.get_xlim())
+    for curve in sorted(curves, key=lambda curve: -curve.points[0][1]):
+        ((x, y),) = curve.points
+        across = (math.log(x) - left) / (right - left)
+        up = (y - low) / (high - low)
+        while any(abs(across - a) < 0.2 and abs(up - b) < 0.026 for a, b in taken):
+            up -= 0.004
+        taken.append((across, up))
+        height = low + up * (high - low)
+        axes.annotate(f"   {curve.label}", (x, height), va="center", size=10, color=_colour(curve))

@@ -1,0 +1,140 @@
+"""One case -> one row: bytes, what they decode to, and how long it took."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import dask
+from threadpoolctl import threadpool_limits
+
+from xhsinr.baselines import Codec, Target, load
+from xhsinr.baselines.sharing import seconds_saved
+from xhsinr.bench.cases import Case
+from xhsinr.bench.checkpoint import Row
+from xhsinr.metrics import Quality, bpppb
+
+__all__ = ["COLUMNS", "IDENTITY", "describe", "measure", "one_thread"]
+
+COLUMNS = (
+    "scene",
+    "codec",
+    "name",
+    "protocol",
+    "target",
+    "bytes",
+    "bpppb",
+    "psnr_db",
+    "rmse",
+    "max_error",
+    "mean_sam_deg",
+    "encode_s",
+    "decode_s",
+    "runs",
+    "settings",
+    "note",
+)
+IDENTITY = ("scene", "codec", "protocol", "target", "settings")
+
+# What takes longer than this many seconds is timed once, the rest three times.
+_PATIENCE, _RUNS = 2.0, 3
+
+T = TypeVar("T")
+
+
+def describe(case: Case) -> Row:
+    """The row of a case before it is measured."""
+    row = dict.fromkeys(COLUMNS, "")
+    row |= {
+        "scene": case.scene.name,
+        "codec": case.key,
+        "name": case.key,
+        "protocol": case.protocol,
+        "target": str(case.target),
+    }
+    try:
+        codec = load(case.key, **case.fields)
+    except Exception as error:
+        return row | {"note": _reason(error)}
+    return row | {"name": codec.name, "settings": codec.settings}
+
+
+def measure(case: Case) -> Row:
+    """Encode, decode and compare; a codec that fails gives a row that says why."""
+    row = describe(case)
+    if row["note"]:
+        return row
+    codec = load(case.key, **case.fields)
+    try:
+        return row | _measured(codec, case)
+    except Exception as error:  # one bad codec must not cost the others' results
+        return row | {"note": _reason(error)}
+
+
+def _measured(codec: Codec, case: Case) -> Row:
+    cube = case.scene.cube
+    payload, encode, runs = _timed(lambda: codec.encode(cube, case.target))
+    decoded, decode, _ = _timed(lambda: codec.decode(payload))
+    if decoded.shape != cube.shape or decoded.dtype != cube.dtype:
+        return {"note": f"decodes to {decoded.dtype} {decoded.shape}"}
+    quality = Quality.of(cube.transpose(2, 0, 1), decoded.transpose(2, 0, 1))
+    rate = bpppb(len(payload), cube.size)
+    return {
+        "bytes": str(len(payload)),
+        "bpppb": f"{rate:.6f}",
+        "psnr_db": f"{quality.psnr_db:.3f}",
+        "rmse": f"{quality.rmse:.6g}",
+        "max_error": f"{quality.max_error:.6g}",
+        "mean_sam_deg": f"{quality.mean_sam_deg:.4f}",
+        "encode_s": f"{encode:.4f}",
+        "decode_s": f"{decode:.4f}",
+        "runs": str(runs),
+        "note": "" if _met(case.target, rate, quality) else f"misses {case.target}",
+    }
+
+
+def _met(target: Target, rate: float, quality: Quality) -> bool:
+    reached = {
+        "bpppb": rate <= target.value,
+        "psnr": quality.psnr_db >= target.value,
+        "max_error": quality.max_error <= target.value,
+        "lossless": quality.max_error == 0,
+        "native": True,
+    }
+    return reached[target.kind]
+
+
+def _timed(task: Callable[[], T]) -> tuple[T, float, int]:
+    """The result, the median of the seconds, and the number of runs.
+
+    Work that was taken over from another codec counts as if it had been done again.
+    """
+    taken = []
+    while True:
+        start = time.perf_counter() + seconds_saved()
+        result = task()
+        taken.append(time.perf_counter() + seconds_saved() - start)
+        if taken[0] > _PATIENCE or len(taken) == _RUNS:
+            return result, statistics.median(taken), len(taken)
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no reason given"
+    return f"{type(error).__name__}: {text}"[:300]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS, OpenMP, torch and dask to one thread each, so that timings compare."""
+    import torch  # loaded before the limit is set, so that its threads are among the limited
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), dask.config.set(scheduler="synchronous"):
+            yield
+    finally:
+        torch.set_num_threads(threads)
