@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 import xhsinr
+from xhsinr import latents
 from xhsinr.demo import synthetic_scene
 from xhsinr.entropy import TABLE_TOTAL
 from xhsinr.network import BaseNetwork, save_network
@@ -29,6 +30,7 @@ TARGETS = {
     "max-error-floats": {"max_error": 0.25},
     "lossless-floats": {"lossless": True},
 }
+LATENT_LEVEL = -5
 
 
 def small_network() -> BaseNetwork:
@@ -61,11 +63,22 @@ def scene_of(name: str) -> xr.DataArray:
     return scene
 
 
+def coded_latents() -> dict[str, np.ndarray]:
+    """Latents of all classes, some beyond every table, and their bytes."""
+    network = small_network()
+    rng = np.random.default_rng(7)
+    sizes = np.exp2(rng.uniform(-4, 6, (40, 1)))
+    fitted = (rng.laplace(0, 1, (40, network.siren.latents)) * sizes * 0.05).astype(np.float32)
+    payload, integers = latents.encode(fitted, network, LATENT_LEVEL)
+    return {"payload": np.frombuffer(payload, np.uint8), "integers": integers}
+
+
 def main() -> None:
     decoded = {}
     network = DATA / f"golden-v{FORMAT_VERSION}.safetensors"
     expected = DATA / f"golden-v{FORMAT_VERSION}.npz"
-    for path in (network, expected):
+    coded = DATA / f"golden-v{FORMAT_VERSION}-latents.npz"
+    for path in (network, expected, coded):
         if path.exists():
             raise SystemExit(f"{path} exists: golden files are made once")
     save_network(small_network(), network)
@@ -75,6 +88,7 @@ def main() -> None:
         decoded[name] = handle.open().values
         print(f"{path.name}: {path.stat().st_size:,} bytes")
     np.savez_compressed(expected, **decoded)
+    np.savez_compressed(coded, **coded_latents())
 
 
 if __name__ == "__main__":

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from make_golden import LATENT_LEVEL
 from rasterio.crs import CRS
 
 import xhsinr
-from xhsinr.sidecar import FORMAT_VERSION
+from xhsinr import latents
+from xhsinr.network import load_network
+from xhsinr.reading import Reader
+from xhsinr.sidecar import FORMAT_VERSION, Sidecar
+from xhsinr.tiling import Patching
 
 DATA = Path(__file__).parent / "data"
 FILES = sorted(DATA.glob("golden-v*.hsinr"))
@@ -47,3 +53,24 @@ def test_a_golden_file_keeps_its_metadata(path: Path) -> None:
     assert back["wavelength"].values[[0, -1]].tolist() == [420, 2450]
     assert back["wavelength"].attrs == {"units": "nm"}
     assert back["x"].values[0] == 360_015
+
+
+def test_latents_decode_to_the_integers_that_they_were() -> None:
+    with np.load(DATA / "golden-v1-latents.npz") as arrays:
+        payload, integers = arrays["payload"].tobytes(), arrays["integers"]
+    network = load_network(DATA / "golden-v1.safetensors")
+    assert np.array_equal(latents.decode(payload, len(integers), network, LATENT_LEVEL), integers)
+    assert np.abs(integers).max() > network.tables.shape[1]
+
+
+def test_latents_of_a_golden_file_are_the_integers_that_they_were() -> None:
+    reader = Reader(Sidecar.open(DATA / "golden-v1-preview.hsinr"))
+    coding, digest = reader.codec.latents, hashlib.sha256()
+    assert coding is not None
+    for number in range(len(reader.tiling)):
+        patches = len(Patching(*reader.tiling.shape(number), coding.network.patch))
+        coded = reader.sidecar.payload(number)["latents"]
+        digest.update(latents.decode(coded, patches, coding.network, coding.level).tobytes())
+    assert digest.hexdigest() == (
+        "62269db02de104500341e308a703e78e390b043afb3c40ac840f17a633e1982b"
+    )

@@ -23,6 +23,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rioxarray.rioxarray import affine_to_coords
 
+import xhsinr
 from xhsinr.errors import DamagedSidecarError, SceneError
 from xhsinr.scene import Scene, read, write_geotiff
 from xhsinr.scene.header import pixel_centres
@@ -1047,3 +1048,10 @@ def test_a_broken_file_is_named_with_what_is_wrong(
     path.write_bytes(content)
     with pytest.raises(SceneError, match="broken"):
         read(path)
+
+
+def test_lists_of_lists_in_attributes_come_back(tmp_path: Path) -> None:
+    array = xr.DataArray(np.ones((2, 3, 4), "i2"), dims=("band", "y", "x"))
+    array.attrs["history"] = [["a", 1], 2.5, [[], "b"]]
+    xhsinr.compress(array, tmp_path / "a.hsinr", progress=False)
+    assert xhsinr.open(tmp_path / "a.hsinr").open().attrs["history"] == [["a", 1], 2.5, [[], "b"]]

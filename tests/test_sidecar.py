@@ -399,3 +399,34 @@ def test_a_checksum_that_is_none_is_damage(path: Path, crc: Any) -> None:
     raw = json.dumps(entries).encode()
     path.write_bytes(struct.pack("<Q", len(raw)) + raw + content[8 + length :])
     _check_refused(path)
+
+
+def test_a_file_that_was_replaced_by_a_longer_one_is_no_damage(path: Path) -> None:
+    sidecar = Sidecar.open(path)
+    with SidecarWriter(path, 4) as writer:
+        for tile in range(4):
+            writer.add(tile, {"detail": b"of another scene, and longer"})
+        writer.finish(HEADER, ARRAYS)
+    with pytest.raises(ChangedSidecarError, match=r"a\.hsinr was replaced"):
+        sidecar.check_size()
+
+
+def test_a_file_that_grows_after_it_was_opened_is_damage(path: Path) -> None:
+    sidecar = Sidecar.open(path)
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(DamagedSidecarError, match="something was appended"):
+        sidecar.check_size()
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_is_no_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced(place: Path) -> int:
+        content = path.read_bytes()
+        path.write_bytes(content[:40] + content[50:])
+        return place.stat().st_size
+
+    monkeypatch.setattr("xhsinr.sidecar._FIRST_READ", 64)
+    monkeypatch.setattr("xhsinr.sidecar.size_of", replaced)
+    with pytest.raises(ChangedSidecarError, match=r"a\.hsinr was replaced while it was opened"):
+        Sidecar.open(path)

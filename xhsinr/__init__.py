@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xhsinr.limits import set_limits
     from xhsinr.network import load_network
     from xhsinr.pipeline import compress
+    from xhsinr.salvaging import Salvage, salvage
     from xhsinr.stac import open_catalog
     from xhsinr.verification import verify
     from xhsinr.vrt import open_rasterio_dataset
@@ -30,12 +31,14 @@ __all__ = [
     "Compressed",
     "HsinrAccessor",
     "HsinrError",
+    "Salvage",
     "archive",
     "compress",
     "load_network",
     "open",
     "open_catalog",
     "open_rasterio_dataset",
+    "salvage",
     "set_limits",
     "verify",
 ]
@@ -44,7 +47,9 @@ _LAZY = {
     "ArchiveReport": ("xhsinr.archiving", "ArchiveReport"),
     "archive": ("xhsinr.archiving", "archive"),
     "Compressed": ("xhsinr.handle", "Compressed"),
+    "Salvage": ("xhsinr.salvaging", "Salvage"),
     "compress": ("xhsinr.pipeline", "compress"),
+    "salvage": ("xhsinr.salvaging", "salvage"),
     "load_network": ("xhsinr.network", "load_network"),
     "open": ("xhsinr.handle", "open_sidecar"),
     "set_limits": ("xhsinr.limits", "set_limits"),

@@ -11,7 +11,9 @@ decoded with all their bands and kept for the calls that follow.
 from __future__ import annotations
 
 import os
+import stat
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,6 +133,8 @@ def _state_of(name: str) -> tuple[int, ...]:
         raise SidecarError(
             f"{name}: {error.strerror}: if it was moved, write the VRT again with: xhsinr vrt"
         ) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise SidecarError(f"{name} is no regular file: write the VRT again with: xhsinr vrt")
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
@@ -138,7 +142,8 @@ def _state_of(name: str) -> tuple[int, ...]:
 def _open(name: str, state: tuple[int, ...], overview: int) -> Reader:
     if overview > 1:
         return Reader(_open(name, state, 1).sidecar, overview=overview)
-    return Reader(Sidecar.open(name))
+    # A path, never a URL, whatever its text looks like.
+    return Reader(Sidecar.open(Path(name)))
 
 
 @lru_cache(1)

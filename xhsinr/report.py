@@ -20,6 +20,8 @@ from xhsinr.tiling import Tiling
 
 __all__ = ["describe", "info"]
 
+_FIGURES = ("psnr_db", "rmse", "max_error", "mean_sam_deg")
+
 
 def describe(
     scene: Scene,
@@ -88,7 +90,7 @@ def info(sidecar: Sidecar) -> dict[str, Any]:
         "bpppb": bpppb(sidecar.file_bytes, sidecar.samples),
         "bpppb_with_network": bpppb(sidecar.file_bytes + network_bytes, sidecar.samples),
         "ratio": sidecar.samples * sidecar.dtype.itemsize / sidecar.file_bytes,
-        **header["quality"],
+        **{name: header["quality"][name] for name in _FIGURES},
         "target": header["target"],
         "shape": list(sidecar.shape),
         "dtype": str(sidecar.dtype),

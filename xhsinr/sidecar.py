@@ -49,6 +49,14 @@ _MOST_NETWORK_BYTES = 1 << 40
 _FIRST_READ = 1 << 16
 
 _SAMPLES = frozenset(("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"))
+_FIGURE = (int, float, type(None))
+_QUALITY = {"psnr_db": _FIGURE, "rmse": _FIGURE, "max_error": (float,), "mean_sam_deg": _FIGURE}
+_LATENTS = {
+    "network": (str,),
+    "sha256": (str,),
+    "network_bytes": (int,),
+    "patch": (int, type(None)),
+}
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 
 
@@ -102,10 +110,23 @@ class Sidecar:
         Raises
         ------
         FileNotFoundError, NotASidecarError, UnsupportedVersionError, DamagedSidecarError,
-        LimitError, RemoteError
+        ChangedSidecarError, LimitError, RemoteError
         """
-        place, limits = locate(path), current_limits()
+        place = locate(path)
         content = read_range(place, 0, _FIRST_READ)
+        try:
+            return cls._read(place, content, whole)
+        except DamagedSidecarError as error:
+            if read_range(place, 0, _FIRST_READ) == content:
+                raise
+            raise ChangedSidecarError(
+                f"{place} was replaced while it was opened: open it again"
+            ) from error
+
+    @classmethod
+    def _read(cls, place: Place, content: bytes, whole: bool) -> Sidecar:
+        """Open the file that begins with ``content``."""
+        limits = current_limits()
         known = size_of(place) if isinstance(place, Path) else None
         if len(content) < _FIRST_READ:
             known = len(content)
@@ -231,9 +252,12 @@ class Sidecar:
 
         Raises
         ------
-        DamagedSidecarError, RemoteError
+        DamagedSidecarError, ChangedSidecarError, RemoteError
         """
-        check_size(self.place, size_of(self.place), self.file_bytes)
+        found = size_of(self.place)
+        if found != self.file_bytes:
+            self._check_unchanged()
+        check_size(self.place, found, self.file_bytes)
 
     def _check_unchanged(self) -> None:
         """What stands before the tiles is compared with what was read when it was opened."""
@@ -286,20 +310,15 @@ class Sidecar:
         """
         kinds = {"quality": dict, "target": dict, "scene": dict, "software": str}
         wrong = [name for name, kind in kinds.items() if type(self.header.get(name)) is not kind]
-        if not wrong:
-            figures = ("psnr_db", "rmse", "max_error", "mean_sam_deg")
-            quality = self.header["quality"]
-            known = all(type(quality.get(name)) in (int, float, type(None)) for name in figures)
-            wrong = [] if known and type(quality.get("max_error")) is float else ["quality"]
-        coding = self.header.get("latents", {"network": "", "sha256": "", "network_bytes": 0})
-        types = (str, str, int)
-        if (
-            type(coding) is not dict
-            or any(
-                type(coding.get(name)) is not kind
-                for name, kind in zip(("network", "sha256", "network_bytes"), types, strict=True)
-            )
-            or not 0 <= coding["network_bytes"] <= _MOST_NETWORK_BYTES
+        if "quality" not in wrong and not _has(self.header["quality"], _QUALITY):
+            wrong.append("quality")
+        if type(self.header.get("noise", 0.0)) not in (int, float):
+            wrong.append("noise")
+        coding = self.header.get("latents")
+        if "latents" in self.header and not (
+            type(coding) is dict
+            and _has(coding, _LATENTS)
+            and 0 <= coding["network_bytes"] <= _MOST_NETWORK_BYTES
         ):
             wrong.append("latents")
         tiles = (len(self.tiling), 2)
@@ -311,3 +330,8 @@ class Sidecar:
             raise DamagedSidecarError(
                 f"{self.name}: {', '.join(wrong)} of its header is missing or of the wrong kind"
             )
+
+
+def _has(part: dict[str, Any], kinds: dict[str, tuple[type, ...]]) -> bool:
+    """Whether a part of the header has all of these keys, and values of these kinds."""
+    return all(name in part and type(part[name]) in kind for name, kind in kinds.items())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -60,7 +61,7 @@ def with_spectrum_of_file(array: xr.DataArray) -> xr.DataArray:
     file.
     """
     # The attributes have the first band's alone.
-    listed = {name for name, value in array.attrs.items() if np.size(value) > 1}
+    listed = {name for name, value in array.attrs.items() if _is_list(value)}
     known = {str(name).lower() for name in {*array.coords} | listed}
     source = array.encoding.get("source")
     by_rasterio = isinstance(source, str) and "rasterio_dtype" in array.encoding
@@ -84,6 +85,11 @@ def with_spectrum_of_file(array: xr.DataArray) -> xr.DataArray:
     return array.assign_coords(
         {name: ("band", c.values, c.attrs) for name, c in found.items() if name not in known}
     )
+
+
+def _is_list(value: Any) -> bool:
+    """Whether an attribute has several values; they need not be of one length or kind."""
+    return len(value) > 1 if isinstance(value, list | tuple) else bool(np.size(value) > 1)
 
 
 def _open(path: Path) -> xr.DataArray:

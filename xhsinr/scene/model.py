@@ -18,7 +18,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from xhsinr.scene import header
-from xhsinr.scene.numbers import expect, pack, unpack, vector_from_json, vector_to_json
+from xhsinr.scene.numbers import expect, holds, pack, unpack, vector_from_json, vector_to_json
 from xhsinr.scene.parts import NODATA_KEYS, Coordinate, GridMapping, grid_mapping_from_json
 
 __all__ = ["Scene"]
@@ -330,6 +330,7 @@ class Scene:
         known = {key: values.tolist() for key, values in spectral.items()}
         nodata = header.from_json(description.get("nodata"), {})
         expect(nodata is None or type(nodata) in (int, float), "nodata is not a number")
+        expect(nodata is None or holds(data.dtype, nodata), f"nodata is no {data.dtype}")
         attrs = header.mapping_from_json(text("attrs", dict, {}), known)
         wavelengths = spectral.get("wavelengths")
         if "band_names" in description:

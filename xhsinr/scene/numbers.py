@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from xhsinr.errors import DamagedSidecarError
 
-__all__ = ["expect", "pack", "unpack", "vector_from_json", "vector_to_json"]
+__all__ = ["expect", "holds", "pack", "unpack", "vector_from_json", "vector_to_json"]
 
 _MAX_DECIMALS = 9
 _DTYPE = re.compile(r"[<>|][biufmM]\d{1,2}(\[[a-zA-Z]{1,2}\])?")
@@ -27,6 +27,15 @@ def expect(condition: bool, what: str) -> None:
             f"the description of the scene is damaged: {what}; get the file again, "
             "or compress the scene again"
         )
+
+
+def holds(dtype: np.dtype[Any], number: int | float) -> bool:
+    """Whether a number is a value of a data type."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return number != number or bool(dtype.type(number) == number)
+    limits = np.iinfo(dtype)
+    return float(number).is_integer() and bool(limits.min <= number <= limits.max)
 
 
 def pack(values: npt.NDArray[Any]) -> tuple[list[int] | None, npt.NDArray[Any]]:

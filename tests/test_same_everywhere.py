@@ -1,0 +1,227 @@
+"""The same file from any number of threads, and the same samples from it on any machine.
+
+Other machines are played by other instruction sets: NumPy and OpenBLAS are told to do without
+those that this machine has, in processes of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+import xhsinr
+from xhsinr import latents, siren
+from xhsinr.demo import synthetic_scene
+from xhsinr.network import BaseNetwork
+from xhsinr.reading import Reader
+from xhsinr.sidecar import Sidecar
+from xhsinr.siren import forward
+from xhsinr.tiling import Patching
+
+TARGETS: dict[str, dict[str, Any]] = {
+    "preview": {"quality": "preview"},
+    "standard": {"quality": "standard"},
+    "analysis": {"quality": "analysis"},
+    "archive": {"quality": "archive"},
+    "lossless": {"lossless": True},
+    "max-error": {"max_error": 3},
+    "max-error-floats": {"max_error": 0.5},
+    "lossless-floats": {"lossless": True},
+}
+MACHINES = {
+    "one thread": {"OMP_NUM_THREADS": "1"},
+    "two threads": {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+    "an old processor": {
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
+        "OPENBLAS_CORETYPE": "Nehalem",
+    },
+}
+
+# Digests of the latents and of the samples of each file, and the samples themselves.
+DECODE = """
+import hashlib, json, sys
+from pathlib import Path
+import numpy as np
+from xhsinr import latents
+from xhsinr.reading import Reader
+from xhsinr.sidecar import Sidecar
+from xhsinr.tiling import Patching
+
+found, samples = {}, {}
+for path in sorted(Path(sys.argv[1]).glob("*.hsinr")):
+    reader = Reader(Sidecar.open(path))
+    coding, digest = reader.codec.latents, hashlib.sha256()
+    for number in range(len(reader.tiling)):
+        coded = reader.sidecar.payload(number).get("latents")
+        if coding and coded:
+            patches = len(Patching(*reader.tiling.shape(number), coding.network.patch))
+            integers = latents.decode(coded, patches, coding.network, coding.level)
+            digest.update(integers.astype("<i4").tobytes())
+    samples[path.stem] = decoded = reader[:, :, :]
+    found[path.stem] = [digest.hexdigest(), hashlib.sha256(decoded.tobytes()).hexdigest()]
+np.savez(sys.argv[2], **samples)
+print(json.dumps(found))
+"""
+
+# The same scene from each of the targets, with as many threads as are named.
+ENCODE = """
+import hashlib, json, sys
+from pathlib import Path
+import dask, torch
+import xhsinr
+from xhsinr.demo import synthetic_scene
+
+threads, folder, targets = int(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+torch.set_num_threads(threads)
+scene = synthetic_scene(40, 52, 12, seed=6, nodata_corner=True)
+with dask.config.set(num_workers=threads):
+    for name, target in targets.items():
+        path = folder / f"{name}.hsinr"
+        xhsinr.compress(scene.chunk(x=20), path, tile=16, device="cpu", progress=False, **target)
+        print(name, hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+
+
+def run(script: str, *arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def original(name: str) -> xr.DataArray:
+    scene = synthetic_scene(40, 52, 12, seed=6, nodata_corner=True)
+    if not name.endswith("floats"):
+        return scene
+    floats = np.sqrt(scene.where(scene >= 0)).astype("f4")
+    floats.attrs = {}
+    return floats
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("everywhere")
+    for name, target in TARGETS.items():
+        path = folder / f"{name}.hsinr"
+        xhsinr.compress(
+            original(name), path, tile=16, device="cpu", overwrite=True, progress=False, **target
+        )
+    return folder
+
+
+def test_every_machine_decodes_the_same(folder: Path, tmp_path: Path) -> None:
+    found, samples = {}, {}
+    for machine, environment in MACHINES.items():
+        out = tmp_path / f"{machine}.npz"
+        found[machine] = json.loads(run(DECODE, str(folder), str(out), **environment))
+        with np.load(out) as arrays:
+            samples[machine] = dict(arrays)
+    first, *others = MACHINES
+    for machine in others:
+        for name in TARGETS:
+            latents_here, samples_here = found[first][name]
+            assert found[machine][name][0] == latents_here, (machine, name)
+            if "bound" in Sidecar.open(folder / f"{name}.hsinr").header:
+                assert found[machine][name][1] == samples_here, (machine, name)
+            one, other = samples[first][name], samples[machine][name]
+            # Without a promise of exactness, rounding may fall to the other side.
+            assert np.array_equal(np.isnan(one), np.isnan(other)), (machine, name)
+            apart = np.abs(np.nan_to_num(one).astype(float) - np.nan_to_num(other))
+            assert apart.max() <= (1 if one.dtype.kind == "i" else 1e-4 * np.nanmax(one)), name
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_bounds_hold_and_lossless_is_exact(folder: Path, name: str) -> None:
+    target, scene = TARGETS[name], original(name)
+    back = xhsinr.open(folder / f"{name}.hsinr").open()
+    if target.get("lossless"):
+        assert back.values.tobytes() == scene.values.tobytes()
+    limit = target.get("max_error")
+    if limit is not None:
+        apart = np.abs(np.nan_to_num(back.values.astype(float)) - np.nan_to_num(scene.values))
+        assert apart.max() <= limit
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_every_scheduler_decodes_the_same(folder: Path, scheduler: str) -> None:
+    for name in ("preview", "archive"):
+        path = folder / f"{name}.hsinr"
+        whole = Reader(Sidecar.open(path))[:, :, :]
+        with dask.config.set(scheduler=scheduler, num_workers=2):
+            lazy = xr.open_dataset(path, engine="hsinr", chunks={})["reflectance"].compute()
+        assert lazy.values.tobytes() == whole.tobytes()
+
+
+def test_threads_do_not_change_a_byte(tmp_path: Path) -> None:
+    targets = {name: target for name, target in TARGETS.items() if "floats" not in name}
+    digests = []
+    for threads in ("1", "2"):
+        out = tmp_path / threads
+        out.mkdir()
+        count = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        digests.append(run(ENCODE, threads, str(out), json.dumps(targets), **count))
+    assert digests[0] == digests[1]
+    assert len(digests[0].splitlines()) == len(targets)
+
+
+def latent_vectors(path: Path) -> tuple[BaseNetwork, np.ndarray, tuple[int, int]]:
+    """Network, latent vectors and shape of the patches of the first tile of a file."""
+    reader = Reader(Sidecar.open(path))
+    coding = reader.codec.latents
+    assert coding is not None
+    patching = Patching(*reader.tiling.shape(0), coding.network.patch)
+    coded = reader.sidecar.payload(0)["latents"]
+    integers = latents.decode(coded, len(patching), coding.network, coding.level)
+    vectors = latents.dequantise(integers, coding.network, coding.level)
+    return coding.network, vectors, patching.shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_torch_decodes_what_numpy_does(folder: Path, device: str, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    network, vectors, shape = latent_vectors(folder / "preview.hsinr")
+    grid = siren.pixel_grid(*shape)
+    expected = forward(network.siren, network.parameters, grid, vectors)
+
+    def tensor(values: np.ndarray) -> Any:
+        return torch.from_numpy(values.astype(dtype)).to(device)
+
+    parameters = {name: tensor(values) for name, values in network.parameters.items()}
+    found = forward(network.siren, parameters, tensor(grid), tensor(vectors)).cpu().numpy()
+    # Planes are scaled to about one; float32 keeps seven digits of sums of hundreds of terms.
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("device", ["cuda"])
+def test_a_gpu_writes_what_every_machine_decodes(tmp_path: Path, device: str) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    path = tmp_path / "a.hsinr"
+    handle = xhsinr.compress(
+        original("preview"), path, quality="preview", tile=16, device=device, progress=False
+    )
+    assert xhsinr.verify(path, against=original("preview"), progress=False).valid
+    on_cpu = xhsinr.compress(
+        original("preview"), tmp_path / "b.hsinr", quality="preview", tile=16, device="cpu",
+        progress=False,
+    )  # fmt: skip
+    assert abs(handle.info["psnr_db"] - on_cpu.info["psnr_db"]) < 0.1
