@@ -23,9 +23,9 @@ from make_golden import small_network
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import NetworkError, SidecarError
-from xhsinr.network import load_network, parse_network, save_network
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.network.base import load_network, parse_network, save_network
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 __all__ = ["PROFILES", "Case", "Specimen", "network_cases", "try_case", "try_network"]
 

@@ -13,12 +13,12 @@ import numpy as np
 import xarray as xr
 
 import xhsinr
-from xhsinr import latents
+from xhsinr.coding import latents
+from xhsinr.coding.entropy import TABLE_TOTAL
 from xhsinr.demo import synthetic_scene
-from xhsinr.entropy import TABLE_TOTAL
-from xhsinr.network import BaseNetwork, save_network
-from xhsinr.sidecar import FORMAT_VERSION
-from xhsinr.siren import Siren, random_parameters
+from xhsinr.network.base import BaseNetwork, save_network
+from xhsinr.network.siren import Siren, random_parameters
+from xhsinr.sidecar.file import FORMAT_VERSION
 
 DATA = Path(__file__).parent / "data"
 TARGETS = {

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import xhsinr
 from xhsinr.backend import HsinrBackend
-from xhsinr.codec import Codec
+from xhsinr.coding.codec import Codec
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError, NotASidecarError, UnsupportedVersionError
-from xhsinr.sidecar import Sidecar
+from xhsinr.sidecar.file import Sidecar
 
 SIZES = {"band": 7, "y": 23, "x": 30}
 LAYOUTS = (("band", "y", "x"), ("y", "x", "band"))

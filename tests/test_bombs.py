@@ -25,9 +25,9 @@ from forgery import forge
 from make_golden import small_network
 
 import xhsinr
-from xhsinr import entropy
+from xhsinr.coding import entropy
 from xhsinr.demo import synthetic_scene
-from xhsinr.network import save_network
+from xhsinr.network.base import save_network
 
 ABOVE = 64 << 20
 
@@ -36,8 +36,8 @@ READ = """
 import json, resource, sys, time
 from pathlib import Path
 import xhsinr
-from xhsinr.network import load_network
-from xhsinr.reading import Reader
+from xhsinr.network.base import load_network
+from xhsinr.reading.reader import Reader
 
 def read(path):
     if path.suffix == ".safetensors":

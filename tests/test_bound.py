@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xhsinr import bound
+from xhsinr.coding import bound
 from xhsinr.errors import DamagedSidecarError
 
 Cube = npt.NDArray[np.int64]

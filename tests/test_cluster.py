@@ -15,13 +15,13 @@ import pytest
 from distributed import Client, LocalCluster, Worker, get_worker
 
 import xhsinr
-from xhsinr import passes
 from xhsinr.archiving import verify_archive
-from xhsinr.cluster import gpu_resources, send_network
+from xhsinr.compression import passes
+from xhsinr.compression.cluster import gpu_resources, send_network
+from xhsinr.compression.tasks import client_in_scope
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import MemoryLimitError, SceneError
-from xhsinr.network import load_network
-from xhsinr.tasks import client_in_scope
+from xhsinr.network.base import load_network
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

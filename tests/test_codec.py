@@ -14,13 +14,13 @@ import pytest
 import xarray as xr
 
 import xhsinr
-from xhsinr import codec as codecs
-from xhsinr import detail, latent_coding, mask
+from xhsinr.coding import codec as codecs
+from xhsinr.coding import detail, latent_coding, mask
+from xhsinr.coding.spectral import SpectralBasis
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
-from xhsinr.spectral import SpectralBasis
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 BOUND = {
     "lossless": ("i2", {"lossless": True}),
@@ -79,8 +79,8 @@ def test_what_is_promised_is_decoded_alike_by_other_linear_algebra(
         expected.append(hashlib.sha256(decoded(path).tobytes()).hexdigest())
     code = """
 import hashlib, sys
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 for path in sys.argv[1:]:
     print(hashlib.sha256(Reader(Sidecar.open(path))[:, :, :].tobytes()).hexdigest())
 """

@@ -13,12 +13,12 @@ import pytest
 import xarray as xr
 
 import xhsinr
-from xhsinr.codec_header import codec_of, describe_codec
+from xhsinr.coding.codec_header import codec_of, describe_codec
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError, NetworkDigestError, NetworkNotFoundError
-from xhsinr.network import PACKAGE_NETWORKS, load_network, save_network
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.network.base import PACKAGE_NETWORKS, load_network, save_network
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 TARGETS: tuple[dict[str, Any], ...] = (
     {"psnr": 40},

@@ -10,10 +10,10 @@ import xarray as xr
 
 import xhsinr
 from xhsinr import scene as scenes
-from xhsinr.comparison import compare, scene_of
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import SceneError
 from xhsinr.metrics import Quality
+from xhsinr.pictures.comparison import compare, scene_of
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import xhsinr
-from xhsinr.control import PSNR_WINDOW, RATE_WINDOW
+from xhsinr.compression.control import PSNR_WINDOW, RATE_WINDOW
+from xhsinr.compression.tasks import Tasks
 from xhsinr.demo import synthetic_scene
-from xhsinr.tasks import Tasks
 
 SCENES = ("jasper_ridge_224", "indian_pines_part", "paviau_140x80", "samson_dn")
 

@@ -13,9 +13,9 @@ from make_golden import small_network
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import NetworkDigestError, SidecarError
-from xhsinr.network import save_network
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.network.base import save_network
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 STEP = 12  # of damages that are much alike every so many
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xhsinr import detail
-from xhsinr.errors import DamagedSidecarError
-from xhsinr.spectral import (
+from xhsinr.coding import detail
+from xhsinr.coding.spectral import (
     SpectralBasis,
     SpectralStatistics,
     worthwhile_components,
 )
+from xhsinr.errors import DamagedSidecarError
 
 
 def _planes(rng: np.random.Generator, components: int, rows: int, cols: int) -> np.ndarray:

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 from click.testing import CliRunner, Result
 
-from xhsinr import doctor, vrt
 from xhsinr.cli import main
+from xhsinr.gdal import doctor, vrt
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xhsinr import figures
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError, SceneError
-from xhsinr.figures import quality_figure
+from xhsinr.pictures import figures
+from xhsinr.pictures.figures import quality_figure
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def noisy(scene) -> xr.DataArray:
 
 
 def test_importing_the_module_imports_no_matplotlib():
-    code = "import sys, xhsinr.figures; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, xhsinr.pictures.figures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

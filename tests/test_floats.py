@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import xhsinr
-from xhsinr import bound
+from xhsinr.coding import bound
+from xhsinr.coding.floats import decode_floats, encode_floats
 from xhsinr.errors import DamagedSidecarError
-from xhsinr.floats import decode_floats, encode_floats
 
 SHAPE = st.tuples(st.integers(1, 9), st.integers(1, 12), st.integers(1, 12))
 SEED = st.integers(0, 2**32 - 1)

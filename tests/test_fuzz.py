@@ -14,7 +14,7 @@ from fuzz_targets import TARGETS, mutate, survives
 HERE = Path(__file__).parent
 CRASHERS = sorted(path for path in (HERE / "data" / "crashers").glob("*/*") if path.is_file())
 FAST = ("container", "mask", "latents", "detail", "network")
-MUTATIONS = {name: 100_000 if name in FAST else 2_000 for name in TARGETS}
+MUTATIONS = {name: 20_000 if name in FAST else 1_000 for name in TARGETS}
 # Each takes milliseconds; what they decode is decoded by other targets too.
 MUTATIONS |= {name: 200 for name in TARGETS if name.startswith("tiles-")}
 

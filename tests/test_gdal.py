@@ -15,12 +15,12 @@ import pytest
 import rasterio
 
 import xhsinr
-from xhsinr import vrt
 from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
-from xhsinr.doctor import needed_environment
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.gdal import vrt
+from xhsinr.gdal.doctor import needed_environment
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 ENVIRONMENT = os.environ | needed_environment()
 

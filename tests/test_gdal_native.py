@@ -15,9 +15,9 @@ import xhsinr
 from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import OutputExistsError, SceneError
-from xhsinr.gdal_native import export_gdal_native
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.gdal.native import export_gdal_native
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 BANDS, ROWS, COLS = 12, 150, 140
 GDAL = tuple(int(part) for part in rasterio.__gdal_version__.split(".")[:2])

@@ -11,10 +11,10 @@ from make_golden import LATENT_LEVEL
 from rasterio.crs import CRS
 
 import xhsinr
-from xhsinr import latents
-from xhsinr.network import load_network
-from xhsinr.reading import Reader
-from xhsinr.sidecar import FORMAT_VERSION, Sidecar
+from xhsinr.coding import latents
+from xhsinr.network.base import load_network
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import FORMAT_VERSION, Sidecar
 from xhsinr.tiling import Patching
 
 DATA = Path(__file__).parent / "data"

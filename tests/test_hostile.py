@@ -18,13 +18,13 @@ from forgery import forge
 from make_golden import small_network
 
 import xhsinr
+from xhsinr.coding.spectral import SpectralBasis
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError, LimitError
-from xhsinr.network import save_network
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
-from xhsinr.siren import random_parameters
-from xhsinr.spectral import SpectralBasis
+from xhsinr.network.base import save_network
+from xhsinr.network.siren import random_parameters
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 SIDE = 10**6
 VALUES: list[Any] = [

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from make_golden import small_network
 
-from xhsinr import latents
-from xhsinr.latent_coding import LatentCoding
-from xhsinr.network import load_network
-from xhsinr.siren import Siren
+from xhsinr.coding import latents
+from xhsinr.coding.latent_coding import LatentCoding
+from xhsinr.network.base import load_network
+from xhsinr.network.siren import Siren
 from xhsinr.tiling import Patching
 
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from xhsinr import latents
-from xhsinr.entropy import TABLE_TOTAL, frequencies
+from xhsinr.coding import latents
+from xhsinr.coding.entropy import TABLE_TOTAL, frequencies
 from xhsinr.errors import DamagedSidecarError
-from xhsinr.network import BaseNetwork
-from xhsinr.siren import Siren
+from xhsinr.network.base import BaseNetwork
+from xhsinr.network.siren import Siren
 
 SYMBOLS = 64
 CENTRE = (SYMBOLS - 2) // 2

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from xhsinr import mask
+from xhsinr.coding import mask
 from xhsinr.errors import DamagedSidecarError
 
 states_of_a_tile = hnp.arrays(

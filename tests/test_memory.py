@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import xhsinr
+from xhsinr.compression.memory import parse_memory, share_of
 from xhsinr.errors import MemoryLimitError
-from xhsinr.memory import parse_memory, share_of
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_limit_is_kept(tmp_path: Path, target: dict, limit: str, side: int) 
     scene.flush()
     code = f"""
 import sys, xhsinr
-from xhsinr.memory import peak_memory
+from xhsinr.compression.memory import peak_memory
 settings = dict(tile={tile}, max_memory={limit!r}, progress=False)
 xhsinr.compress(sys.argv[1], sys.argv[2], **settings, **{target})
 print(peak_memory())

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from xhsinr.meta import Batch, adapt, batch_loss, fit, outer_loss, to_tensors
-from xhsinr.network import BaseNetwork
-from xhsinr.siren import MODULATIONS, Siren, forward, pixel_grid, random_parameters
+from xhsinr.network.base import BaseNetwork
+from xhsinr.network.meta import Batch, adapt, batch_loss, fit, outer_loss, to_tensors
+from xhsinr.network.siren import MODULATIONS, Siren, forward, pixel_grid, random_parameters
 
 Tensors = dict[str, torch.Tensor]
 

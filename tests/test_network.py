@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from xhsinr import network as networks
 from xhsinr.errors import HsinrError, NetworkDigestError, NetworkError, NetworkNotFoundError
-from xhsinr.network import (
+from xhsinr.network import base as networks
+from xhsinr.network.base import (
     BaseNetwork,
     find_network,
     load_network,
     provide_network,
     save_network,
 )
-from xhsinr.siren import Siren, random_parameters
+from xhsinr.network.siren import Siren, random_parameters
 
 
 def _network(seed: int = 0, **changes: Any) -> BaseNetwork:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xhsinr.noise import band_noise, band_weights
+from xhsinr.compression.noise import band_noise, band_weights
 
 
 def _covariance(samples: np.ndarray) -> np.ndarray:

@@ -15,13 +15,13 @@ from hypothesis.extra import numpy as hnp
 from make_golden import small_network
 
 import xhsinr
-from xhsinr import mask
+from xhsinr.coding import mask
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import SidecarError
-from xhsinr.network import save_network
-from xhsinr.overview import block_means, coarse_side, valid_means
-from xhsinr.reading import Reader, finest_overview
-from xhsinr.sidecar import Sidecar
+from xhsinr.network.base import save_network
+from xhsinr.reading.overview import block_means, coarse_side, valid_means
+from xhsinr.reading.reader import Reader, finest_overview
+from xhsinr.sidecar.file import Sidecar
 
 ROWS, COLS, BANDS, TILE = 71, 90, 12, 32
 TARGETS = {

@@ -6,7 +6,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from xhsinr.picture import limits, picture_bands, png_bytes, stretched
+from xhsinr.pictures.picture import limits, picture_bands, png_bytes, stretched
 
 
 def test_the_bands_nearest_to_red_green_and_blue_are_chosen() -> None:

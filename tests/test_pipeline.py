@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 import xhsinr
-from xhsinr import passes, sidecar, tasks
+from xhsinr.compression import passes, tasks
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import (
     HsinrError,
@@ -36,6 +36,7 @@ from xhsinr.errors import (
     SidecarError,
     TargetError,
 )
+from xhsinr.sidecar import file as sidecar
 
 DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8")
 LAYOUTS = (("band", "y", "x"), ("y", "x", "band"), ("y", "band", "x"))
@@ -390,7 +391,7 @@ def test_a_kill_in_the_middle_leaves_nothing_behind(folder: Path) -> None:
     code = """
 import sys, time
 import xhsinr
-from xhsinr import passes
+from xhsinr.compression import passes
 from xhsinr.demo import synthetic_scene
 encode = passes.encode_tile
 def slow(tile, window, codec, device):

@@ -20,11 +20,11 @@ from rasterio.warp import transform_bounds
 from rio_cogeo import cog_validate
 
 import xhsinr
-from xhsinr import picture, preview
 from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError, OutputExistsError, SidecarError
-from xhsinr.preview import preview_path, quicklook, write_preview
+from xhsinr.pictures import picture, preview
+from xhsinr.pictures.preview import preview_path, quicklook, write_preview
 
 
 @pytest.fixture(scope="module")

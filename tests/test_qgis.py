@@ -19,12 +19,12 @@ from rasterio.transform import xy
 from rasterio.warp import transform
 
 import xhsinr
-from xhsinr import vrt
 from xhsinr.demo import synthetic_scene
-from xhsinr.doctor import needed_environment
-from xhsinr.preview import quicklook
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.gdal import vrt
+from xhsinr.gdal.doctor import needed_environment
+from xhsinr.pictures.preview import quicklook
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 SESSION = Path(__file__).with_name("qgis_session.py")
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins" / "qgis"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 BANDS, ROWS, COLS, TILE = 9, 37, 45, 16
 TARGETS = {

@@ -20,7 +20,6 @@ import xarray as xr
 from click.testing import CliRunner
 
 import xhsinr
-from xhsinr import storage
 from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import (
@@ -32,10 +31,11 @@ from xhsinr.errors import (
     RemoteError,
     SidecarError,
 )
-from xhsinr.network import load_network, save_network
-from xhsinr.reading import Reader
-from xhsinr.remote_network import fetch_network
-from xhsinr.sidecar import Sidecar
+from xhsinr.network.base import load_network, save_network
+from xhsinr.network.remote import fetch_network
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar import storage
+from xhsinr.sidecar.file import Sidecar
 
 TILES = 9
 
@@ -149,7 +149,7 @@ def test_two_requests_open_a_file_with_a_long_index(
     shutil.copy(files / "scene.hsinr", tmp_path)
     whole = Sidecar.open(tmp_path / "scene.hsinr")
     length = int.from_bytes((tmp_path / "scene.hsinr").read_bytes()[:8], "little")
-    monkeypatch.setattr("xhsinr.sidecar._FIRST_READ", 8 + length + 10)
+    monkeypatch.setattr("xhsinr.sidecar.file._FIRST_READ", 8 + length + 10)
     found = Sidecar.open(f"{server.url}/scene.hsinr")
     assert len(server.requests) == 2
     assert server.sent == whole.tiles_start
@@ -249,7 +249,7 @@ def test_a_truncated_file_keeps_the_tiles_it_has_and_fails_verification(
     (tmp_path / "cut.hsinr").write_bytes(content[:-10])
     (tmp_path / "short.hsinr").write_bytes(content[: start - 10])
     url = f"{server.url}/cut.hsinr"
-    monkeypatch.setattr("xhsinr.sidecar._FIRST_READ", start - 100)
+    monkeypatch.setattr("xhsinr.sidecar.file._FIRST_READ", start - 100)
     reader = Reader(Sidecar.open(url))
     assert np.array_equal(reader.tile(0), Reader(Sidecar.open(files / "scene.hsinr")).tile(0))
     with pytest.raises(DamagedSidecarError, match=r"tile 8, layer 'detail'.*cut off"):
@@ -273,10 +273,10 @@ def test_files_on_a_disk_need_no_fsspec(files: Path) -> None:
     code = """
 import sys
 sys.modules["fsspec"] = None
-import xhsinr.sidecar
-xhsinr.sidecar.Sidecar.open(sys.argv[1]).payload(0)
+import xhsinr.sidecar.file
+xhsinr.sidecar.file.Sidecar.open(sys.argv[1]).payload(0)
 try:
-    xhsinr.sidecar.Sidecar.open("http://127.0.0.1:9/a.hsinr")
+    xhsinr.sidecar.file.Sidecar.open("http://127.0.0.1:9/a.hsinr")
 except xhsinr.HsinrError as error:
     print(error)
 """

@@ -15,9 +15,9 @@ import xarray as xr
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError
-from xhsinr.network import PACKAGE_NETWORKS
-from xhsinr.report import info
-from xhsinr.sidecar import Sidecar
+from xhsinr.network.base import PACKAGE_NETWORKS
+from xhsinr.sidecar.file import Sidecar
+from xhsinr.sidecar.report import info
 
 TARGETS: tuple[dict[str, Any], ...] = (
     {"psnr": 38},

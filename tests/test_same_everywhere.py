@@ -19,12 +19,13 @@ import pytest
 import xarray as xr
 
 import xhsinr
-from xhsinr import latents, siren
+from xhsinr.coding import latents
 from xhsinr.demo import synthetic_scene
-from xhsinr.network import BaseNetwork
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
-from xhsinr.siren import forward
+from xhsinr.network import siren
+from xhsinr.network.base import BaseNetwork
+from xhsinr.network.siren import forward
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 from xhsinr.tiling import Patching
 
 TARGETS: dict[str, dict[str, Any]] = {
@@ -51,9 +52,9 @@ DECODE = """
 import hashlib, json, sys
 from pathlib import Path
 import numpy as np
-from xhsinr import latents
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.coding import latents
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 from xhsinr.tiling import Patching
 
 found, samples = {}, {}

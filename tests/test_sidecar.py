@@ -21,8 +21,8 @@ from xhsinr.errors import (
     SidecarError,
     UnsupportedVersionError,
 )
-from xhsinr.sidecar import Sidecar
-from xhsinr.sidecar_writer import SidecarWriter, front
+from xhsinr.sidecar.file import Sidecar
+from xhsinr.sidecar.writer import SidecarWriter, front
 
 HEADER = {"shape": [3, 10, 14], "tile": 8, "dtype": "u2", "scene": {"name": "µ ✓"}}
 ARRAYS = {
@@ -426,7 +426,7 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_no_damage(
         path.write_bytes(content[:40] + content[50:])
         return place.stat().st_size
 
-    monkeypatch.setattr("xhsinr.sidecar._FIRST_READ", 64)
-    monkeypatch.setattr("xhsinr.sidecar.size_of", replaced)
+    monkeypatch.setattr("xhsinr.sidecar.file._FIRST_READ", 64)
+    monkeypatch.setattr("xhsinr.sidecar.file.size_of", replaced)
     with pytest.raises(ChangedSidecarError, match=r"a\.hsinr was replaced while it was opened"):
         Sidecar.open(path)

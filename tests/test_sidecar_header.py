@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from xhsinr.sidecar import NAMES, Sidecar
-from xhsinr.sidecar_writer import SidecarWriter
+from xhsinr.sidecar.file import NAMES, Sidecar
+from xhsinr.sidecar.writer import SidecarWriter
 
 texts = st.text(max_size=8)
 numbers = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)

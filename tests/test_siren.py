@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from xhsinr.errors import NetworkError
-from xhsinr.siren import MODULATIONS, Siren, dct_parameters, forward, pixel_grid, random_parameters
+from xhsinr.network.siren import (
+    MODULATIONS,
+    Siren,
+    dct_parameters,
+    forward,
+    pixel_grid,
+    random_parameters,
+)
 
 
 def _siren(modulation: str, **sizes: int) -> Siren:

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xhsinr.errors import DamagedSidecarError, SceneError
-from xhsinr.spectral import (
+from xhsinr.coding.spectral import (
     VECTOR_BITS,
     SpectralBasis,
     SpectralStatistics,
     water_level,
     worthwhile_components,
 )
+from xhsinr.errors import DamagedSidecarError, SceneError
 
 
 def _statistics(samples: np.ndarray, chunk: int = 1000) -> SpectralStatistics:

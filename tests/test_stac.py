@@ -24,11 +24,11 @@ from rasterio.warp import transform as warp
 
 import xhsinr
 from xhsinr import stac
-from xhsinr.network import PACKAGE_NETWORKS
-from xhsinr.preview import write_preview
-from xhsinr.report import info
+from xhsinr.network.base import PACKAGE_NETWORKS
+from xhsinr.pictures.preview import write_preview
 from xhsinr.scene import Scene
-from xhsinr.sidecar import Sidecar
+from xhsinr.sidecar.file import Sidecar
+from xhsinr.sidecar.report import info
 from xhsinr.stac import Source
 from xhsinr.stac.footprint import footprint
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xhsinr import mask
+from xhsinr.coding import mask
+from xhsinr.coding.spectral import SpectralStatistics
+from xhsinr.compression.survey import Survey, sample_states, survey, survey_tile
+from xhsinr.compression.tasks import Tasks
 from xhsinr.errors import SceneError
 from xhsinr.scene import Scene
-from xhsinr.spectral import SpectralStatistics
-from xhsinr.survey import Survey, sample_states, survey, survey_tile
-from xhsinr.tasks import Tasks
 from xhsinr.tiling import Tiling
 
 
@@ -173,7 +173,7 @@ def test_large_scenes_are_sampled_evenly(
 ) -> None:
     samples = _samples(rng)
     samples[:, 0, 0] = np.nan
-    monkeypatch.setattr("xhsinr.survey._SPECTRA", 200)
+    monkeypatch.setattr("xhsinr.compression.survey._SPECTRA", 200)
     found = _survey(samples, tile=256)
     kept = samples.reshape(6, -1)[:, ::3]
     _check_statistics(found, kept[:, ~np.isnan(kept[0])])

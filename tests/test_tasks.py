@@ -10,9 +10,9 @@ import dask.array
 import numpy as np
 import pytest
 
+from xhsinr.compression.tasks import Tasks, client_in_scope, in_order, run_tiles
 from xhsinr.errors import MemoryLimitError
 from xhsinr.scene import Scene
-from xhsinr.tasks import Tasks, client_in_scope, in_order, run_tiles
 from xhsinr.tiling import Tiling
 
 TILING = Tiling(4, 40, 4)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from xhsinr.tile_cache import TileCache
+from xhsinr.gdal.tile_cache import TileCache
 
 
 def tile(value: int, size: int = 100) -> np.ndarray:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from xhsinr import latents, training
-from xhsinr.entropy import TABLE_TOTAL
+from xhsinr import training
+from xhsinr.coding import latents
+from xhsinr.coding.entropy import TABLE_TOTAL
 from xhsinr.errors import NetworkError, SceneError
-from xhsinr.meta import fit
-from xhsinr.network import BaseNetwork, load_network
-from xhsinr.siren import forward, pixel_grid
+from xhsinr.network.base import BaseNetwork, load_network
+from xhsinr.network.meta import fit
+from xhsinr.network.siren import forward, pixel_grid
 from xhsinr.tiling import Patching
 from xhsinr.training import TrainingScene, TrainingSettings, find_scenes, load_scene, train
 from xhsinr.training.trainer import Trainer

@@ -21,8 +21,8 @@ from forgery import forge
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import SidecarError
-from xhsinr.pixel_function import read_band
-from xhsinr.sidecar import Sidecar
+from xhsinr.gdal.pixel_function import read_band
+from xhsinr.sidecar.file import Sidecar
 
 BAIT = (
     "/etc/passwd",
@@ -44,7 +44,7 @@ from pathlib import Path
 import xarray as xr
 import xhsinr
 from xhsinr.errors import HsinrError
-from xhsinr.reading import Reader
+from xhsinr.reading.reader import Reader
 
 warnings.simplefilter("ignore")
 seen = []
@@ -70,12 +70,12 @@ def read(path):
         dataset = xr.open_dataset(path, engine="hsinr")
         repr(dataset), dataset.load()
         Reader(handle.sidecar, 2).tile(0)
-        xhsinr.vrt.vrt_text(path)
+        xhsinr.gdal.vrt.vrt_text(path)
     except HsinrError:
         return False
     return True
 
-import xhsinr.vrt
+import xhsinr.gdal.vrt
 armed = False
 sys.addaudithook(hook)
 whole, *paths = sys.argv[1:]

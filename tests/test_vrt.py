@@ -21,11 +21,11 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 import xhsinr
-from xhsinr import pixel_function, vrt
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import NotASidecarError, OutputExistsError, SidecarError
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.gdal import pixel_function, vrt
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 BANDS, ROWS, COLS, TILE = 6, 150, 200, 64
 
@@ -230,7 +230,7 @@ def test_a_missing_network_is_reported(tmp_path: Path, monkeypatch: pytest.Monke
     def lost(name: str, **_: object) -> None:
         raise xhsinr.errors.NetworkNotFoundError(f"{name} is nowhere")
 
-    monkeypatch.setattr("xhsinr.codec_header.load_network", lost)
+    monkeypatch.setattr("xhsinr.coding.codec_header.load_network", lost)
     text = failure(path)
     assert "NetworkNotFoundError" in text
     assert f"{path} needs it: default is nowhere" in text
@@ -262,7 +262,7 @@ def test_one_module_is_trusted_beside_those_of_the_user(
     monkeypatch.delenv("GDAL_VRT_ENABLE_PYTHON", raising=False)
     for _ in range(2):
         xhsinr.open_rasterio_dataset(compressed).close()
-    assert os.environ[vrt.TRUSTED_MODULES_OPTION] == "mine,xhsinr.pixel_function"
+    assert os.environ[vrt.TRUSTED_MODULES_OPTION] == "mine,xhsinr.gdal.pixel_function"
     assert "GDAL_VRT_ENABLE_PYTHON" not in os.environ
 
 
@@ -302,7 +302,8 @@ def test_what_is_no_sidecar_gets_no_vrt(tmp_path: Path) -> None:
 def test_the_pixel_function_brings_neither_rasterio_nor_torch() -> None:
     """A program that has a GDAL of its own crashes when a second one is loaded."""
     code = (
-        "import sys, xhsinr.pixel_function; print({'rasterio', 'osgeo', 'torch'} & {*sys.modules})"
+        "import sys, xhsinr.gdal.pixel_function; "
+        "print({'rasterio', 'osgeo', 'torch'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -312,7 +313,7 @@ def test_reading_through_it_brings_them_neither(compressed: Path) -> None:
     code = """
 import sys
 import numpy as np
-from xhsinr.pixel_function import read_band
+from xhsinr.gdal.pixel_function import read_band
 for shape in ((150, 200), (30, 40)):
     out = np.zeros(shape, np.int16)
     read_band((), out, 0, 0, 200, 150, 200, 150, 0, None, path=sys.argv[1].encode(), band=b"3")

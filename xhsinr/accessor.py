@@ -52,7 +52,7 @@ class HsinrAccessor:
         -------
         Compressed
         """
-        from xhsinr.pipeline import compress
+        from xhsinr.compression.pipeline import compress
 
         return compress(
             self._obj,
@@ -103,7 +103,7 @@ class HsinrAccessor:
         >>> scene = xr.open_dataarray("scene.nc")  # doctest: +SKIP
         >>> scene.hsinr.plot_quality("scene.hsinr", "quality.png")  # doctest: +SKIP
         """
-        from xhsinr.figures import quality_figure
+        from xhsinr.pictures.figures import quality_figure
 
         return quality_figure(self._obj, decoded, path, title)
 

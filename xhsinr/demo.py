@@ -17,11 +17,11 @@ import xarray as xr
 from rasterio.transform import Affine
 from scipy.spatial import cKDTree
 
+from xhsinr.compression.pipeline import compress
+from xhsinr.compression.target import PROFILES
 from xhsinr.errors import VerificationError
-from xhsinr.figures import quality_figure
-from xhsinr.pipeline import compress
-from xhsinr.target import PROFILES
-from xhsinr.verification import verify
+from xhsinr.pictures.figures import quality_figure
+from xhsinr.sidecar.verification import verify
 
 __all__ = ["run", "synthetic_scene"]
 

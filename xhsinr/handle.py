@@ -10,8 +10,10 @@ from typing import Any
 
 import xarray as xr
 
-from xhsinr import backend, picture, preview, report
-from xhsinr.sidecar import Sidecar
+from xhsinr import backend
+from xhsinr.pictures import picture, preview
+from xhsinr.sidecar import report
+from xhsinr.sidecar.file import Sidecar
 
 __all__ = ["Compressed", "open_sidecar"]
 
@@ -40,7 +42,7 @@ class Compressed:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """The figures of ``xhsinr info``, see `xhsinr.report.info`."""
+        """The figures of ``xhsinr info``, see `xhsinr.sidecar.report.info`."""
         return report.info(self.sidecar)
 
     def open(self, overview: int = 1) -> xr.DataArray:

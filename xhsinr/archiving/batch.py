@@ -19,8 +19,8 @@ from xhsinr.archiving.executors import Run, executor
 from xhsinr.archiving.folder import keep_network, one_run
 from xhsinr.archiving.job import Job, do
 from xhsinr.archiving.table import ArchiveReport, Row, write_table
-from xhsinr.network import PACKAGE_NETWORKS, BaseNetwork, load_network
-from xhsinr.pipeline import DEFAULT_NETWORK, Settings, check_settings
+from xhsinr.compression.pipeline import DEFAULT_NETWORK, Settings, check_settings
+from xhsinr.network.base import PACKAGE_NETWORKS, BaseNetwork, load_network
 
 __all__ = ["archive"]
 
@@ -136,7 +136,7 @@ def _with_retries(run: Run, jobs: list[Job], retries: int) -> Iterator[Row]:
 
 
 def _may_use(network: BaseNetwork, settings: Settings) -> bool:
-    """Whether scenes may come to have latents, see `xhsinr.control`."""
+    """Whether scenes may come to have latents, see `xhsinr.compression.control`."""
     own = network.path is None or network.path.parent != PACKAGE_NETWORKS
     return own or settings.quality == "preview"
 

@@ -13,10 +13,10 @@ from xhsinr import stac
 from xhsinr.archiving.executors import executor
 from xhsinr.errors import HsinrError, SourceError, VerificationError
 from xhsinr.outputs import check_output
-from xhsinr.reading import Reader
+from xhsinr.reading.reader import Reader
 from xhsinr.scene import write_geotiff
-from xhsinr.sidecar import Sidecar
-from xhsinr.verification import verify
+from xhsinr.sidecar.file import Sidecar
+from xhsinr.sidecar.verification import verify
 
 __all__ = ["ArchiveCheck", "archive_items", "restore", "verify_archive"]
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dask.system import CPU_COUNT
 
+from xhsinr.compression.tasks import client_in_scope
 from xhsinr.errors import HsinrError
-from xhsinr.tasks import client_in_scope
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -77,7 +77,7 @@ def _there(
 ) -> Iterator[tuple[J, R | BaseException]]:
     from distributed import as_completed
 
-    from xhsinr.cluster import gpu_resources, one_thread_each
+    from xhsinr.compression.cluster import gpu_resources, one_thread_each
 
     resources = gpu_resources(client) if gpu else {}
     futures = {

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from xhsinr import stac
 from xhsinr.errors import HsinrError
-from xhsinr.network import BaseNetwork
+from xhsinr.network.base import BaseNetwork
 from xhsinr.outputs import replacing
-from xhsinr.preview import preview_path
+from xhsinr.pictures.preview import preview_path
 
 __all__ = ["SceneFiles", "keep_network", "making", "one_run"]
 

@@ -16,16 +16,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xhsinr import report, stac
 from xhsinr import scene as scenes
+from xhsinr import stac
 from xhsinr.archiving.folder import SceneFiles, making
 from xhsinr.archiving.table import Row
+from xhsinr.compression.memory import peak_memory, share_of
+from xhsinr.compression.pipeline import Settings, compress_scene
 from xhsinr.errors import HsinrError, SourceError, VerificationError
-from xhsinr.memory import peak_memory, share_of
-from xhsinr.pipeline import Settings, compress_scene
-from xhsinr.preview import write_preview
-from xhsinr.sidecar import Sidecar
-from xhsinr.verification import verify
+from xhsinr.pictures.preview import write_preview
+from xhsinr.sidecar import report
+from xhsinr.sidecar.file import Sidecar
+from xhsinr.sidecar.verification import verify
 
 __all__ = ["Job", "do"]
 

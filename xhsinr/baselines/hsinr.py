@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from xhsinr.baselines import Cube, Kind, Target
 from xhsinr.baselines.common import check
+from xhsinr.compression.pipeline import compress
 from xhsinr.errors import TargetError
 from xhsinr.handle import open_sidecar
-from xhsinr.network import load_network, provide_network
-from xhsinr.pipeline import compress
+from xhsinr.network.base import load_network, provide_network
 
 __all__ = ["MetaLearning", "Xhsinr"]
 

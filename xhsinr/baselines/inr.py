@@ -22,7 +22,7 @@ import numpy.typing as npt
 from xhsinr.baselines import Cube, Kind, Target
 from xhsinr.baselines.common import as_type, check, pack_shape, unpack_shape
 from xhsinr.baselines.sharing import share
-from xhsinr.siren import pixel_grid
+from xhsinr.network.siren import pixel_grid
 
 __all__ = ["HalfInr", "HalfSampledInr", "Inr", "SampledInr"]
 

@@ -27,7 +27,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr import entropy
 from xhsinr.baselines import Cube, Kind, Target, integers, x265
 from xhsinr.baselines.common import (
     as_type,
@@ -39,6 +38,7 @@ from xhsinr.baselines.common import (
     unpack_shape,
 )
 from xhsinr.baselines.reflectance import Reflectance
+from xhsinr.coding import entropy
 
 __all__ = ["Rpm"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from xhsinr.compression.target import PROFILES
 from xhsinr.errors import HsinrError
-from xhsinr.storage import locate
-from xhsinr.target import PROFILES
+from xhsinr.sidecar.storage import locate
 
 __all__ = [
     "EXISTING",

@@ -22,7 +22,7 @@ def vrt(src: Path, dst: Path | None, overwrite: bool) -> None:
     GDAL calls Python for the samples; `xhsinr doctor` says what it needs for that. The VRT names
     SRC by its absolute path: write it again where SRC was moved.
     """
-    from xhsinr.vrt import TRUSTED_MODULE, TRUSTED_MODULES_OPTION, write_vrt
+    from xhsinr.gdal.vrt import TRUSTED_MODULE, TRUSTED_MODULES_OPTION, write_vrt
 
     written = write_vrt(src, dst or src.with_suffix(".vrt"), overwrite=overwrite)
     click.echo(f"{written}: read it with {TRUSTED_MODULES_OPTION}={TRUSTED_MODULE}")
@@ -39,7 +39,7 @@ def export(src: Path, dst: Path, gdal_native: bool, overwrite: bool) -> None:
     --gdal-native: the VRT DST and, beside it, a GeoTIFF of scores, for GDAL 3.9 or newer without
     Python. For files with neither latents nor a bound layer, as `psnr` and `bpppb` write them.
     """
-    from xhsinr.gdal_native import export_gdal_native
+    from xhsinr.gdal.native import export_gdal_native
 
     for written in export_gdal_native(src, dst, overwrite=overwrite):
         click.echo(f"{written}: {written.stat().st_size:,} bytes")
@@ -51,7 +51,7 @@ def doctor() -> None:
 
     Exit code 1 if rasterio's own GDAL does not; the system's programs are optional.
     """
-    from xhsinr.doctor import examine
+    from xhsinr.gdal.doctor import examine
 
     broken = False
     for check in examine():

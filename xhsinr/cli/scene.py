@@ -18,7 +18,7 @@ from xhsinr.cli.common import (
     preview_option,
     quality_options,
 )
-from xhsinr.verification import LEVELS
+from xhsinr.sidecar.verification import LEVELS
 
 __all__ = ["compress", "decompress", "info", "verify"]
 
@@ -46,9 +46,9 @@ def compress(src: Path, dst: Path | None, **options: Any) -> None:
 def decompress(src: Path | str, dst: Path, overwrite: bool) -> None:
     """Decode the sidecar SRC into the GeoTIFF DST."""
     from xhsinr.outputs import check_output
-    from xhsinr.reading import Reader
+    from xhsinr.reading.reader import Reader
     from xhsinr.scene import write_geotiff
-    from xhsinr.sidecar import Sidecar
+    from xhsinr.sidecar.file import Sidecar
 
     check_output(dst, overwrite=overwrite, source=src)
     reader = Reader(Sidecar.open(src))

@@ -12,10 +12,10 @@ import pystac
 from pystac.utils import datetime_to_str, str_to_datetime
 
 import xhsinr
-from xhsinr.reading import Reader
-from xhsinr.report import info
+from xhsinr.reading.reader import Reader
 from xhsinr.scene import Scene
-from xhsinr.sidecar import Sidecar
+from xhsinr.sidecar.file import Sidecar
+from xhsinr.sidecar.report import info
 from xhsinr.stac import extension
 from xhsinr.stac.assets import data_asset, metadata_asset, preview_asset, valid_pixels
 from xhsinr.stac.footprint import Footprint, footprint
@@ -67,7 +67,7 @@ def scene_item(
     source : Source
         What it was compressed from; gives the id.
     preview : str or Path, optional
-        Its preview, see `xhsinr.preview.write_preview`.
+        Its preview, see `xhsinr.pictures.preview.write_preview`.
     metadata : str or Path, optional
         The figures of ``xhsinr info`` in a JSON file.
     network : str or Path, optional

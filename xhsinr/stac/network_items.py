@@ -10,7 +10,7 @@ from typing import Any
 import pystac
 from pystac.utils import datetime_to_str
 
-from xhsinr.network import load_network
+from xhsinr.network.base import load_network
 from xhsinr.stac.assets import multihash
 
 __all__ = ["network_item"]

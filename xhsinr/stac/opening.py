@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from xhsinr import backend
 from xhsinr.errors import SourceError
-from xhsinr.picture import image_html, png_bytes
+from xhsinr.pictures.picture import image_html, png_bytes
 from xhsinr.stac.assets import small_preview
 from xhsinr.stac.extension import MEDIA_TYPE
 from xhsinr.stac.walking import NETWORK_RULE, is_remote, walk

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from xhsinr.meta import Batch
-from xhsinr.siren import (
+from xhsinr.network.meta import Batch
+from xhsinr.network.siren import (
     Siren,
     pixel_grid,
 )

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from xhsinr import latents
-from xhsinr.entropy import TABLE_TOTAL, frequencies
-from xhsinr.latents import CLASSES
-from xhsinr.meta import Batch, batch_loss
-from xhsinr.network import BaseNetwork
-from xhsinr.siren import (
+from xhsinr.coding import latents
+from xhsinr.coding.entropy import TABLE_TOTAL, frequencies
+from xhsinr.coding.latents import CLASSES
+from xhsinr.network.base import BaseNetwork
+from xhsinr.network.meta import Batch, batch_loss
+from xhsinr.network.siren import (
     forward,
 )
 from xhsinr.training.batches import draw

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from xhsinr.errors import NetworkError
-from xhsinr.network import HEADS
+from xhsinr.network.base import HEADS
 
 __all__ = ["TrainingSettings", "read_settings"]
 

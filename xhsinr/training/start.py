@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.fft import dctn
 
 from xhsinr.errors import NetworkError
-from xhsinr.siren import (
+from xhsinr.network.siren import (
     Parameters,
     Siren,
     dct_parameters,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from xhsinr.network import BaseNetwork, save_network
+from xhsinr.network.base import BaseNetwork, save_network
 from xhsinr.training.batches import draw, whole
 from xhsinr.training.calibration import calibrate
 from xhsinr.training.scenes import TrainingScene, check_sizes

@@ -13,13 +13,13 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from xhsinr.errors import NetworkError
-from xhsinr.meta import Batch, adapt, batch_loss, outer_loss, to_tensors
-from xhsinr.outputs import replacing
-from xhsinr.siren import (
+from xhsinr.network.meta import Batch, adapt, batch_loss, outer_loss, to_tensors
+from xhsinr.network.siren import (
     Parameters,
     Siren,
     forward,
 )
+from xhsinr.outputs import replacing
 from xhsinr.training.settings import TrainingSettings
 
 __all__ = ["Trainer"]

@@ -9,9 +9,9 @@ import numpy as np
 from qgis.core import QgsContrastEnhancement, QgsMultiBandColorRenderer, QgsRasterLayer
 
 from xhsinr.errors import DamagedSidecarError
-from xhsinr.picture import limits, picture_bands
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.pictures.picture import limits, picture_bands
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 from .bands import Bands, open_vrt, read_bands
 from .vrt_file import write_vrt

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Plugin"]
 
-# As in xhsinr.vrt, which must not be imported here: it brings rasterio, and that a second GDAL.
-_TRUSTED_MODULE = "xhsinr.pixel_function"
+# As in xhsinr.gdal.vrt, which must not be imported here: it brings rasterio, and with it a
+# second GDAL.
+_TRUSTED_MODULE = "xhsinr.gdal.pixel_function"
 _TRUSTED_MODULES_OPTION = "GDAL_VRT_PYTHON_TRUSTED_MODULES"
 
 # Of a layer, kept in projects: the absolute path of its sidecar.

@@ -10,8 +10,8 @@ import numpy as np
 from osgeo import gdal
 
 from xhsinr.errors import HsinrError
-from xhsinr.reading import Reader
-from xhsinr.sidecar import Sidecar
+from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.file import Sidecar
 
 from .bands import Bands, open_vrt, read_bands
 

@@ -1,0 +1,187 @@
+"""Functions of one tile, run on many: by threads here, or by the workers of a dask cluster."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import dask.array
+import dask.config
+import numpy as np
+from dask.system import CPU_COUNT
+from tqdm import tqdm
+
+from xhsinr.compression.memory import tiles_at_once
+from xhsinr.network.base import BaseNetwork
+from xhsinr.scene import Scene
+from xhsinr.tiling import Tiling, Window
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["Tasks", "TileFunction", "client_in_scope", "in_order", "on_tile", "run_tiles"]
+
+# A bar appears only for what takes longer than this many seconds.
+_PATIENCE = 2.0
+
+T = TypeVar("T")
+TileFunction = Callable[[Scene, Window], T]
+"""Takes a tile as a scene of its own, with samples and nodata alone, and where it lies."""
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Runs functions on the tiles of a scene, a few at a time.
+
+    Attributes
+    ----------
+    scene : Scene
+    max_memory : int, optional
+        Most bytes that a process may hold, its libraries included.
+    threads : int, optional
+        Of this process, each with a tile at a time. Without it a dask.distributed client in
+        scope does the work, else as many threads as there are cores.
+    progress : bool
+        Show a bar for what takes more than two seconds.
+    """
+
+    scene: Scene
+    max_memory: int | None = None
+    threads: int | None = None
+    progress: bool = True
+
+    def run(
+        self,
+        function: TileFunction[T],
+        tiling: Tiling,
+        tiles: Sequence[int],
+        what: str,
+        tile_bytes: int,
+        network: BaseNetwork | None = None,
+    ) -> Iterator[T]:
+        """Results of a function on tiles, in the order of the tiles.
+
+        Parameters
+        ----------
+        function : callable
+            See `TileFunction`; can be pickled.
+        tiling : Tiling
+        tiles : sequence of int
+        what : str
+            What is done with a tile, a verb.
+        tile_bytes : int
+            Memory that it takes.
+        network : BaseNetwork, optional
+            That latents are fitted with: on workers that declare a GPU, where there are some.
+
+        Raises
+        ------
+        MemoryLimitError
+            If not even one tile fits.
+        """
+        client = client_in_scope() if self.threads is None else None
+        threads = self.threads or _threads(client)
+        fitting = tiles_at_once(self.max_memory, threads, tile_bytes, tiling.shape(0), what)
+        if client is None:
+            results = _by_threads(partial(self._do, function, tiling), tiles, fitting)
+        else:
+            from xhsinr.compression.cluster import by_workers
+
+            results = by_workers(client, function, self.scene, tiling, tiles, network, fitting)
+        yield from _with_bar(results, len(tiles), what, progress=self.progress)
+
+    def _do(self, function: TileFunction[T], tiling: Tiling, tile: int) -> T:
+        window = tiling.window(tile)
+        samples = self.scene.data[(slice(None), *window)]
+        if isinstance(samples, dask.array.Array):
+            # A tile for each thread: what reads it must not start threads of its own.
+            samples = samples.compute(scheduler="synchronous")
+        return on_tile(function, window, self.scene.nodata, samples)
+
+
+def run_tiles(
+    do: Callable[[int], T], tiles: Sequence[int], what: str, *, progress: bool
+) -> Iterator[T]:
+    """Results of a function on numbers of tiles by threads of this process, in their order."""
+    return _with_bar(_by_threads(do, tiles, _threads(None)), len(tiles), what, progress=progress)
+
+
+def on_tile(
+    function: TileFunction[T], window: Window, nodata: int | float | None, samples: Any
+) -> T:
+    """Call a function on the samples of a tile."""
+    return function(Scene(data=np.asarray(samples), nodata=nodata), window)
+
+
+class _Future(Protocol):
+    """What futures of threads and of workers have in common."""
+
+    def result(self) -> Any: ...
+    def cancel(self) -> Any: ...
+
+
+def in_order(submit: Callable[[int], _Future], tiles: Sequence[int], at_once: int) -> Iterator[Any]:
+    """Results of tasks in their order, with at most that many submitted and not yet taken."""
+    waiting: deque[_Future] = deque()
+    try:
+        for tile in tiles:
+            if len(waiting) == at_once:
+                yield waiting.popleft().result()
+            waiting.append(submit(tile))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def client_in_scope() -> Client | None:
+    """The dask.distributed client that dask would use, if there is one."""
+    local = dask.config.get("scheduler", None) not in (None, "dask.distributed", "distributed")
+    if local or "distributed" not in sys.modules:
+        return None
+    from distributed import default_client
+
+    try:
+        client: Client = default_client()
+    except ValueError:
+        return None
+    return client
+
+
+def _threads(client: Client | None) -> int:
+    """Threads of this process, or the most that a worker has."""
+    if client is not None:
+        return max(client.nthreads().values(), default=1)
+    if dask.config.get("scheduler", None) in ("synchronous", "sync", "single-threaded"):
+        return 1
+    return int(dask.config.get("num_workers", None) or CPU_COUNT)
+
+
+def _with_bar(results: Iterator[T], total: int, what: str, *, progress: bool) -> Iterator[T]:
+    yield from tqdm(
+        results,
+        total=total,
+        desc=what,
+        unit="tile",
+        delay=_PATIENCE,
+        disable=not progress,
+        leave=False,
+    )
+
+
+def _by_threads(do: Callable[[int], T], tiles: Sequence[int], threads: int) -> Iterator[T]:
+    if threads == 1 or len(tiles) == 1:
+        yield from map(do, tiles)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+
+        def submit(tile: int) -> Future[T]:
+            return pool.submit(do, tile)
+
+        yield from in_order(submit, tiles, 2 * threads)

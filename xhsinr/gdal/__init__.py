@@ -1,0 +1,1 @@
+"""The door for GDAL's programs: VRTs, and the function that they call."""

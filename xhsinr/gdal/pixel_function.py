@@ -1,0 +1,155 @@
+"""The pixel function that GDAL calls to fill the bands of a VRT from a sidecar.
+
+This is the one module to name in ``GDAL_VRT_PYTHON_TRUSTED_MODULES``. It runs inside programs
+that have a GDAL of their own (``gdalinfo``, QGIS), so it must never import rasterio, which would
+bring a second one.
+
+GDAL calls once for every band of every window. The tiles that a window touches are therefore
+decoded with all their bands and kept for the calls that follow.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xhsinr.errors import HsinrError, SidecarError
+from xhsinr.gdal.tile_cache import TileCache
+from xhsinr.reading.reader import Reader, finest_overview
+from xhsinr.sidecar.file import Sidecar
+
+__all__ = ["CACHE_VARIABLE", "read_band"]
+
+CACHE_VARIABLE = "XHSINR_CACHE_MB"
+"""Environment variable: megabytes of decoded tiles that a process keeps for GDAL."""
+
+_CACHE_MB = 1024
+_OPEN_FILES = 16
+
+Samples = npt.NDArray[Any]
+Indices = npt.NDArray[np.intp]
+
+
+def read_band(
+    in_ar: Any,
+    out_ar: Samples,
+    xoff: int,
+    yoff: int,
+    xsize: int,
+    ysize: int,
+    raster_xsize: int,
+    raster_ysize: int,
+    buf_radius: int,
+    gt: Any,
+    *,
+    path: bytes,
+    band: bytes,
+) -> None:
+    """Fill GDAL's buffer with a window of one band of a sidecar.
+
+    The signature is GDAL's (VRT driver, "Using derived bands with pixel functions in Python").
+    A buffer smaller than the window gets means over blocks of pixels, from a coarse read.
+
+    Parameters
+    ----------
+    out_ar : ndarray, shape (buffer rows, buffer columns)
+        What to fill; its data type is that of the band.
+    xoff, yoff, xsize, ysize : int
+        The window in pixels of the raster.
+    raster_xsize, raster_ysize : int
+        Size of the raster in pixels.
+    path, band : bytes
+        From the VRT: absolute path of the sidecar in UTF-8, number of the band from zero.
+
+    Raises
+    ------
+    SidecarError, NetworkError
+        GDAL reports the text as its own error and fails the read.
+    """
+    try:
+        name = os.fsdecode(path)
+        number = int(band)
+        full = _open(name, _state_of(name), 1)
+        expected = (full.shape[1:], full.dtype)
+        known = 0 <= number < full.shape[0]
+        if not known or ((raster_ysize, raster_xsize), out_ar.dtype) != expected:
+            raise SidecarError(
+                f"{name}, band {number}: the VRT was written for another file, of {raster_ysize} x "
+                f"{raster_xsize} pixels of {out_ar.dtype}: write it again with: xhsinr vrt"
+            )
+        shrink = min(ysize / out_ar.shape[0], xsize / out_ar.shape[1])
+        overview = finest_overview(full.sidecar, shrink)
+        rows = _nearest(yoff, ysize, out_ar.shape[0]) // overview
+        cols = _nearest(xoff, xsize, out_ar.shape[1]) // overview
+        _fill(out_ar, name, overview, number, rows, cols)
+    except HsinrError as error:
+        # Without the frames that the user cannot do anything about.
+        raise type(error)(str(error)) from None
+
+
+def _nearest(offset: int, size: int, count: int) -> Indices:
+    """Pixels of a window under the centres of ``count`` pixels of a buffer."""
+    return offset + ((np.arange(count) + 0.5) * (size / count)).astype(np.intp)
+
+
+def _fill(out: Samples, name: str, overview: int, band: int, rows: Indices, cols: Indices) -> None:
+    state = _state_of(name)
+    reader = _open(name, state, overview)
+    tiling = reader.tiling
+    touched = list(
+        tiling.touching(
+            slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+        )
+    )
+    cache = _cache()
+    pixels = sum(height * width for height, width in map(tiling.shape, touched))
+    if reader.shape[0] * pixels * reader.dtype.itemsize > cache.limit_bytes:
+        # Its other bands would be gone before GDAL asks for them.
+        out[:] = reader.window(np.array([band]), rows, cols)[0]
+        return
+    for number in touched:
+        down, across = tiling.window(number)
+        tile = cache.get((name, state, overview, number), partial(reader.tile, number))
+        i = np.flatnonzero((rows >= down.start) & (rows < down.stop))
+        j = np.flatnonzero((cols >= across.start) & (cols < across.stop))
+        if len(i) and len(j):
+            part = tile[band][np.ix_(rows[i] - down.start, cols[j] - across.start)]
+            out[i[0] : i[-1] + 1, j[0] : j[-1] + 1] = part
+
+
+def _state_of(name: str) -> tuple[int, ...]:
+    """What changes when a file is replaced."""
+    if not os.path.isabs(name):  # noqa: PTH117 (called for every band of every window)
+        raise SidecarError(f"{name} is no absolute path: write the VRT again with: xhsinr vrt")
+    try:
+        found = os.stat(name)  # noqa: PTH116
+    except OSError as error:
+        raise SidecarError(
+            f"{name}: {error.strerror}: if it was moved, write the VRT again with: xhsinr vrt"
+        ) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise SidecarError(f"{name} is no regular file: write the VRT again with: xhsinr vrt")
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@lru_cache(_OPEN_FILES)
+def _open(name: str, state: tuple[int, ...], overview: int) -> Reader:
+    if overview > 1:
+        return Reader(_open(name, state, 1).sidecar, overview=overview)
+    # A path, never a URL, whatever its text looks like.
+    return Reader(Sidecar.open(Path(name)))
+
+
+@lru_cache(1)
+def _cache() -> TileCache:
+    """The tiles of this process; the limit is read when the first one is decoded."""
+    text = os.environ.get(CACHE_VARIABLE, str(_CACHE_MB))
+    if not text.isdecimal():
+        raise SidecarError(f"{CACHE_VARIABLE} is {text!r}: give a number of megabytes")
+    return TileCache(int(text) << 20)

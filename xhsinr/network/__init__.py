@@ -1,0 +1,1 @@
+"""The base network: a modulated SIREN, its meta-learning, its file and where that is found."""

@@ -1,0 +1,181 @@
+"""Small pictures of compressed scenes: a quicklook to show, a preview file for any program."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
+
+from xhsinr.compression.tasks import run_tiles
+from xhsinr.outputs import check_output, replacing
+from xhsinr.pictures import picture
+from xhsinr.reading.reader import Reader, finest_overview
+from xhsinr.scene import Scene
+from xhsinr.sidecar.file import Sidecar
+
+__all__ = ["Quicklook", "preview_path", "quicklook", "write_preview"]
+
+# Largest side of a preview in pixels.
+_SIDE = 1024
+
+
+class Quicklook(NamedTuple):
+    """A scene in natural colours, made smaller.
+
+    Attributes
+    ----------
+    colours : ndarray of uint8, shape (rows, cols, 3)
+    valid : ndarray of bool, shape (rows, cols)
+        Pixels with data in all three bands; the others are black.
+    bands : list of int
+        The bands shown as red, green and blue, counted from 0.
+    step : int
+        Pixels of the scene along each side of one pixel of the picture.
+    """
+
+    colours: picture.Picture
+    valid: npt.NDArray[np.bool_]
+    bands: list[int]
+    step: int
+
+
+def quicklook(sidecar: Sidecar, side: int, *, progress: bool = False) -> Quicklook:
+    """Picture of a sidecar whose larger side has at most that many pixels.
+
+    Only the three bands shown are decoded, a row of tiles at a time, to the mean of each block
+    of pixels.
+    """
+    scene = Reader(sidecar).scene()
+    factor = _overview(sidecar, math.ceil(max(scene.rows, scene.cols) / side))
+    reader = Reader(sidecar, factor)
+    bands = picture.picture_bands(reader.codec.live, scene.wavelengths_um)
+    every = math.ceil(max(reader.shape[1:]) / side)
+    rows, cols = (_centres(length, every) for length in reader.shape[1:])
+    ends = np.flatnonzero(np.diff(rows // reader.tiling.tile)) + 1
+    parts = np.split(rows, ends)
+    strips = run_tiles(
+        lambda number: reader.window(np.array(bands), parts[number], cols),
+        range(len(parts)),
+        "preview",
+        progress=progress,
+    )
+    samples = np.concatenate(list(strips), axis=1)
+    valid = ~scene.invalid(samples)
+    colours = picture.stretched(samples, valid, picture.limits(samples, valid))
+    shown: npt.NDArray[np.bool_] = np.asarray(valid.all(axis=0))
+    return Quicklook(colours, shown, bands, factor * every)
+
+
+def preview_path(sidecar: Path) -> Path:
+    """Where the preview of a sidecar lies: ``scene.preview.tif`` beside ``scene.hsinr``."""
+    return sidecar.with_suffix(".preview.tif")
+
+
+def write_preview(
+    sidecar: Sidecar | str | Path,
+    path: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Write a small picture of a sidecar that opens anywhere, with its place on the ground.
+
+    A cloud-optimized GeoTIFF of 8 bits in natural colours, at most 1024 pixels a side, each
+    band stretched between its 2nd and 98th percentile; JPEG in tiles with overviews, and a mask
+    where the scene has no data. It shows what the sidecar decodes to. CRS and transform, or
+    ground control points, are the scene's at the picture's resolution. The file appears under
+    its name when it is complete.
+
+    Parameters
+    ----------
+    sidecar : Sidecar, str or Path
+        What to show.
+    path : str or Path, optional
+        Of the GeoTIFF; without it, `preview_path` of the sidecar.
+    overwrite : bool
+        Replace the file if it exists.
+    progress : bool
+        Show a bar for what takes more than two seconds.
+
+    Returns
+    -------
+    Path
+        Of the file written.
+
+    Raises
+    ------
+    OutputExistsError, SidecarError
+    """
+    sidecar = sidecar if isinstance(sidecar, Sidecar) else Sidecar.open(sidecar)
+    target = preview_path(sidecar.path) if path is None else Path(path)
+    check_output(target, overwrite=overwrite, source=sidecar.place)
+    look = quicklook(sidecar, _SIDE, progress=progress)
+    with replacing(target) as part, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        _write(look, Reader(sidecar).scene(), part)
+    return target
+
+
+def _write(look: Quicklook, scene: Scene, path: Path) -> None:
+    height, width = look.valid.shape
+    profile = {
+        "driver": "COG",
+        "count": 4,
+        "height": height,
+        "width": width,
+        "dtype": "uint8",
+        "compress": "JPEG",
+        "quality": 85,
+        "overview_resampling": "average",
+    }
+    with rasterio.open(path, "w", **profile, **_place(scene, look.step)) as out:
+        # With JPEG, GDAL turns the alpha band into a mask.
+        out.colorinterp = [
+            ColorInterp.red,
+            ColorInterp.green,
+            ColorInterp.blue,
+            ColorInterp.alpha,
+        ]
+        out.descriptions = [*(_label(scene, band) for band in look.bands), "alpha"]
+        out.write(np.moveaxis(look.colours, -1, 0), (1, 2, 3))
+        out.write(np.where(look.valid, 255, 0).astype(np.uint8), 4)
+
+
+def _place(scene: Scene, step: int) -> dict[str, Any]:
+    """CRS and transform, or ground control points, of the smaller picture."""
+    if scene.gcps:
+        points = [
+            GroundControlPoint(p.row / step, p.col / step, p.x, p.y, p.z, p.id, p.info)
+            for p in scene.gcps
+        ]
+        return {"gcps": points, "crs": scene.crs}
+    found = {"crs": scene.crs}
+    if scene.transform is not None:
+        found["transform"] = scene.transform * Affine.scale(step)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _label(scene: Scene, band: int) -> str:
+    micrometres = scene.wavelengths_um
+    name = f"band {band + 1}"
+    return name if micrometres is None else f"{name}, {1000 * micrometres[band]:.6g} nm"
+
+
+def _overview(sidecar: Sidecar, step: int) -> int:
+    """The factor from ``step`` to its double that a sidecar can be read at, or the next below."""
+    fitting = (f for f in range(step, 2 * step) if finest_overview(sidecar, f) == f)
+    return next(fitting, finest_overview(sidecar, step))
+
+
+def _centres(length: int, step: int) -> npt.NDArray[np.intp]:
+    """Middle of each run of ``step`` pixels, the last of which may be shorter."""
+    return np.minimum(np.arange(step // 2, length + step // 2, step), length - 1)

@@ -1,0 +1,1 @@
+"""Sidecar -> samples: tiles, windows, coarse reads."""

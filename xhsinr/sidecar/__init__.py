@@ -1,0 +1,1 @@
+"""The file of one compressed scene: written, opened, checked, salvaged."""
