@@ -92,3 +92,13 @@ def test_an_existing_file_is_kept_unless_overwrite_is_asked(scene: xr.DataArray)
     assert Path("e.hsinr").read_bytes() == before
     scene.hsinr.compress("e.hsinr", lossless=True, overwrite=True, progress=False)
     assert xhsinr.open("e.hsinr").info["max_error"] == 0
+
+
+def test_a_name_that_looks_like_a_path_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    synthetic_scene(6, 7, 4).rename("../../escaped").hsinr.compress(lossless=True, progress=False)
+    assert [path.name for path in tmp_path.rglob("*.hsinr")] == ["escaped.hsinr"]
+    assert (tmp_path / "here" / "escaped.hsinr").is_file()

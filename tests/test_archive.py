@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pystac
@@ -383,3 +385,27 @@ def test_stopped_by_a_signal_it_drops_the_scene_in_hand_and_reports(
     assert again.returncode == 0, output + errors
     assert files_of(out) == expected_files(ids)
     assert ids_in_catalog(out) == list(ids)
+
+
+def test_an_archive_that_lost_files_is_not_valid(tmp_path: Path) -> None:
+    scene = synthetic_scene(12, 14, 5).transpose("y", "x", "band").values
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", scene)
+    out = tmp_path / "out"
+    xhsinr.archive(str(tmp_path / "*.npy"), out, progress=False)
+    assert verify_archive(out, progress=False).valid
+    (out / "a" / "a.preview.tif").unlink()
+    (out / "b" / "b.metadata.json").write_text("junk")
+    errors = verify_archive(out, progress=False).errors
+    assert len(errors) == 2
+    assert any("a.preview.tif" in error for error in errors)
+    assert any("b.metadata.json: 4 bytes" in error for error in errors)
+    shutil.rmtree(out / "b")
+    assert any("b.json: the catalog lists it" in e for e in verify_archive(out).errors)
+
+
+@pytest.mark.parametrize("wrong", [{"retries": -1}, {"scheduler": "junk"}])
+def test_a_run_that_cannot_be_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((4, 4, 3), np.int16))
+    with pytest.raises(HsinrError, match=f"{next(iter(wrong.values()))}"):
+        xhsinr.archive(tmp_path / "a.npy", tmp_path / "out", progress=False, **wrong)

@@ -101,7 +101,19 @@ def test_scenes_are_found_by_time(archive: Path, when: object, found: list[str])
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"bbox": (1, 2, 3)}, {"datetime": "yesterday"}, {"datetime": "2022-13"}]
+    "wrong",
+    [
+        {"bbox": (1, 2, 3)},
+        {"bbox": 5},
+        {"bbox": "abcd"},
+        {"bbox": (0, 10, 10, 0)},
+        {"bbox": (0, 0, float("nan"), 1)},
+        {"datetime": "yesterday"},
+        {"datetime": "2022-13"},
+        {"datetime": "2024/2023"},
+        {"datetime": 5},
+        {"datetime": ("2022",)},
+    ],
 )
 def test_a_wrong_question_is_refused(archive: Path, wrong: dict) -> None:
     with pytest.raises(SourceError, match=next(iter(wrong))):

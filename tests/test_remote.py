@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import shutil
 import subprocess
@@ -294,3 +295,9 @@ def test_names_beside_a_url_keep_what_follows_the_question_mark() -> None:
     assert storage.sibling(url, "networks/n") == "https://host/folder/networks/n?token=a/b"
     assert storage.suffix_of(storage.locate(url)) == ".hsinr"
     assert storage.suffix_of(Path("a.b/scene.hsinr")) == ".hsinr"
+
+
+def test_a_pipe_is_refused_before_it_blocks(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.hsinr")
+    with pytest.raises(SidecarError, match="no regular file"):
+        xhsinr.open(tmp_path / "a.hsinr")

@@ -112,4 +112,5 @@ class HsinrAccessor:
         if source:
             return Path(Path(str(source)).name).with_suffix(".hsinr")
         name = self._obj.name if isinstance(self._obj, xr.DataArray) else None
-        return Path(f"{name or 'scene'}.hsinr")
+        # A name is no path: what looks like one leads nowhere.
+        return Path(f"{Path(str(name or '')).name or 'scene'}.hsinr")

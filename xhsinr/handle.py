@@ -18,6 +18,11 @@ from xhsinr.sidecar.file import Sidecar
 __all__ = ["Compressed", "open_sidecar"]
 
 _QUICKLOOK = 256
+_SUSPECT_ANGLE = 10.0
+_CAUTION = (
+    "spectra are far off on average: the PSNR counts against the range of all samples, outliers "
+    "and undeclared fill values too; ask for max_error, or declare nodata"
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,6 +90,9 @@ class Compressed:
             lines.append(("base network", f"{network['name']} ({network['sha256'][:12]}…)"))
         if "noise" in info:
             lines.append(("noise", _number(info["noise"])))
+        low = info["target"].get("quality") == "preview"
+        if not low and (info["mean_sam_deg"] or 0) > _SUSPECT_ANGLE:
+            lines.append(("caution", _CAUTION))
         return lines
 
     def __repr__(self) -> str:

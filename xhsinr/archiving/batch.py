@@ -20,6 +20,7 @@ from xhsinr.archiving.folder import keep_network, one_run
 from xhsinr.archiving.job import Job, do
 from xhsinr.archiving.table import ArchiveReport, Row, write_table
 from xhsinr.compression.pipeline import DEFAULT_NETWORK, Settings, check_settings
+from xhsinr.errors import HsinrError
 from xhsinr.network.base import PACKAGE_NETWORKS, BaseNetwork, load_network
 
 __all__ = ["archive"]
@@ -85,6 +86,8 @@ def archive(
         If there is nothing to do, the settings are wrong, or another run writes to ``out``.
     """
     out = Path(out).absolute()
+    if retries < 0:
+        raise HsinrError(f"retries = {retries}: it should be a whole number from 0 on")
     settings = Settings(
         quality, psnr, max_error, bpppb, lossless, network, tile, device, max_memory
     )

@@ -74,9 +74,10 @@ def verify_archive(
     """
     if not 0 < sample <= 1:
         raise VerificationError(f"sample = {sample:g}: it should be above 0 and at most 1")
-    items = archive_items(Path(out))
+    out = Path(out)
+    items = archive_items(out)
+    errors = [f"{item}: the catalog lists it, and it is gone" for item in stac.lost_items(out)]
     chosen = sorted(random.sample(items, math.ceil(sample * len(items))))
-    errors: list[str] = []
     with executor(scheduler, workers) as run:
         results = tqdm(
             run(_check, chosen),
@@ -112,10 +113,11 @@ def restore(scene: str | Path, path: str | Path, *, overwrite: bool = False) -> 
     """
     item, path = _item_of(Path(scene)), Path(path)
     check_output(path, overwrite=overwrite, source=item)
-    errors = _differences(item)
+    data = stac.data_asset_of(item)
+    errors = _differences(data)
     if errors:
         raise VerificationError("; ".join(errors))
-    reader = Reader(Sidecar.open(stac.data_asset_of(item).path))
+    reader = Reader(Sidecar.open(data.path))
     write_geotiff(reader.scene(), reader.to_dask(), path)
     return path
 
@@ -136,19 +138,24 @@ def _item_of(scene: Path) -> Path:
 
 
 def _check(item: Path, threads: int, share: int) -> list[str]:
-    """What is wrong with a scene; its checksum first, which tells all there is of damage."""
-    errors = _differences(item)
+    """What is wrong with a scene's files; checksums first, which tell all there is of damage."""
+    try:
+        data, *others = stac.file_assets_of(item)
+    except HsinrError as error:
+        return [str(error)]
+    errors = _differences(data)
     if not errors:
-        errors += verify(stac.data_asset_of(item).path, progress=False).errors
+        errors += verify(data.path, progress=False).errors
+    for asset in others:
+        errors += _differences(asset)
     return errors
 
 
-def _differences(item: Path) -> list[str]:
-    """Where a sidecar is not the file that its item describes."""
+def _differences(asset: stac.FileAsset) -> list[str]:
+    """Where a file is not the one that its item describes."""
     try:
-        asset = stac.data_asset_of(item)
         size, checksum = asset.path.stat().st_size, stac.multihash(asset.path)
-    except (HsinrError, OSError) as error:
+    except OSError as error:
         return [str(error)]
     if size != asset.size:
         return [f"{asset.path}: {size} bytes, its STAC item says {asset.size}: it is damaged"]

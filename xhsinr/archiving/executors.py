@@ -104,8 +104,11 @@ def _client(address: str | None, **options: Any) -> Client:
         ) from error
     try:
         client: Client = Client(address, set_as_default=False, **options)
-    except OSError as error:
-        raise HsinrError(f"no dask scheduler answers at {address}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise HsinrError(
+            f"no dask scheduler answers at {address}: {error}; an address is such as "
+            "tcp://host:8786"
+        ) from error
     return client
 
 

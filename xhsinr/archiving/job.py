@@ -159,4 +159,5 @@ def _row(name: str, status: str, info: Mapping[str, Any]) -> Row:
         psnr=info["psnr_db"],
         rmse=info["rmse"],
         max_error=info["max_error"],
+        mean_sam_deg=info["mean_sam_deg"],
     )

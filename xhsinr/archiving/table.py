@@ -25,8 +25,9 @@ class Row:
         Compressed now, found finished, given up with an ``error``, or not come to.
     bytes, original_bytes : int or None
         Of the sidecar, and of the scene's samples.
-    bpppb, psnr, rmse, max_error : float or None
-        Rate, and measured quality; ``psnr`` in dB, None if lossless.
+    bpppb, psnr, rmse, max_error, mean_sam_deg : float or None
+        Rate, and measured quality; ``psnr`` in dB, None if lossless; the mean spectral angle in
+        degrees.
     seconds : float or None
         That the scene took.
     worker : str
@@ -44,6 +45,7 @@ class Row:
     psnr: float | None = None
     rmse: float | None = None
     max_error: float | None = None
+    mean_sam_deg: float | None = None
     seconds: float | None = None
     worker: str = ""
     peak_memory: int | None = None

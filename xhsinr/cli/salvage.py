@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -22,9 +23,12 @@ __all__ = ["salvage"]
 def salvage(src: Path | str, dst: Path, nodata: float | None, overwrite: bool) -> None:
     """Save what is whole of the damaged sidecar SRC into the GeoTIFF DST.
 
-    Tiles that are damaged become nodata and are listed.
+    Tiles that are damaged become nodata and are listed. Exit code 1 if all of them are.
     """
     saved = xhsinr.salvage(src, dst, nodata=nodata, overwrite=overwrite)
     for tile in saved.lost:
         click.echo(tile)
-    click.echo(f"{dst}: {saved.tiles - len(saved.lost)} of {saved.tiles} tiles saved")
+    kept = saved.tiles - len(saved.lost)
+    click.echo(f"{dst}: {kept} of {saved.tiles} tiles saved; the others are {saved.nodata}")
+    if not kept:
+        sys.exit(1)

@@ -7,11 +7,12 @@ and process.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from xhsinr.errors import RemoteError
+from xhsinr.errors import RemoteError, SidecarError
 
 __all__ = ["Place", "locate", "read_range", "sibling", "size_of", "suffix_of"]
 
@@ -42,11 +43,14 @@ def read_range(place: Place, start: int, stop: int) -> bytes:
 
     Raises
     ------
-    FileNotFoundError, RemoteError
+    FileNotFoundError, SidecarError, RemoteError
     """
     if start >= stop:
         return b""
     if isinstance(place, Path):
+        # Before it is opened: a pipe would wait for a writer.
+        if not stat.S_ISREG(place.stat().st_mode):
+            raise SidecarError(f"{place} is no regular file: give the name of one")
         with place.open("rb") as file:
             # Python makes room for what is asked for, before it reads what there is.
             end = min(stop, os.fstat(file.fileno()).st_size)

@@ -6,7 +6,15 @@ what an archive holds, `write_item` and `write_catalog` write that to its disk, 
 """
 
 from xhsinr.stac.assets import multihash
-from xhsinr.stac.catalog import DataAsset, data_asset_of, scene_items, write_catalog, write_item
+from xhsinr.stac.catalog import (
+    FileAsset,
+    data_asset_of,
+    file_assets_of,
+    lost_items,
+    scene_items,
+    write_catalog,
+    write_item,
+)
 from xhsinr.stac.extension import MEDIA_TYPE, SCHEMA_URI, schema
 from xhsinr.stac.items import scene_item
 from xhsinr.stac.network_items import network_item
@@ -16,10 +24,12 @@ from xhsinr.stac.sources import Source, sources
 __all__ = [
     "MEDIA_TYPE",
     "SCHEMA_URI",
-    "DataAsset",
+    "FileAsset",
     "SceneCatalog",
     "Source",
     "data_asset_of",
+    "file_assets_of",
+    "lost_items",
     "multihash",
     "network_item",
     "open_catalog",

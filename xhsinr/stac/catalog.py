@@ -26,7 +26,15 @@ from xhsinr.stac.extension import MEDIA_TYPE
 from xhsinr.stac.items import COLLECTION
 from xhsinr.stac.sources import RESERVED
 
-__all__ = ["DataAsset", "data_asset_of", "scene_items", "write_catalog", "write_item"]
+__all__ = [
+    "FileAsset",
+    "data_asset_of",
+    "file_assets_of",
+    "lost_items",
+    "scene_items",
+    "write_catalog",
+    "write_item",
+]
 
 _CATALOG, _SCENES = "catalog.json", "collection.json"
 _WORLD = [-180.0, -90.0, 180.0, 90.0]
@@ -37,13 +45,12 @@ _ASSETS = {
 }
 
 
-class DataAsset(NamedTuple):
-    """What an item says of its compressed scene.
+class FileAsset(NamedTuple):
+    """What an item says of one of its files.
 
     Attributes
     ----------
     path : Path
-        Of the sidecar.
     size : int
         In bytes.
     checksum : str
@@ -55,8 +62,8 @@ class DataAsset(NamedTuple):
     checksum: str
 
 
-def data_asset_of(item: str | Path) -> DataAsset:
-    """What an archive's item says of its compressed scene.
+def file_assets_of(item: str | Path) -> list[FileAsset]:
+    """What an archive's item says of its files, the compressed scene first.
 
     Raises
     ------
@@ -65,10 +72,28 @@ def data_asset_of(item: str | Path) -> DataAsset:
     """
     path = Path(item)
     try:
-        asset = json.loads(path.read_text("utf-8"))["assets"]["data"]
-        return DataAsset(path.parent / asset["href"], asset["file:size"], asset["file:checksum"])
-    except (ValueError, KeyError, TypeError) as error:
+        assets = json.loads(path.read_text("utf-8"))["assets"]
+        return [
+            FileAsset(path.parent / asset["href"], asset["file:size"], asset["file:checksum"])
+            for asset in (assets.pop("data"), *assets.values())
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(f"{path} is not the item of a compressed scene: {error!r}") from error
+
+
+def data_asset_of(item: str | Path) -> FileAsset:
+    """What an archive's item says of its compressed scene; raises as `file_assets_of`."""
+    return file_assets_of(item)[0]
+
+
+def lost_items(out: Path) -> list[Path]:
+    """Items that the collection of an archive lists and that are not there."""
+    try:
+        links = json.loads((out / "collection.json").read_text("utf-8"))["links"]
+        listed = [out / link["href"] for link in links if link["rel"] == "item"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{out} has no collection that can be read: {error!r}") from error
+    return sorted(item for item in listed if not item.is_file())
 
 
 def scene_items(out: Path) -> Iterator[Path]:

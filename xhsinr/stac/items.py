@@ -41,6 +41,8 @@ _EXTENSIONS = {
     )
 }
 _TIMES = ("datetime", "start_datetime", "end_datetime")
+# What files that are no products call it: ENVI, ACDD and others; the first one found counts.
+_MOMENTS = ("start_time", "time_coverage_start", "acquisition time", "acquisition_time")
 # No scene is older: the first imaging spectrometers flew in the 1970s.
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -126,6 +128,9 @@ def _product(scene: Scene, known: dict[str, Any]) -> dict[str, Any]:
         found["title"] = attrs["product_id"]
     if not any(known.get(time) for time in _TIMES):
         found |= {key: attrs[key] for key in _TIMES if _is_time(attrs.get(key))}
+        moment = next((attrs[key] for key in _MOMENTS if _is_time(attrs.get(key))), None)
+        if moment is not None and not found.keys() & {*_TIMES}:
+            found["datetime"] = moment
     return {key: value for key, value in found.items() if known.get(key) is None}
 
 

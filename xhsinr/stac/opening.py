@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -166,7 +167,8 @@ def open_catalog(
     return SceneCatalog(entries)
 
 
-_FIGURES = ("bands", "rows", "cols", "dtype", "psnr_db", "max_error", "bpppb", "bytes")
+_QUALITY = ("psnr_db", "max_error", "mean_sam_deg", "bpppb")
+_FIGURES = ("bands", "rows", "cols", "dtype", *_QUALITY, "bytes")
 
 
 def _entry(item: pystac.Item) -> _Entry | None:
@@ -176,7 +178,7 @@ def _entry(item: pystac.Item) -> _Entry | None:
     fields, properties = asset.extra_fields, item.properties
     rows, cols = fields.get("proj:shape", (None, None))
     sizes = (len(fields.get("bands", ())), rows, cols, fields.get("data_type"))
-    quality = (properties.get(f"hsinr:{name}") for name in ("psnr_db", "max_error", "bpppb"))
+    quality = (properties.get(f"hsinr:{name}") for name in _QUALITY)
     figures = dict(zip(_FIGURES, (*sizes, *quality, fields.get("file:size")), strict=True))
     start, end = (properties.get(key) for key in ("start_datetime", "end_datetime"))
     moment = item.datetime
@@ -202,10 +204,14 @@ def _look(entry: _Entry) -> str:
 
 def _box(bbox: Sequence[float]) -> tuple[float, ...]:
     """West, south, east, north; heights are left out."""
-    if len(bbox) not in (4, 6):
-        raise SourceError(f"bbox = {bbox!r}: it should be west, south, east, north")
-    half = len(bbox) // 2
-    return tuple(float(value) for value in (*bbox[:2], *bbox[half : half + 2]))
+    try:
+        half = {4: 2, 6: 3}[len(bbox)]
+        box = tuple(float(value) for value in (*bbox[:2], *bbox[half : half + 2]))
+    except (TypeError, ValueError, KeyError):
+        box = ()
+    if not box or not all(map(math.isfinite, box)) or box[1] > box[3]:
+        raise SourceError(f"bbox = {bbox!r}: it should be west, south, east, north in degrees")
+    return box
 
 
 def _touch(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -227,7 +233,12 @@ def _interval(value: Moment | tuple[Moment, Moment]) -> tuple[datetime, datetime
         value = first, last
     elif not isinstance(value, tuple):
         value = value, value
-    return _moment(value[0], 0), _moment(value[1], 1)
+    if len(value) != 2:
+        raise SourceError(f"datetime = {value!r}: an interval is a pair")
+    start, end = _moment(value[0], 0), _moment(value[1], 1)
+    if start > end:
+        raise SourceError(f"datetime = {value!r}: it ends before it starts")
+    return start, end
 
 
 def _moment(value: Moment, end: int) -> datetime:
@@ -236,6 +247,8 @@ def _moment(value: Moment, end: int) -> datetime:
         return _ALWAYS[end]
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if not isinstance(value, str):
+        raise SourceError(f"datetime = {value!r}: it should be text or a datetime")
     try:
         if _PARTIAL_DATE.fullmatch(value):
             period = pd.Period(value)

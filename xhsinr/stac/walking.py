@@ -63,6 +63,8 @@ def walk(href: str) -> Iterator[Found]:
     try:
         content = io.read_json(href)
         features = content["features"] if content.get("type") == "FeatureCollection" else None
+        if not isinstance(features, list | None):
+            raise ValueError("its features are no list")
         top = None if features is not None else _parsed(content, href, io)
     except Exception as error:  # what pystac makes of a broken file is its own
         raise SourceError(f"{href} is no STAC document that can be read: {error}") from error
