@@ -168,7 +168,7 @@ def folder(tmp_path: Path) -> Path:
         ("decompress kept.hsinr missing/new.tif", "make it first"),
         ("info scene.npy", "is not an xhsinr sidecar"),
         ("info newer.hsinr", "format version 8, this xhsinr reads up to 1"),
-        ("info .", "Is a directory"),
+        ("info .", "is no regular file"),
         ("verify scene.npy", "is not an xhsinr sidecar"),
         ("verify broken.hsinr", "tile 0, layer"),
         ("verify cut.hsinr --level structure", "it was cut off"),
