@@ -9,9 +9,9 @@ import hypothesis
 import numpy as np
 import pytest
 
+from xhsinr import storage
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar import file as sidecar
-from xhsinr.sidecar import storage
 
 # Where a failure has to be the change's and not chance's, the same examples every time.
 hypothesis.settings.register_profile("ci", derandomize=True)

@@ -26,7 +26,6 @@ from make_golden import small_network
 import xhsinr
 from xhsinr import backend
 from xhsinr.coding import bound, detail, floats, latents, mask
-from xhsinr.coding.codec_header import codec_of
 from xhsinr.coding.spectral import SpectralBasis
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError
@@ -34,6 +33,7 @@ from xhsinr.gdal.vrt import described
 from xhsinr.handle import Compressed
 from xhsinr.network.base import BaseNetwork, parse_network, save_network
 from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.codec_header import codec_of
 from xhsinr.sidecar.file import Sidecar
 
 __all__ = ["TARGETS", "Target", "mutate", "survives"]

@@ -13,11 +13,11 @@ import pytest
 import xarray as xr
 
 import xhsinr
-from xhsinr.coding.codec_header import codec_of, describe_codec
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError, NetworkDigestError, NetworkNotFoundError
 from xhsinr.network.base import PACKAGE_NETWORKS, load_network, save_network
 from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.codec_header import codec_of, describe_codec
 from xhsinr.sidecar.file import Sidecar
 
 TARGETS: tuple[dict[str, Any], ...] = (

@@ -16,10 +16,10 @@ from make_golden import small_network
 
 import xhsinr
 from xhsinr.coding import mask
+from xhsinr.coding.overview import block_means, coarse_side, valid_means
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import SidecarError
 from xhsinr.network.base import save_network
-from xhsinr.reading.overview import block_means, coarse_side, valid_means
 from xhsinr.reading.reader import Reader, finest_overview
 from xhsinr.sidecar.file import Sidecar
 

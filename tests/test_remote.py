@@ -21,6 +21,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 import xhsinr
+from xhsinr import storage
 from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import (
@@ -35,7 +36,6 @@ from xhsinr.errors import (
 from xhsinr.network.base import load_network, save_network
 from xhsinr.network.remote import fetch_network
 from xhsinr.reading.reader import Reader
-from xhsinr.sidecar import storage
 from xhsinr.sidecar.file import Sidecar
 
 TILES = 9

@@ -16,7 +16,7 @@ from xhsinr.compression.target import ENCODING_KEY
 from xhsinr.errors import SidecarError
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.storage import locate, suffix_of
+from xhsinr.storage import locate, suffix_of
 
 __all__ = ["HsinrBackend", "lazy_scene", "open_dataarray"]
 

@@ -21,7 +21,7 @@ from xhsinr.compression.pipeline import compress
 from xhsinr.compression.target import PROFILES
 from xhsinr.errors import VerificationError
 from xhsinr.pictures.figures import quality_figure
-from xhsinr.sidecar.verification import verify
+from xhsinr.verification import verify
 
 __all__ = ["run", "synthetic_scene"]
 

@@ -26,7 +26,7 @@ from xhsinr.errors import HsinrError, SourceError, VerificationError
 from xhsinr.pictures.preview import write_preview
 from xhsinr.sidecar import report
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.verification import verify
+from xhsinr.verification import verify
 
 __all__ = ["Job", "do"]
 
@@ -100,7 +100,7 @@ def _make(job: Job, made_from: dict[str, Any], threads: int, share: int) -> dict
         found = verify(files.sidecar, level="checksum", progress=False)
         if not found.valid:
             raise VerificationError("; ".join(found.errors))
-        write_preview(compressed.sidecar)
+        write_preview(compressed.sidecar, progress=False)
         info = compressed.info | {"path": files.sidecar.name}
         files.metadata.write_text(json.dumps(info, indent=2) + "\n", "utf-8")
         item = stac.scene_item(

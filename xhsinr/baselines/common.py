@@ -25,6 +25,7 @@ __all__ = [
     "search",
     "split",
     "unpack_shape",
+    "wavelets",
 ]
 
 _SHAPE = struct.Struct("<HHH2s")
@@ -178,3 +179,14 @@ def _excess(
         return target.value - psnr, f"{psnr:.2f} dB"
     error = metrics.max_error(cube, decoded)
     return math.log(max(error, 1e-300) / target.value), f"off by {error:g}"
+
+
+def wavelets() -> Any:
+    """PyWavelets, which only the benchmark needs."""
+    try:
+        import pywt
+    except ImportError as error:
+        raise TargetError(
+            "wavelets need PyWavelets, which is not installed: pip install 'xhsinr[bench]'"
+        ) from error
+    return pywt

@@ -35,8 +35,8 @@ from xhsinr.baselines.common import (
     search,
     split,
     unpack_shape,
+    wavelets,
 )
-from xhsinr.errors import TargetError
 
 __all__ = ["DwtSvr", "regress"]
 
@@ -137,16 +137,6 @@ def _filtered(weights: Floats) -> Floats:
     return weights
 
 
-def _pywt() -> Any:
-    try:
-        import pywt
-    except ImportError as error:
-        raise TargetError(
-            "wavelets need PyWavelets, which is not installed: pip install 'xhsinr[bench]'"
-        ) from error
-    return pywt
-
-
 def _forward(cube: Floats) -> Any:
     levels = tuple(
         max(0, min(most, int(np.log2(max(size / _SMALLEST, 1)))))
@@ -155,7 +145,7 @@ def _forward(cube: Floats) -> Any:
     with warnings.catch_warnings():
         # Few samples in the lowest subband are what periodic borders are good for.
         warnings.filterwarnings("ignore", "Level value", UserWarning)
-        return _pywt().fswavedecn(cube, _WAVELET, _MODE, levels)
+        return wavelets().fswavedecn(cube, _WAVELET, _MODE, levels)
 
 
 def _keys(transformed: Any) -> list[Any]:
@@ -165,4 +155,4 @@ def _keys(transformed: Any) -> list[Any]:
 
 def _inverse(transformed: Any, shape: tuple[int, int, int]) -> Floats:
     rows, cols, bands = shape
-    return np.asarray(_pywt().fswaverecn(transformed)[:rows, :cols, :bands])
+    return np.asarray(wavelets().fswaverecn(transformed)[:rows, :cols, :bands])

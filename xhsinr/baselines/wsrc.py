@@ -16,15 +16,14 @@ import struct
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
 from xhsinr.baselines import Cube, Kind, Target
-from xhsinr.baselines.common import as_type, check, pack_shape, search, unpack_shape
-from xhsinr.errors import TargetError
+from xhsinr.baselines.common import as_type, check, pack_shape, search, unpack_shape, wavelets
 
 if TYPE_CHECKING:
     import torch
@@ -79,13 +78,13 @@ class Wsrc:
         subbands = dict(zip(DETAILS, _details(low) * spread, strict=True))
         subbands["aaa"] = low * spread
         rows, cols, bands = shape
-        whole = _pywt().idwtn(subbands, _WAVELET, _MODE)[:rows, :cols, :bands]
+        whole = wavelets().idwtn(subbands, _WAVELET, _MODE)[:rows, :cols, :bands]
         return as_type(whole + mean, dtype)
 
 
 def halve(cube: Floats) -> tuple[Floats, Floats]:
     """Low subband, (rows / 2, cols / 2, bands / 2), and the `DETAILS`, stacked before it."""
-    subbands = _pywt().dwtn(cube, _WAVELET, _MODE)
+    subbands = wavelets().dwtn(cube, _WAVELET, _MODE)
     return subbands["aaa"], np.stack([subbands[key] for key in DETAILS])
 
 
@@ -126,13 +125,3 @@ def _details(low: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     with torch.inference_mode():
         found = _trained()(torch.from_numpy(np.ascontiguousarray(low))[None, None])[0]
     return np.asarray(found.numpy())
-
-
-def _pywt() -> Any:
-    try:
-        import pywt
-    except ImportError as error:
-        raise TargetError(
-            "wavelets need PyWavelets, which is not installed: pip install 'xhsinr[bench]'"
-        ) from error
-    return pywt

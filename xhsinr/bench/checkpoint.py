@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xhsinr.errors import HsinrError
+from xhsinr.outputs import replacing
 
 __all__ = ["Checkpoint", "Row"]
 
@@ -44,12 +45,10 @@ class Checkpoint:
 
     def add(self, row: Row) -> None:
         self._rows[self._key(row)] = row
-        partial = self._path.with_name(f"{self._path.name}.part")
-        with partial.open("w", newline="") as file:
+        with replacing(self._path) as part, part.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(self._rows.values())
-        partial.replace(self._path)
 
     def _key(self, row: Row) -> tuple[str, ...]:
         return tuple(row[column] for column in self._identity)

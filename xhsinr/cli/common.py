@@ -9,7 +9,7 @@ import click
 
 from xhsinr.compression.target import PROFILES
 from xhsinr.errors import HsinrError
-from xhsinr.sidecar.storage import locate
+from xhsinr.storage import locate
 
 __all__ = [
     "EXISTING",

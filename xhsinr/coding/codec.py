@@ -19,9 +19,9 @@ import numpy.typing as npt
 from xhsinr.coding import bound, detail, mask
 from xhsinr.coding.floats import decode_floats, encode_floats
 from xhsinr.coding.latent_coding import LatentCoding
+from xhsinr.coding.overview import block_means, coarse_side, valid_means
 from xhsinr.coding.spectral import SpectralBasis
 from xhsinr.errors import DamagedSidecarError
-from xhsinr.reading.overview import block_means, coarse_side, valid_means
 
 __all__ = ["BoundCoding", "Codec", "LatentCoding"]
 

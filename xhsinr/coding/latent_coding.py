@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.coding import latents
+from xhsinr.coding.overview import block_means, coarse_side
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.network.base import BaseNetwork
 from xhsinr.network.siren import forward, pixel_grid
-from xhsinr.reading.overview import block_means, coarse_side
 from xhsinr.tiling import Patching
 
 __all__ = ["LatentCoding"]

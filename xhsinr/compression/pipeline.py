@@ -154,11 +154,11 @@ def compress_scene(
     threads : int, optional
         Threads of this process that work on tiles, also where a cluster is at hand.
     """
-    check_settings(settings)
     target = settings.target(scene.dtype)
+    max_memory = parse_memory(settings.max_memory)
+    _check_tile(settings.tile)
     tile = default_tile(scene.rows, scene.cols) if settings.tile is None else settings.tile
     _check_rate(scene, target)
-    max_memory = parse_memory(settings.max_memory)
     network = load_network(settings.network, near=path)
     if target.kind == "preview" and (threads or client_in_scope() is None):
         _check_device(settings.device)
@@ -193,7 +193,10 @@ def check_settings(settings: Settings) -> None:
     """
     settings.target(np.dtype(np.float64))
     parse_memory(settings.max_memory)
-    tile = settings.tile
+    _check_tile(settings.tile)
+
+
+def _check_tile(tile: int | None) -> None:
     if tile is None:
         return
     whole = isinstance(tile, int | np.integer) and not isinstance(tile, bool)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xhsinr.errors import NetworkDigestError, NetworkError, NetworkNotFoundError, RemoteError
 from xhsinr.network.base import MAX_NETWORK_BYTES, BaseNetwork, network_file, parse_network
-from xhsinr.sidecar.storage import read_range, sibling
+from xhsinr.storage import read_range, sibling
 
 __all__ = ["fetch_network"]
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.coding.codec import Codec
-from xhsinr.coding.codec_header import codec_of
+from xhsinr.coding.overview import coarse_side
 from xhsinr.errors import DamagedSidecarError, SidecarError
-from xhsinr.reading.overview import coarse_side
+from xhsinr.sidecar.codec_header import codec_of
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.tiling import Tiling
 

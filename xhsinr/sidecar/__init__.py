@@ -1,1 +1,1 @@
-"""The file of one compressed scene: written, opened, checked, salvaged."""
+"""The file of one compressed scene: its header and codec, written, opened and reported on."""

@@ -35,7 +35,7 @@ from xhsinr.sidecar.header import (
     parse_header,
 )
 from xhsinr.sidecar.limits import Limits, current_limits
-from xhsinr.sidecar.storage import Place, locate, read_range, size_of
+from xhsinr.storage import Place, locate, read_range, size_of
 from xhsinr.tiling import Tiling
 
 __all__ = ["FORMAT_VERSION", "LAYERS", "MAX_SIDE", "NAMES", "UNSIGNED", "Header", "Sidecar"]

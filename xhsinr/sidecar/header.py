@@ -11,7 +11,7 @@ import numpy as np
 
 from xhsinr.errors import DamagedSidecarError, NotASidecarError, UnsupportedVersionError
 from xhsinr.sidecar.limits import Limits
-from xhsinr.sidecar.storage import Place
+from xhsinr.storage import Place
 
 __all__ = [
     "DTYPES",

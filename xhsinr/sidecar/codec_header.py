@@ -22,7 +22,7 @@ from xhsinr.errors import (
 from xhsinr.network.base import BaseNetwork, load_network
 from xhsinr.network.remote import fetch_network
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.storage import Place
+from xhsinr.storage import Place
 
 __all__ = ["codec_of", "describe_codec"]
 

@@ -14,7 +14,7 @@ from xhsinr.errors import HsinrError, VerificationError
 from xhsinr.metrics import Quality
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.storage import Place, locate
+from xhsinr.storage import Place, locate
 
 __all__ = ["LEVELS", "Verification", "verify"]
 
