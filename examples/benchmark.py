@@ -1,19 +1,16 @@
 """Measure the package alone: every named quality on every test scene, and tiles against one.
 
-    python examples/benchmark.py SCENES [--network IN_SAMPLE.safetensors] [--out results.md]
-                                 [--mosaic]
+    python examples/benchmark.py SCENES [--out results.md] [--mosaic]
 
 SCENES is a folder of ``.npy`` scenes (rows, cols, bands) with a ``scenes.csv``; its ``test``
-scenes are measured. Sizes are those of the files. What is quoted, not measured, says so. For
-other codecs on the same scenes see ``xhsinr bench``.
+scenes are measured. Sizes are those of the files. For networks that were trained on the scenes
+see ``reproduce_paper.py``, for other codecs on the same scenes ``xhsinr bench``.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,19 +22,14 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 import xhsinr
-from xhsinr.metrics import Quality, bpppb, bpppb_eq5
+from xhsinr.bench.tables import markdown
+from xhsinr.metrics import Quality, bpppb
 
 Cube = npt.NDArray[Any]
 
 PROFILES = ("preview", "standard", "analysis", "archive")
 MOSAIC = ("paviau_140x80", "paviau_subimg", "pavia_center_wu")
 SIDE, TILE = 1024, 256
-# PSNR in dB and bpppb by equation 5 of the full benchmarks, as the paper states them.
-PAPER = {
-    "jasper_ridge": (36.67, 0.0085, "the same scene"),
-    "indian_pines": (36.64, 0.004151, "the whole 145 x 145 scene, not this crop"),
-    "paviau": (39.1, 0.0008, "the whole 610 x 340 scene, not this crop"),
-}
 
 
 @dataclass(frozen=True)
@@ -49,9 +41,7 @@ class Table:
     rows: Sequence[dict[str, str]]
 
     def __str__(self) -> str:
-        columns = list(self.rows[0])
-        lines = [columns, ["---"] * len(columns), *([*row.values()] for row in self.rows)]
-        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        body = markdown([*self.rows[0]], [[*row.values()] for row in self.rows])
         return f"## {self.title}\n\n{self.note}\n\n{body}\n"
 
 
@@ -79,11 +69,8 @@ def measure(source: Path | Cube, **target: Any) -> Result:
         file = Path(folder) / "scene.hsinr"
         compressed = xhsinr.compress(source, file, progress=False, **target)
         decoded = xhsinr.open(file).open().values
-        return Result(compressed.info, compare(cube, decoded), cube.size)
-
-
-def compare(cube: Cube, decoded: Cube) -> Quality:
-    return Quality.of(cube.transpose(2, 0, 1), decoded.transpose(2, 0, 1))
+        quality = Quality.of(cube.transpose(2, 0, 1), decoded.transpose(2, 0, 1))
+        return Result(compressed.info, quality, cube.size)
 
 
 def held_out(scenes: dict[str, Path]) -> Table:
@@ -110,37 +97,6 @@ def held_out(scenes: dict[str, Path]) -> Table:
         "metadata: JSON, wavelengths, container and report."
     )
     return Table("Held-out: the network has not seen the scenes", note, rows)
-
-
-def in_sample(folder: Path, path: Path) -> Table:
-    network = xhsinr.load_network(path)
-    os.environ["XHSINR_NETWORKS"] = str(path.resolve().parent)
-    rows = []
-    for name, digest in tqdm(sorted(network.recipe["training"].items()), "in-sample"):
-        file = folder / f"{name}.npy"
-        if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-            raise SystemExit(f"{file} is not the scene that {path} was trained on")
-        result = measure(file, quality="preview", network=path)
-        bands, height, width = result.info["shape"]
-        paper = next((PAPER[key] for key in PAPER if name.startswith(key)), None)
-        row = {
-            "scene": f"{name} ({height} x {width} x {bands})",
-            "PSNR (dB)": f"{result.quality.psnr_db:.2f}",
-            "bpppb by eq. 5": f"{bpppb_eq5(network.siren.latents, 32, height * width, bands):.5f}",
-            "bpppb, real bytes": f"{result.info['bpppb']:.5f}",
-            "bpppb with network": f"{result.info['bpppb_with_network']:.4f}",
-        }
-        quoted = ("-", "-", "-") if paper is None else (str(paper[0]), str(paper[1]), paper[2])
-        columns = ("paper, PSNR (quoted)", "paper, bpppb (quoted)", "the paper's figures are for")
-        rows.append({**row, **dict(zip(columns, quoted, strict=True))})
-    note = (
-        "The paper's setting: these scenes are what the network was trained on, so nothing here "
-        f"compares with the held-out table. {network.siren.latents} latents a scene; equation 5 "
-        "counts them at 32 bits and nothing else; the PSNR is that of the file as stored, "
-        "latents quantised. bpppb with network counts the network's "
-        f"{network.file_bytes:,} bytes with each scene alone."
-    )
-    return Table("In-sample: the network was trained on the scenes", note, rows)
 
 
 def mosaic(scenes: dict[str, Path]) -> Table:
@@ -184,8 +140,6 @@ def held_out_scenes(folder: Path) -> dict[str, Path]:
 def tables(arguments: argparse.Namespace) -> Iterator[Table]:
     scenes = held_out_scenes(arguments.scenes)
     yield held_out(scenes)
-    if arguments.network:
-        yield in_sample(arguments.scenes, arguments.network)
     if arguments.mosaic:
         yield mosaic(scenes)
 
@@ -195,7 +149,6 @@ def main(words: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("scenes", type=Path)
-    parser.add_argument("--network", type=Path, help="base network trained on its own scenes")
     parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     parser.add_argument("--mosaic", action="store_true", help="tiles against one tile, too")
     arguments = parser.parse_args(words)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from linear_network import linear_network
 from make_golden import small_network
 
 import xhsinr
@@ -228,15 +229,16 @@ def main() -> None:
                 try_case(specimen, case)
                 tried[case.kind] += 1
             report(f"{profile} ({len(specimen.content):,} bytes)", tried, start)
-        path = Path(folder) / "network.safetensors"
-        save_network(small_network(), path)
-        content, start = path.read_bytes(), time.monotonic()
-        tried = Counter()
-        for number, (kind, damaged) in enumerate(network_cases(content, step)):
-            try_network(content, damaged, path.with_stem(f"network-{number}"))
-            path.with_stem(f"network-{number}").unlink()
-            tried[kind] += 1
-        report(f"base network ({len(content):,} bytes)", tried, start)
+        for name, network in (("nonlinear", small_network()), ("linear", linear_network())):
+            path = Path(folder) / f"{name}.safetensors"
+            save_network(network, path)
+            content, start = path.read_bytes(), time.monotonic()
+            tried = Counter()
+            for number, (kind, damaged) in enumerate(network_cases(content, step)):
+                try_network(content, damaged, path.with_stem(f"{name}-{number}"))
+                path.with_stem(f"{name}-{number}").unlink()
+                tried[kind] += 1
+            report(f"{name} base network ({len(content):,} bytes)", tried, start)
 
 
 def report(name: str, tried: Counter[str], start: float) -> None:

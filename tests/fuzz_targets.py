@@ -19,28 +19,33 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import safetensors.numpy
 from anatomy import Anatomy
 from fsspec.implementations.memory import MemoryFile
+from linear_network import linear_network
 from make_golden import small_network
 
 import xhsinr
 from xhsinr import backend
-from xhsinr.coding import bound, detail, floats, latents, mask
+from xhsinr.coding import bound, contexts, detail, floats, latents, mask
+from xhsinr.coding.latent_coding import LatentCoding
 from xhsinr.coding.spectral import SpectralBasis
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError
 from xhsinr.gdal.vrt import described
 from xhsinr.handle import Compressed
-from xhsinr.network.base import BaseNetwork, parse_network, save_network
+from xhsinr.network.base import CONTEXT_ARRAYS, BaseNetwork, parse_network, save_network
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.codec_header import codec_of
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.tiling import Patching
 
 __all__ = ["TARGETS", "Target", "mutate", "survives"]
 
 BANDS, ROWS, COLS = 5, 6, 7
 SHAPE = (BANDS, ROWS, COLS)
 PATCHES = 4
+TILE_OF_PATCHES = Patching(10, 9, 6, even=True)
 MAX_ERROR = 2
 FILES: dict[str, dict[str, Any]] = {
     "preview": {"quality": "preview"},
@@ -142,6 +147,29 @@ def _network() -> BaseNetwork:
     return small_network()
 
 
+@cache
+def _linear_network() -> BaseNetwork:
+    return linear_network()
+
+
+@cache
+def _context_seeds() -> tuple[bytes, ...]:
+    """Latents of few steps, of many, and beyond all tables."""
+    rng, model = np.random.default_rng(4), _linear_network().contexts
+    assert model is not None
+    rings = model.orders.sum(1, dtype=int)
+    fitted = rng.laplace(0, 2.0 ** (2 - rings[:, None, None]), (3, len(rings), 2, 2))
+    return tuple(
+        contexts.encode(fitted * scale, model, TILE_OF_PATCHES.shape)[0] for scale in (1, 100, 1e7)
+    )
+
+
+def _run_contexts(content: bytes) -> None:
+    LatentCoding(_linear_network(), 0, 1.0).decode(
+        content, 3, TILE_OF_PATCHES.rows, TILE_OF_PATCHES.cols
+    )
+
+
 def _detail_seeds() -> tuple[bytes, ...]:
     scores = _samples()[:3].astype(np.float32)
     return tuple(detail.encode(scores, 20.0, integer=integer) for integer in (False, True))
@@ -189,39 +217,71 @@ def _run_basis(content: bytes) -> None:
     basis.reconstruct_integer(np.ones((basis.components, 2, 2), np.int32), 0)
 
 
+NETWORKS = {"version-1": small_network, "version-2": linear_network}
+
+
 @cache
-def _network_file() -> bytes:
+def _network_file(name: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "n.safetensors"
-        save_network(small_network(), path)
+        save_network(NETWORKS[name](), path)
         return path.read_bytes()
 
 
 def _network_seeds() -> tuple[bytes, ...]:
-    return (_network_file(),)
+    return tuple(map(_network_file, NETWORKS))
 
 
-def _run_network(content: bytes) -> None:
-    parse_network(content, Path("n.safetensors"))
+def _run_network(content: bytes) -> BaseNetwork:
+    return parse_network(content, Path("n.safetensors"))
 
 
-def _network_parts() -> tuple[dict[str, Any], bytes]:
-    content = _network_file()
+def _decode_with(network: BaseNetwork) -> None:
+    """What a network with contexts makes of a payload that another one coded."""
+    if network.contexts is not None:
+        coding = LatentCoding(network, 0, 1.0)
+        coding.decode(_context_seeds()[1], 3, TILE_OF_PATCHES.rows, TILE_OF_PATCHES.cols)
+
+
+def _network_parts(name: str) -> tuple[dict[str, Any], bytes]:
+    content = _network_file(name)
     length = int.from_bytes(content[:8], "little")
     return json.loads(content[8 : 8 + length]), content[8 + length :]
 
 
 def _settings_seeds() -> tuple[bytes, ...]:
-    return (_network_parts()[0]["__metadata__"]["hsinr"].encode(),)
+    return tuple(_network_parts(name)[0]["__metadata__"]["hsinr"].encode() for name in NETWORKS)
 
 
 def _run_settings(content: bytes) -> None:
     """Settings of a network in place of its own."""
-    entries, rest = _network_parts()
+    entries, rest = _network_parts("version-2" if b'"modulation":"o' in content else "version-1")
     entries["__metadata__"]["hsinr"] = content.decode("latin-1")
     raw = json.dumps(entries).encode()
     raw += b" " * (-len(raw) % 8)
-    _run_network(struct.pack("<Q", len(raw)) + raw + rest)
+    _decode_with(_run_network(struct.pack("<Q", len(raw)) + raw + rest))
+
+
+@cache
+def _context_arrays() -> dict[str, np.ndarray]:
+    arrays = safetensors.numpy.load(_network_file("version-2"))
+    return {name: array for name, array in arrays.items() if name in CONTEXT_ARRAYS}
+
+
+def _arrays_seeds() -> tuple[bytes, ...]:
+    return (b"".join(array.tobytes() for array in _context_arrays().values()),)
+
+
+def _run_arrays(content: bytes) -> None:
+    """Other integers of a network with contexts, in arrays of the right types and shapes."""
+    entries, rest = _network_parts("version-2")
+    changed, start = bytearray(rest), 0
+    for name, array in _context_arrays().items():
+        part = content[start : start + array.nbytes].ljust(array.nbytes, b"\0")
+        changed[slice(*entries[name]["data_offsets"])] = part
+        start += array.nbytes
+    raw = json.dumps(entries).encode()
+    _decode_with(_run_network(struct.pack("<Q", len(raw)) + raw + changed))
 
 
 @cache
@@ -312,10 +372,12 @@ TARGETS: dict[str, Target] = {
     "basis": Target(_basis_seeds, _run_basis),
     "mask": Target(_mask_seeds, lambda content: mask.decode(content, *SHAPE)),
     "latents": Target(_latent_seeds, _run_latents),
+    "contexts": Target(_context_seeds, _run_contexts),
     "detail": Target(_detail_seeds, _run_detail),
     "bound": Target(_bound_seeds, _run_bound),
     "floats": Target(_float_seeds, _run_floats),
     "network": Target(_network_seeds, _run_network),
+    "network-arrays": Target(_arrays_seeds, _run_arrays),
     "network-settings": Target(_settings_seeds, _run_settings, text=True),
 }
 for _name in FILES:

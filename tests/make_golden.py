@@ -1,23 +1,28 @@
-"""Write the golden sidecars of this format version, which every later version has to decode.
+"""Write the golden files, which every later version has to decode.
 
     python tests/make_golden.py
 
-They are made once for a format version and never again; existing ones are refused.
+They are made once for each version of the sidecar (v1 in ``golden-v1-preview.hsinr``) and of the
+base network (v2 in ``golden-v2.safetensors``), and never again: existing ones are left alone.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 import xhsinr
-from xhsinr.coding import latents
-from xhsinr.coding.entropy import TABLE_TOTAL
+from xhsinr.coding import contexts, latents
+from xhsinr.coding.contexts import FEATURES, FRACTION, LEVELS, ContextModel
+from xhsinr.coding.entropy import TABLE_TOTAL, frequencies
 from xhsinr.demo import synthetic_scene
-from xhsinr.network.base import BaseNetwork, save_network
-from xhsinr.network.siren import Siren, random_parameters
+from xhsinr.network.base import NETWORK_VERSION, BaseNetwork, save_network
+from xhsinr.network.siren import Siren, cosine_atoms, cosine_width, random_parameters
 from xhsinr.sidecar.file import FORMAT_VERSION
 
 DATA = Path(__file__).parent / "data"
@@ -30,7 +35,9 @@ TARGETS = {
     "max-error-floats": {"max_error": 0.25},
     "lossless-floats": {"lossless": True},
 }
+CONTEXT_TARGETS = {"contexts": {"quality": "preview"}}
 LATENT_LEVEL = -5
+LATENT_GRID, LATENT_PATCH = (3, 4), (6, 5)
 
 
 def small_network() -> BaseNetwork:
@@ -48,6 +55,40 @@ def small_network() -> BaseNetwork:
         latent_steps=np.full(6, 0.05, np.float32),
         latent_tables=np.zeros(6, np.uint8),
         tables=tables,
+        recipe={"of": "golden files"},
+    )
+
+
+def small_context_network() -> BaseNetwork:
+    """A base network of version 2: most of the cosines of 6 x 6 pixels, and contexts made up."""
+    rng = np.random.default_rng(2)
+    u, v = np.indices((6, 6)).reshape(2, -1)
+    orders = np.stack([u, v], axis=1)[np.lexsort((u, u + v))[:30]].astype(np.uint8)
+    siren = Siren(
+        layers=1,
+        width=cosine_width(orders),
+        latents=3 * len(orders),
+        outputs=3,
+        w0_first=math.pi / 2,
+        modulation="output",
+    )
+    octaves = np.arange(7 * LEVELS) / LEVELS - 3
+    magnitudes = np.abs(np.arange(-7, 9))  # the last one is the escape
+    likely = np.exp(-magnitudes / 2 ** octaves[: 3 * LEVELS, None])
+    rings = 6  # fewer than there are: the last serves the others
+    model = ContextModel(
+        orders=orders,
+        priors=(-18 - 2 * np.arange(rings)).astype(np.int16),
+        weights=rng.integers(0, 1500, (rings, FEATURES)).astype(np.uint16),
+        levels=np.rint(2 ** (octaves + FRACTION)).astype(np.int64),
+        tables=frequencies(likely * rng.uniform(0.5, 1.5, likely.shape)),
+    )
+    return BaseNetwork(
+        siren=siren,
+        head="scene",
+        patch=6,
+        parameters=cosine_atoms(siren, orders, 6),
+        contexts=model,
         recipe={"of": "golden files"},
     )
 
@@ -73,22 +114,47 @@ def coded_latents() -> dict[str, np.ndarray]:
     return {"payload": np.frombuffer(payload, np.uint8), "integers": integers}
 
 
-def main() -> None:
+def context_coded_latents() -> dict[str, np.ndarray]:
+    """Latents of all sizes, some beyond every table and with low bits, and their bytes."""
+    model = small_context_network().contexts
+    assert model is not None
+    rng = np.random.default_rng(8)
+    shape = (3, len(model.orders), *LATENT_GRID)
+    sizes = np.exp2(rng.uniform(-4, [[[[2]]], [[[8]]], [[[14]]]], shape))
+    sizes /= 1 + model.orders.sum(1)[:, None, None]
+    sizes[:, (model.orders >= LATENT_PATCH[::-1]).any(1)] = 0  # as these patches have none
+    payload, integers = contexts.encode(rng.laplace(0, 1, shape) * sizes, model, LATENT_PATCH)
+    return {"payload": np.frombuffer(payload, np.uint8), "integers": integers}
+
+
+def write(
+    network: BaseNetwork,
+    path: Path,
+    targets: Mapping[str, Mapping[str, Any]],
+    samples: Path,
+    coded: Mapping[str, np.ndarray],
+) -> None:
+    """A base network, sidecars that name it, what they decode to, and some latents."""
+    if path.exists():
+        print(f"{path.name} exists: golden files are made once")
+        return
+    save_network(network, path)
     decoded = {}
-    network = DATA / f"golden-v{FORMAT_VERSION}.safetensors"
-    expected = DATA / f"golden-v{FORMAT_VERSION}.npz"
-    coded = DATA / f"golden-v{FORMAT_VERSION}-latents.npz"
-    for path in (network, expected, coded):
-        if path.exists():
-            raise SystemExit(f"{path} exists: golden files are made once")
-    save_network(small_network(), network)
-    for name, target in TARGETS.items():
-        path = DATA / f"golden-v{FORMAT_VERSION}-{name}.hsinr"
-        handle = xhsinr.compress(scene_of(name), path, tile=16, network=network.stem, **target)
+    for name, target in targets.items():
+        file = DATA / f"golden-v{FORMAT_VERSION}-{name}.hsinr"
+        handle = xhsinr.compress(scene_of(name), file, tile=16, network=path.stem, **target)
         decoded[name] = handle.open().values
-        print(f"{path.name}: {path.stat().st_size:,} bytes")
-    np.savez_compressed(expected, **decoded)
-    np.savez_compressed(coded, **coded_latents())
+        print(f"{file.name}: {file.stat().st_size:,} bytes")
+    np.savez_compressed(samples, **decoded)
+    np.savez_compressed(DATA / f"{path.stem}-latents.npz", **coded)
+
+
+def main() -> None:
+    first, second = DATA / "golden-v1.safetensors", DATA / f"golden-v{NETWORK_VERSION}.safetensors"
+    samples = DATA / f"golden-v{FORMAT_VERSION}.npz"
+    write(small_network(), first, TARGETS, samples, coded_latents())
+    samples = DATA / f"golden-v{FORMAT_VERSION}-contexts.npz"
+    write(small_context_network(), second, CONTEXT_TARGETS, samples, context_coded_latents())
 
 
 if __name__ == "__main__":

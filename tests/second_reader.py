@@ -225,7 +225,9 @@ def read_tile(
         return read_bound(header, basis, scores, unit, layers["bound"])
     planes, shared = np.ldexp(np.float32(scores), unit), False
     if layers.get("latents"):
-        images, shared = read_latents(header["latents"], network, layers["latents"], shape)
+        images, shared = read_latents(
+            header["latents"], network, layers["latents"], shape, len(planes)
+        )
         if not shared:
             planes[: len(images)] += images[: len(planes)]
     if shared:
@@ -253,17 +255,56 @@ def read_mask(content: bytes | None, shape: tuple[int, ...]) -> Array:
 
 
 def read_latents(
-    settings: Header, network: bytes, content: bytes, shape: tuple[int, int]
+    settings: Header, network: bytes, content: bytes, shape: tuple[int, int], components: int
 ) -> tuple[Array, bool]:
     """Planes (outputs, rows, cols), and whether they are the bands themselves."""
     assert hashlib.sha256(network).hexdigest() == settings["sha256"]
     metadata, arrays = read_safetensors(network)
-    model, level = json.loads(metadata["hsinr"]), settings["level"]
-    height, width = (settings["patch"],) * 2 if settings["patch"] else shape
+    model, payload, side = json.loads(metadata["hsinr"]), Payload(content), settings["patch"]
+    assert model["version"] in (1, 2)
+    linear, layers, step = (
+        model["modulation"] == "output",
+        model["layers"],
+        settings.get("level", 0),
+    )
+    w = {name: array.astype(np.float32) for name, array in arrays.items()}
+    height, width = (side, side) if side else shape
     down, across = -(-shape[0] // height), -(-shape[1] // width)
+    if linear:
+        height, width = -(-shape[0] // down), -(-shape[1] // across)
+        sizes = min(model["outputs"], components), down, across
+        phi = np.float32(read_contexts(payload, arrays, sizes, height, width) * 2 ** (step / 8))
+        beta = np.zeros((layers, 1), np.float32)
+    else:
+        integers = read_classes(payload, arrays, down * across, step)
+        phi = np.float32(integers * w["latent_steps"] * 2 ** (step / 8))
+        beta = phi @ w["shift.weight"].T + w["shift.bias"]
+        beta = beta.reshape(len(phi), layers, 1, -1).swapaxes(0, 1)
 
-    payload, tables = Payload(content), arrays["tables"].tolist()
-    classes = payload.bits(4, down * across)
+    row, col = np.mgrid[:height, :width].astype(np.float32)
+    points = np.stack([(2 * col + 1) / width - 1, (2 * row + 1) / height - 1], -1).reshape(-1, 2)
+    h = points @ w["first.weight"].T + w["first.bias"]
+    h = np.sin(np.float32(model["w0_first"]) * h + beta[0])
+    for i in range(1, layers):
+        h = h @ w["hidden.weight"][i - 1].T + w["hidden.bias"][i - 1]
+        h = np.sin(np.float32(model["w0"]) * h + beta[i])
+    if linear:
+        atoms = h @ w["atoms.weight"].T * np.float32(side / (height * width) ** 0.5)
+        out = atoms @ phi.transpose(2, 3, 1, 0).reshape(down * across, *phi.shape[1::-1])
+    else:
+        output = w["output.weight"]
+        if model["modulation"] == "shift+output":
+            output = output + (phi @ w["output_modulation.weight"].T).reshape(-1, *output.shape)
+        out = h @ np.swapaxes(output, -1, -2) + w["output.bias"]
+    out = out * np.float32(settings["unit"]) + np.float32(settings.get("offset", 0))
+    planes = out.reshape(down, across, height, width, -1).transpose(4, 0, 2, 1, 3)
+    planes = planes.reshape(-1, down * height, across * width)[:, : shape[0], : shape[1]]
+    return planes, model["head"] == "shared"
+
+
+def read_classes(payload: Payload, arrays: dict[str, Array], patches: int, level: int) -> Array:
+    """Integers (patches, latents), with the modulation `shift` or `shift+output`."""
+    tables, classes = arrays["tables"].tolist(), payload.bits(4, patches)
     numbers = np.int64(arrays["latent_tables"]) + classes[:, None] - 8 - level // 4
     numbers = np.clip(numbers, 0, len(tables) - 1)
     integers = np.zeros(numbers.shape, np.int64)
@@ -272,26 +313,58 @@ def read_latents(
     escaped = integers == len(tables[0]) - 1
     integers -= (len(tables[0]) - 2) // 2
     integers[escaped] = np.uint8(payload.bits(8, 4 * np.sum(escaped))).view("<i4")
+    return integers
 
-    w = {name: array.astype(np.float32) for name, array in arrays.items()}
-    phi = np.float32(integers * w["latent_steps"] * 2 ** (level / 8))
-    beta = phi @ w["shift.weight"].T + w["shift.bias"]
-    beta = beta.reshape(len(phi), model["layers"], 1, model["width"])
-    row, col = np.mgrid[:height, :width].astype(np.float32)
-    points = np.stack([(2 * col + 1) / width - 1, (2 * row + 1) / height - 1], -1).reshape(-1, 2)
-    h = points @ w["first.weight"].T + w["first.bias"]
-    h = np.sin(np.float32(model["w0_first"]) * h + beta[:, 0])
-    for i in range(1, model["layers"]):
-        h = h @ w["hidden.weight"][i - 1].T + w["hidden.bias"][i - 1]
-        h = np.sin(np.float32(model["w0"]) * h + beta[:, i])
-    output = w["output.weight"]
-    if model["modulation"] == "shift+output":
-        output = output + (phi @ w["output_modulation.weight"].T).reshape(-1, *output.shape)
-    out = h @ np.swapaxes(output, -1, -2) + w["output.bias"]
-    out = out * np.float32(settings["unit"]) + np.float32(settings["offset"])
-    planes = out.reshape(down, across, height, width, -1).transpose(4, 0, 2, 1, 3)
-    planes = planes.reshape(-1, down * height, across * width)[:, : shape[0], : shape[1]]
-    return planes, model["head"] == "shared"
+
+def read_contexts(
+    payload: Payload, arrays: dict[str, Array], sizes: tuple[int, int, int], height: int, width: int
+) -> Array:
+    """Integers (outputs, atoms, down, across), with the modulation `output`."""
+    model = {name[9:]: np.int64(array) for name, array in arrays.items() if "contexts." in name}
+    orders, levels, (outputs, *grid) = model["orders"], model["levels"], sizes
+    bounds = levels[:-1] + levels[1:] >> 1
+    integers = np.zeros((outputs, len(orders), *grid), np.int64)
+    # Magnitudes in a frame of zeros: one output before, two orders and one patch on each side.
+    frame = np.zeros((outputs + 1, *(orders.max(0) + 5), grid[0] + 2, grid[1] + 2), np.int64)
+    counts, spreads = payload.bits(7, outputs), payload.bits(6, outputs)
+    for ring in range(orders.sum(1).max() + 1):
+        inside = (orders < [width, height]).all(axis=1) & (orders.sum(1) == ring)
+        atoms, i = np.flatnonzero(inside), min(ring, len(model["priors"]) - 1)
+        for o in np.flatnonzero(counts > ring):
+            numbers = np.zeros((len(atoms), *grid), np.int64)
+            for number, (u, v) in zip(numbers, orders[atoms] + 2, strict=True):
+                own, before = frame[o + 1], frame[o]
+                near = own[u - 1, v] + own[u, v - 1]
+                features = [
+                    near,
+                    own[u - 1, v - 1] + own[u - 2, v] + own[u, v - 2],
+                    before[u, v],
+                    frame[: o + 1, u, v].sum(axis=0),
+                    before[u - 1, v + 1] + before[u + 1, v - 1],
+                    np.pad(near[:-2] + near[2:], ((1, 1), (0, 0)))
+                    + np.pad(near[:, :-2] + near[:, 2:], ((0, 0), (1, 1))),
+                ]
+                e = levels[np.clip(2 * spreads[o] + model["priors"][i], 0, len(levels) - 1)]
+                e = e + np.tensordot(model["weights"][i], np.stack(features), 1)[1:-1, 1:-1]
+                number[:] = np.searchsorted(bounds, e, side="right")
+            integers[o, atoms] = values = read_sorted(payload, model["tables"].tolist(), numbers)
+            for value, (u, v) in zip(values, orders[atoms] + 2, strict=True):
+                frame[o + 1, u, v, 1:-1, 1:-1] = np.abs(value)
+    return integers
+
+
+def read_sorted(payload: Payload, tables: list[list[int]], numbers: Array) -> Array:
+    """The integers of an output in a ring, each with the table of its number."""
+    values, symbols = np.zeros(numbers.shape, np.int64), len(tables[0])
+    for t in np.unique(numbers).tolist():
+        above, count = t - len(tables), int(np.sum(numbers == t))
+        table, b = (t, 0) if above < 0 else (len(tables) - 4 + above % 4, above // 4 + 1)
+        high = payload.run(cumulative(tables[table]), count)
+        escaped = high == symbols - 1
+        high -= (symbols - 2) // 2
+        high[escaped] = np.int32(np.uint32(payload.bits(32, np.sum(escaped))))
+        values[numbers == t] = (high << b) + payload.bits(b, count) - ((1 << b) >> 1)
+    return values
 
 
 # 7. detail

@@ -72,7 +72,7 @@ def rows_of(out: Path) -> dict[str, dict[str, str]]:
 def test_every_scene_is_compressed_described_and_in_the_catalog_once(
     sources: Path, out: Path
 ) -> None:
-    report = xhsinr.archive(sources, out, psnr=40, progress=False)
+    report = xhsinr.archive(sources, out, progress=False)
     assert report.ok
     assert files_of(out) == expected_files(IDS)
     assert ids_in_catalog(out) == list(IDS)
@@ -106,9 +106,9 @@ def test_a_rerun_does_only_what_changed(sources: Path, out: Path) -> None:
     (out / "one" / "one.hsinr").write_bytes(b"cut off")
     (out / "three" / "three.json").unlink()
     assert statuses() == ["done", "done", "skipped"]
-    assert statuses(psnr=38) == ["done"] * 3
-    assert statuses(psnr=38, tile=16) == ["done"] * 3
-    assert statuses(psnr=38, tile=16) == ["skipped"] * 3
+    assert statuses(max_error=9) == ["done"] * 3
+    assert statuses(max_error=9, tile=16) == ["done"] * 3
+    assert statuses(max_error=9, tile=16) == ["skipped"] * 3
     assert files_of(out) == expected_files(IDS)
     assert ids_in_catalog(out) == list(IDS)
 
@@ -196,6 +196,31 @@ def test_a_failed_scene_is_tried_again_after_the_others(
     assert not xhsinr.archive(sources, out, retries=1, progress=False).ok
     assert tried == ["one", "three", "two", "one"]
     assert xhsinr.archive(sources, out, retries=1, progress=False).ok
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ({"quality": "standard"}, False),
+        ({"max_error": 4}, False),
+        ({"lossless": True}, False),
+        ({"quality": "preview"}, True),
+        ({"psnr": 30}, False),
+        ({"bpppb": 8}, False),
+    ],
+)
+def test_an_archive_keeps_a_network_that_its_scenes_may_rest_on(
+    sources: Path, out: Path, asked: dict[str, Any], kept: bool
+) -> None:
+    assert xhsinr.archive(sources, out, progress=False, **asked).ok
+    networks = list((out / "networks").glob("*.safetensors"))
+    assert [xhsinr.load_network(path).name for path in networks] == (
+        [f"default-{xhsinr.load_network('default').digest[:12]}"] if kept else []
+    )
+    for name in IDS:
+        found = xhsinr.open(out / name / f"{name}.hsinr")
+        assert kept or found.info["network"] is None
+    assert verify_archive(out, progress=False).valid
 
 
 def test_the_archive_says_what_its_network_is(sources: Path, out: Path) -> None:

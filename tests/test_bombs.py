@@ -22,6 +22,7 @@ import pytest
 import safetensors.numpy
 from anatomy import Anatomy
 from forgery import forge
+from linear_network import linear_network, lowest_orders
 from make_golden import small_network
 
 import xhsinr
@@ -204,6 +205,33 @@ def latents_of_every_pixel(folder: Path) -> None:
     )
 
 
+def network_of_dense_atoms(folder: Path) -> None:
+    """Thousands of atoms, each with a value at all pixels of a tile: gigabytes, from one unit."""
+    atoms, orders = 8000, lowest_orders(127, 8000)
+    _linear(folder / "network_of_dense_atoms.safetensors", orders, latents=atoms, patch=256)
+
+
+def network_of_many_rings(folder: Path) -> None:
+    """Half a million runs of latents, one after another, in a tile of any size."""
+    orders = np.stack([np.zeros(16), np.arange(0, 127, 8)], axis=1).astype(np.uint8)
+    path = folder / "network_of_many_rings.safetensors"
+    _linear(path, orders, latents=16 * 4096, outputs=4096, patch=127)
+
+
+def _linear(path: Path, orders: np.ndarray, **settings: Any) -> None:
+    save_network(linear_network(), path)
+    tensors = safetensors.numpy.load(path.read_bytes())
+    tensors |= {
+        "first.weight": np.zeros((1, 2), np.float16),
+        "first.bias": np.zeros(1, np.float16),
+        "hidden.weight": np.zeros((0, 1, 1), np.float16),
+        "hidden.bias": np.zeros((0, 1), np.float16),
+        "atoms.weight": np.zeros((len(orders), 1), np.float16),
+        "contexts.orders": orders,
+    }
+    _with_settings(path, tensors, **({"width": 1, "outputs": 1} | settings))
+
+
 BOMBS = (
     huge_shape,
     mask_that_inflates,
@@ -214,6 +242,8 @@ BOMBS = (
     ranges_without_end,
     network_of_huge_sizes,
     network_of_many_tables,
+    network_of_dense_atoms,
+    network_of_many_rings,
     latents_of_every_pixel,
 )
 
@@ -228,6 +258,7 @@ def test_bombs_are_refused_within_64_mb(tmp_path: Path) -> None:
     floats = np.sqrt(scene.where(scene >= 0)).astype("f4")
     compressed(whole / "floats.hsinr", floats, lossless=True)
     save_network(small_network(), whole / "n.safetensors")
+    save_network(linear_network(), whole / "linear.safetensors")
     for bomb in BOMBS:
         bomb(tmp_path)
     paths = [str(path) for path in sorted(tmp_path.iterdir()) if path.is_file()]

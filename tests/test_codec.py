@@ -30,7 +30,10 @@ BOUND = {
     "max_error of floats": ("f4", {"max_error": 2.5}),
     "max_error of doubles": ("f8", {"max_error": 0.125}),
 }
-LOSSY: dict[str, dict[str, Any]] = {"psnr": {"psnr": 40}, "preview": {"quality": "preview"}}
+LOSSY: dict[str, dict[str, Any]] = {
+    "standard": {"quality": "standard"},
+    "preview": {"quality": "preview"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +205,8 @@ def test_no_valid_sample_decodes_to_a_nodata_value_inside_the_range(
         assert np.array_equal(back == 0, samples == 0), target
         errors = np.abs(back.astype(float) - samples)
         assert errors.max() <= target.get("max_error", 6)
-        assert handle.info["max_error"] == errors.max()
+        # Floats of a preview are rounded as the threads of BLAS share the work.
+        assert handle.info["max_error"] == pytest.approx(errors.max(), rel=1e-5)
 
 
 def test_decoded_samples_stay_in_the_range_of_the_valid_ones(

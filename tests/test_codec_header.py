@@ -21,7 +21,7 @@ from xhsinr.sidecar.codec_header import codec_of, describe_codec
 from xhsinr.sidecar.file import Sidecar
 
 TARGETS: tuple[dict[str, Any], ...] = (
-    {"psnr": 40},
+    {"quality": "standard"},
     {"max_error": 3},
     {"lossless": True},
     {"quality": "preview"},
@@ -57,7 +57,7 @@ def test_what_is_described_is_read_back(tmp_path: Path, dtype: str, target: dict
     assert np.flatnonzero(codec.states == 2).tolist() == ([] if dtype == "i2" else [7])
     assert np.flatnonzero(~codec.live).tolist() == ([2, 3, 9] if dtype == "i2" else [2, 3, 7, 9])
     assert (codec.bound is not None) == ("max_error" in target or "lossless" in target)
-    assert (codec.latents is not None) == ("quality" in target)
+    assert (codec.latents is not None) == (target == {"quality": "preview"})
 
 
 @pytest.mark.parametrize(

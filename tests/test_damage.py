@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from damage import PROFILES, Specimen, network_cases, rewrite, try_case, try_network
+from linear_network import linear_network
 from make_golden import small_network
 
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import NetworkDigestError, SidecarError
-from xhsinr.network.base import save_network
+from xhsinr.network.base import BaseNetwork, save_network
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 
@@ -67,9 +69,10 @@ def test_damage_takes_no_memory(profile: str, tmp_path: Path, rng: np.random.Gen
         tracemalloc.stop()
 
 
-def test_a_damaged_network_is_never_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("made", [small_network, linear_network], ids=["version 1", "version 2"])
+def test_a_damaged_network_is_never_used(tmp_path: Path, made: Callable[[], BaseNetwork]) -> None:
     path = tmp_path / "network.safetensors"
-    save_network(small_network(), path)
+    save_network(made(), path)
     content = path.read_bytes()
     for number, (_, damaged) in enumerate(network_cases(content, STEP)):
         try_network(content, damaged, path.with_stem(f"network-{number}"))

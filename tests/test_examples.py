@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import xhsinr
-from xhsinr.training import TrainingSettings, load_scene, train
+from xhsinr.network.base import BaseNetwork
+from xhsinr.training import TrainingSettings
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -71,28 +72,6 @@ def test_the_benchmark_reports_what_the_files_hold(folder: Path, benchmark: Modu
     assert float(held_out[-1]["PSNR (dB)"]) == np.inf
 
 
-def test_the_in_sample_table_counts_the_latents_and_the_network(
-    folder: Path, benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XHSINR_NETWORKS", "")
-    settings = TrainingSettings(
-        head="shared", patch=0, layers=2, width=12, latents=6, start="random", modulation="shift",
-        outputs=12, batch=1, steps=2, learn_rates=False,
-    )  # fmt: skip
-    tiny = load_scene(folder / "tiny.npy", settings)
-    network = train([tiny], [], settings, folder / "own.safetensors", progress=False)
-    table = benchmark.in_sample(folder, folder / "own.safetensors")
-    (row,) = table.rows
-    samples = np.load(folder / "tiny.npy").size
-    assert row["scene"] == "tiny (32 x 32 x 12)"
-    assert float(row["bpppb by eq. 5"]) == pytest.approx(6 * 32 / samples, abs=1e-5)
-    with_network = float(row["bpppb with network"]) - float(row["bpppb, real bytes"])
-    assert with_network == pytest.approx(8 * network.file_bytes / samples, abs=1e-3)
-    np.save(folder / "tiny.npy", np.load(folder / "tiny.npy") + 1)
-    with pytest.raises(SystemExit, match="not the scene"):
-        benchmark.in_sample(folder, folder / "own.safetensors")
-
-
 def test_no_tile_edge_lies_on_a_seam_of_the_mosaic(benchmark: ModuleType) -> None:
     mirrored = benchmark.mirrored(np.arange(6).reshape(2, 3, 1), 5, 4)
     assert mirrored[..., 0].tolist() == [
@@ -113,9 +92,9 @@ def test_the_training_example_keeps_its_validation_scenes_apart(
     names = ["abu-urban-1", *sorted(module.VALIDATION)]
     calls = []
 
-    def train(*arguments: Any, resume: bool) -> SimpleNamespace:
+    def train(*arguments: Any, resume: bool) -> BaseNetwork:
         calls.append((arguments, resume))
-        return SimpleNamespace(file_bytes=1234, digest="d1gest")
+        return xhsinr.load_network("default")
 
     monkeypatch.setattr(module, "find_scenes", lambda folder: names)
     monkeypatch.setattr(module, "load_scene", lambda name, settings: SimpleNamespace(name=name))
@@ -127,4 +106,6 @@ def test_the_training_example_keeps_its_validation_scenes_apart(
     assert settings == TrainingSettings()
     assert out == tmp_path / "n.safetensors"
     assert resume
-    assert "1,234 bytes, SHA-256 d1gest" in capsys.readouterr().out
+    written = xhsinr.load_network(out)
+    assert written.recipe["tried"] == module.TRIED
+    assert f"{written.file_bytes:,} bytes, SHA-256 {written.digest}" in capsys.readouterr().out

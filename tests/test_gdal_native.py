@@ -43,7 +43,7 @@ SCENES = {
 
 def exported(scene: xr.DataArray, folder: Path) -> tuple[Path, np.ndarray]:
     """The VRT of a scene, and what the sidecar decodes to."""
-    xhsinr.compress(scene, folder / "scene.hsinr", psnr=45, tile=64, progress=False)
+    xhsinr.compress(scene, folder / "scene.hsinr", quality="standard", tile=64, progress=False)
     file, _ = export_gdal_native(folder / "scene.hsinr", folder / "scene.vrt", progress=False)
     return file, Reader(Sidecar.open(folder / "scene.hsinr"))[:, :, :]
 
@@ -141,7 +141,7 @@ def test_bands_of_nan_are_refused(tmp_path: Path) -> None:
 
 
 def test_existing_files_are_not_replaced_without_being_asked_to(tmp_path: Path) -> None:
-    xhsinr.compress(SCENES["integers"], tmp_path / "scene.hsinr", psnr=40, progress=False)
+    xhsinr.compress(SCENES["integers"], tmp_path / "scene.hsinr", progress=False)
     (tmp_path / "scene.scores.tif").write_text("precious")
     with pytest.raises(OutputExistsError, match=r"scene\.scores\.tif"):
         export_gdal_native(tmp_path / "scene.hsinr", tmp_path / "scene.vrt")
@@ -150,7 +150,7 @@ def test_existing_files_are_not_replaced_without_being_asked_to(tmp_path: Path) 
 
 def test_the_command_names_what_it_wrote(tmp_path: Path) -> None:
     path, out = tmp_path / "scene.hsinr", tmp_path / "scene.vrt"
-    xhsinr.compress(SCENES["integers"], path, psnr=40, progress=False)
+    xhsinr.compress(SCENES["integers"], path, progress=False)
     assert CliRunner().invoke(main, ["export", str(path), str(out)]).exit_code == 2
     found = CliRunner().invoke(main, ["export", "--gdal-native", str(path), str(out)])
     assert found.exit_code == 0

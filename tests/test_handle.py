@@ -24,7 +24,7 @@ def scene() -> xr.DataArray:
 @pytest.fixture(scope="module")
 def handle(scene: xr.DataArray, tmp_path_factory: pytest.TempPathFactory) -> xhsinr.Compressed:
     path = tmp_path_factory.mktemp("handle") / "a <b> scene.hsinr"
-    return xhsinr.compress(scene, path, psnr=42, progress=False)
+    return xhsinr.compress(scene, path, quality="standard", progress=False)
 
 
 def test_it_opens_the_scene_lazily_as_it_came(

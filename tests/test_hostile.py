@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from forgery import forge
+from linear_network import linear_network
 from make_golden import small_network
 
 import xhsinr
+from xhsinr.coding.contexts import LARGEST_LEVEL
 from xhsinr.coding.spectral import SpectralBasis
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError, LimitError
@@ -217,6 +219,38 @@ def test_a_network_that_asks_for_far_more_than_the_tile_is_refused(
     tracemalloc.start()
     with pytest.raises(HsinrError, match=r"a\.hsinr: tile 0: patches"):
         xhsinr.open(path).open().load()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 << 20
+
+
+EXTREMES: list[dict[str, Any]] = [
+    {"weights": 2**16 - 1, "priors": 2**15 - 1},
+    {"weights": 2**16 - 1, "priors": -(2**15)},
+    {"weights": 0, "priors": -(2**15)},
+]
+
+
+@pytest.mark.parametrize("extremes", EXTREMES, ids=str)
+def test_a_network_of_extreme_contexts_does_no_harm(
+    tmp_path: Path, extremes: dict[str, int]
+) -> None:
+    path = tmp_path / "a.hsinr"
+    xhsinr.compress(synthetic_scene(64, 64, 6), path, quality="preview", progress=False)
+    network = linear_network(patch=16, atoms=256, outputs=256)
+    assert network.contexts is not None
+    arrays = {
+        name: np.full_like(getattr(network.contexts, name), value)
+        for name, value in extremes.items()
+    }
+    levels = network.contexts.levels.copy()
+    levels[-1] = LARGEST_LEVEL
+    hostile = replace(network, contexts=replace(network.contexts, levels=levels, **arrays))
+    saved = save_network(hostile, tmp_path / "hostile.safetensors")
+    forge(path, lambda _, header: header["latents"].update(network="hostile", sha256=saved.digest))
+    tracemalloc.start()
+    with np.errstate(all="ignore"):
+        everything(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 64 << 20

@@ -50,6 +50,22 @@ print("torch" in sys.modules)
     assert run(code, str(tmp_path)) == "False"
 
 
+def test_compressing_with_the_package_s_network_imports_no_torch(tmp_path: Path) -> None:
+    code = """
+import sys
+import xhsinr
+from xhsinr.demo import synthetic_scene
+found = set()
+for asked in ({"quality": "preview"}, {"psnr": 25, "device": "cpu"}, {"quality": "archive"}):
+    handle = xhsinr.compress(
+        synthetic_scene(40, 44, 12), sys.argv[1], overwrite=True, progress=False, **asked
+    )
+    found |= set(handle.info["layers"])
+print("latents" in found, "torch" in sys.modules)
+"""
+    assert run(code, str(tmp_path / "a.hsinr")) == "True False"
+
+
 def test_public_names_are_there_and_others_are_not() -> None:
     for name in xhsinr.__all__:
         assert getattr(xhsinr, name) is not None

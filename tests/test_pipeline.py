@@ -19,6 +19,7 @@ import dask.array
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401
+import torch
 import xarray as xr
 from affine import Affine
 from hypothesis import HealthCheck, given, note, settings
@@ -309,6 +310,12 @@ def test_what_is_no_scene_is_refused_and_nothing_is_written(name: str, folder: P
         ({"tile": True}, SceneError, "tile = True"),
         ({"network": "nowhere"}, NetworkNotFoundError, "Looked for"),
         ({"quality": "preview", "device": "gpu7"}, HsinrError, "device 'gpu7'"),
+        pytest.param(
+            {"quality": "preview", "device": "cuda"},
+            HsinrError,
+            "device 'cuda'",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
     ],
 )
 def test_bad_settings_are_refused_before_a_sample_is_read(

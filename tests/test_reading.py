@@ -20,7 +20,7 @@ from xhsinr.sidecar.file import Sidecar
 
 BANDS, ROWS, COLS, TILE = 9, 37, 45, 16
 TARGETS = {
-    "lossy": {"psnr": 40},
+    "standard": {"quality": "standard"},
     "bound": {"max_error": 6},
     "preview": {"quality": "preview"},
 }

@@ -93,7 +93,7 @@ def test_the_base_network_is_named_and_its_bytes_are_counted(tmp_path: Path) -> 
 
 def test_without_latents_no_network_is_named_or_counted(tmp_path: Path) -> None:
     info = xhsinr.compress(
-        synthetic_scene(20, 20, 8), tmp_path / "a.hsinr", psnr=40, progress=False
+        synthetic_scene(20, 20, 8), tmp_path / "a.hsinr", quality="standard", progress=False
     ).info
     assert info["network"] is None
     assert info["bpppb_with_network"] == info["bpppb"]

@@ -26,7 +26,9 @@ from xhsinr.sidecar.file import Sidecar
 TILE = 16
 
 
-@pytest.fixture(params=({"psnr": 40}, {"lossless": True}, {"quality": "preview"}), ids=str)
+@pytest.fixture(
+    params=({"quality": "standard"}, {"lossless": True}, {"quality": "preview"}), ids=str
+)
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "scene.hsinr"
     scene = synthetic_scene(30, 34, 10, nodata_corner=True)

@@ -10,19 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from second_reader import decode, read_safetensors
+from second_reader import Payload, decode, read_contexts, read_latents, read_safetensors
 
 DATA = Path(__file__).parent / "data"
 FILES = sorted(DATA.glob("golden-v1-*.hsinr"))
-NETWORK = DATA / "golden-v1.safetensors"
+NETWORK, CONTEXT_NETWORK = (DATA / f"golden-v{number}.safetensors" for number in (1, 2))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_it_reads_the_golden_files(path: Path) -> None:
-    with np.load(DATA / "golden-v1.npz") as arrays:
+    own = path.with_suffix(".npz")
+    with np.load(own if own.exists() else DATA / "golden-v1.npz") as arrays:
         expected = arrays[path.stem.removeprefix("golden-v1-")]
-    exact = not path.stem.endswith(("preview", "standard"))
-    assert_same(decode(path, NETWORK), expected, exact)
+    exact = not path.stem.endswith(("preview", "standard", "contexts"))
+    network = CONTEXT_NETWORK if path.stem.endswith("contexts") else NETWORK
+    assert_same(decode(path, network), expected, exact)
 
 
 def test_it_imports_nothing_of_the_package() -> None:
@@ -116,6 +118,89 @@ def test_it_reads_latents_of_every_network(
     scene = synthetic_scene(30, 28, bands, seed=7)
     file = tmp_path / "scene.hsinr"
     compare(scene, file, tmp_path / "network.safetensors", tile=16, quality="preview")
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "components"),
+    [((35, 29), 8), ((7, 14), 4), ((8, 1), 3), ((3, 20), 5), ((1, 1), 1)],
+    ids=str,
+)
+def test_it_reads_latents_with_contexts(
+    tmp_path: Path, shape: tuple[int, int], components: int, layers: int
+) -> None:
+    """Of all sizes: in the tables, escaped, with low bits, at the edges of tiles and patches."""
+    from xhsinr.coding import contexts
+    from xhsinr.coding.latent_coding import LatentCoding
+    from xhsinr.tiling import Patching
+
+    network = context_network(tmp_path / "network.safetensors", layers)
+    model, patching = network.contexts, Patching(*shape, network.patch, even=True)
+    rng = np.random.default_rng(components)
+    outputs = min(components, network.siren.outputs)
+    fitted = rng.laplace(size=(outputs, len(model.orders), *patching.grid))
+    fitted *= np.exp2(rng.uniform(-4, 12, (outputs, 1, 1, 1)))
+    fitted[:, (model.orders >= patching.shape[::-1]).any(axis=1)] = 0
+    payload, integers = contexts.encode(fitted, model, patching.shape)
+
+    content = network.path.read_bytes()
+    arrays = read_safetensors(content)[1]
+    sizes = outputs, *patching.grid
+    back = read_contexts(Payload(payload), arrays, sizes, *patching.shape)
+    assert np.array_equal(back, integers)
+    settings = {"sha256": network.digest, "patch": network.patch, "level": 3, "unit": 0.25}
+    planes, shared = read_latents(settings, content, payload, shape, components)
+    expected = LatentCoding(network, 3, 0.25).decode(payload, components, *shape)
+    assert planes.shape == expected.shape == (outputs, *shape)
+    assert not shared
+    assert np.abs(planes - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("size", "tile"),
+    [((35, 29, 6), 16), ((33, 17, 3), 16), ((21, 8, 9), 64)],
+    ids=str,
+)
+def test_it_reads_scenes_with_contexts(
+    tmp_path: Path, size: tuple[int, int, int], tile: int
+) -> None:
+    """Also with tiles of one row, of one column and of one pixel."""
+    from xhsinr.demo import synthetic_scene
+
+    network = context_network(tmp_path / "network.safetensors", layers=2)
+    scene = synthetic_scene(*size, seed=8, nodata_corner=True)
+    compare(scene, tmp_path / "scene.hsinr", network.path, tile=tile, quality="preview")
+
+
+def test_it_reads_files_of_the_default_network(tmp_path: Path) -> None:
+    from xhsinr.demo import synthetic_scene
+    from xhsinr.network.base import load_network
+
+    scene = synthetic_scene(52, 45, 12, seed=2, nodata_corner=True)
+    network = load_network("default").path
+    compare(scene, tmp_path / "scene.hsinr", network, tile=32, quality="preview")
+
+
+def context_network(path: Path, layers: int) -> Any:
+    """Random weights, atoms in no order, and any levels, tables and weights of contexts."""
+    from xhsinr.coding.contexts import ContextModel
+    from xhsinr.coding.entropy import frequencies
+    from xhsinr.network.base import BaseNetwork, save_network
+    from xhsinr.network.siren import Siren, random_parameters
+
+    rng = np.random.default_rng(layers)
+    orders = np.stack(np.indices((7, 7)), axis=-1).reshape(-1, 2)
+    orders = rng.permutation(orders)[:40].astype(np.uint8)
+    model = ContextModel(
+        orders=orders,
+        priors=rng.integers(-40, 10, 8).astype(np.int16),
+        weights=rng.integers(0, 3000, (8, 6)).astype(np.uint16),
+        levels=np.concatenate([np.arange(1, 11), np.cumsum(rng.integers(4, 1000, 40)) ** 2]),
+        tables=frequencies(rng.random((7, 21)) ** 3),
+    )
+    siren = Siren(layers, 50, 5 * len(orders), 5, 8.0, 4.0, "output")
+    parameters = random_parameters(siren, rng)
+    return save_network(BaseNetwork(siren, "scene", 7, parameters, contexts=model), path)
 
 
 @pytest.mark.parametrize("decimals", [2, None], ids=["decimals", "bits"])

@@ -80,7 +80,7 @@ def add_scene(out: Path, source: Source, array: xr.DataArray, **quality: object)
     folder.mkdir(parents=True)
     sidecar, preview = folder / f"{source.id}.hsinr", folder / f"{source.id}.tif"
     metadata = folder / f"{source.id}.metadata.json"
-    xhsinr.compress(array, sidecar, **quality or {"psnr": 40})
+    xhsinr.compress(array, sidecar, **quality)
     write_preview(sidecar, preview)
     metadata.write_text(json.dumps(info(Sidecar.open(sidecar))))
     network = out / "networks" / "default.safetensors"

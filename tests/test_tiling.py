@@ -72,6 +72,7 @@ patchings = st.builds(
     rows=st.integers(1, 20),
     cols=st.integers(1, 20),
     patch=st.none() | st.integers(1, 45),
+    even=st.booleans(),
 )
 
 
@@ -108,6 +109,25 @@ def test_without_a_patch_size_the_tile_is_one_patch() -> None:
     assert (len(patching), patching.shape, patching.grid) == (1, (7, 11), (1, 1))
     values = np.arange(2 * 77.0).reshape(2, 7, 11)
     np.testing.assert_array_equal(patching.split(values)[0], values.reshape(2, -1).T)
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 24))
+def test_even_patches_are_as_many_and_no_larger_than_they_have_to_be(
+    rows: int, cols: int, patch: int
+) -> None:
+    squares, even = Patching(rows, cols, patch), Patching(rows, cols, patch, even=True)
+    assert even.grid == squares.grid
+    for size, count, length in zip((rows, cols), even.grid, even.shape, strict=True):
+        assert length <= patch
+        # They cover the tile, each of them some of it, and shorter ones would not.
+        assert (count - 1) * length < size <= count * length
+        assert count * (length - 1) < size
+
+
+def test_even_patches_of_whole_squares_are_the_squares() -> None:
+    values = np.arange(2 * 40 * 60).reshape(2, 40, 60)
+    even, squares = Patching(40, 60, 20, even=True), Patching(40, 60, 20)
+    np.testing.assert_array_equal(even.split(values), squares.split(values))
 
 
 @given(st.integers(600, 20_000), st.integers(600, 20_000))

@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 import torch
 
+import xhsinr
 from xhsinr import training
-from xhsinr.coding import latents
+from xhsinr.coding import contexts, latents
 from xhsinr.coding.entropy import TABLE_TOTAL
+from xhsinr.coding.latent_coding import LatentCoding
+from xhsinr.coding.latent_coding import fit as least_squares
+from xhsinr.demo import synthetic_scene
 from xhsinr.errors import NetworkError, SceneError
 from xhsinr.network.base import BaseNetwork, load_network
 from xhsinr.network.meta import fit
 from xhsinr.network.siren import forward, pixel_grid
 from xhsinr.tiling import Patching
 from xhsinr.training import TrainingScene, TrainingSettings, find_scenes, load_scene, train
+from xhsinr.training.descent import Descent
 from xhsinr.training.trainer import Trainer
 
 loop = sys.modules["xhsinr.training.train"]
@@ -32,6 +37,7 @@ RANDOM = TrainingSettings(
     outputs=3,
     w0_first=5.0,
     w0=4.0,
+    modulation="shift+output",
     start="random",
     inner_rate=0.5,
     steps=30,
@@ -41,6 +47,7 @@ RANDOM = TrainingSettings(
 COSINES = replace(RANDOM, layers=1, latents=16, start="cosines", inner_rate=0.4, steps=10)
 SHARED = replace(RANDOM, head="shared", pixels=20)
 WHOLE = replace(SHARED, patch=0, modulation="shift", pixels=64, steps=20)
+LINEAR = TrainingSettings(patch=6, latents=20, outputs=3, steps=12, batch=2, rate=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +165,7 @@ def test_the_curve_s_psnr_is_that_of_the_network(tmp_path: Path) -> None:
     assert network.recipe["curve"][-1][2] == pytest.approx(expected, abs=0.02)
 
 
-@pytest.mark.parametrize("settings", [RANDOM, COSINES, SHARED, WHOLE])
+@pytest.mark.parametrize("settings", [RANDOM, COSINES, SHARED, WHOLE, LINEAR])
 def test_the_same_seed_gives_the_same_network(tmp_path: Path, settings: TrainingSettings) -> None:
     short = replace(settings, steps=6)
     first = _train(tmp_path / "a.safetensors", short)
@@ -169,17 +176,17 @@ def test_the_same_seed_gives_the_same_network(tmp_path: Path, settings: Training
 
 
 def _stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    advance = Trainer.advance
+    descend = Descent.descend
 
-    def stopping(trainer: Any, batch: Any) -> float:
-        if trainer.step == step:
+    def stopping(descent: Descent, loss: torch.Tensor) -> float:
+        if descent.step == step:
             raise KeyboardInterrupt
-        return advance(trainer, batch)
+        return descend(descent, loss)
 
-    monkeypatch.setattr(Trainer, "advance", stopping)
+    monkeypatch.setattr(Descent, "descend", stopping)
 
 
-@pytest.mark.parametrize("settings", [RANDOM, COSINES, replace(WHOLE, learn_rates=False)])
+@pytest.mark.parametrize("settings", [RANDOM, COSINES, replace(WHOLE, learn_rates=False), LINEAR])
 def test_a_training_that_was_stopped_goes_on_to_the_same_network(
     tmp_path: Path, settings: TrainingSettings
 ) -> None:
@@ -202,7 +209,7 @@ def test_a_stop_while_the_network_is_validated_does_not_change_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unbroken = _train(tmp_path / "a.safetensors", COSINES)
-    validate, calls = loop._validate, []
+    validate, calls = Trainer.validate, []
 
     def stopping(*arguments: Any) -> float:
         calls.append(1)
@@ -210,7 +217,7 @@ def test_a_stop_while_the_network_is_validated_does_not_change_it(
             raise KeyboardInterrupt
         return validate(*arguments)
 
-    monkeypatch.setattr(loop, "_validate", stopping)
+    monkeypatch.setattr(Trainer, "validate", stopping)
     with pytest.raises(KeyboardInterrupt):
         _train(tmp_path / "b.safetensors", COSINES)
     resumed = _train(tmp_path / "b.safetensors", COSINES, resume=True)
@@ -302,6 +309,9 @@ def test_scenes_that_do_not_fit_the_network_are_refused_before_the_first_step(
         ({"steps": 1.5}, "steps = 1.5"),
         ({"patch": -1}, "patch = -1"),
         ({"patch": 8, "pixels": 65}, "a patch of 8 x 8 has 64"),
+        ({"modulation": "output", "patch": 0}, "output modulation needs patches"),
+        ({"modulation": "output", "head": "shared"}, "output modulation needs .* the scene head"),
+        ({"modulation": "output", "latents": 65}, "a patch of 8 x 8 has 64 cosines"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any], words: str) -> None:
@@ -320,10 +330,68 @@ def test_cosines_serve_a_shared_head_of_any_number_of_bands(tmp_path: Path) -> N
     assert network.siren.outputs == 7
 
 
+def _code_length(network: BaseNetwork, scene: TrainingScene, step: float) -> int:
+    """Bytes of a scene's latents at a quantiser step."""
+    assert network.contexts is not None
+    patching = Patching(*scene.planes.shape[1:], network.patch, even=True)
+    fitted = least_squares(network, scene.planes / step, patching)
+    return len(contexts.encode(fitted, network.contexts, patching.shape)[0])
+
+
+def test_training_contexts_shortens_the_code_of_scenes_never_seen(tmp_path: Path) -> None:
+    settings = replace(LINEAR, steps=30, rate=1.0)
+    held_out = [_scene(5), _scene(7)]
+    network = _train(tmp_path / "n.safetensors", settings, validation=held_out)
+    untrained = _train(tmp_path / "u.safetensors", replace(settings, steps=1, rate=1e-12))
+    for scene in held_out:
+        for step in (0.02, 0.1, 0.3):
+            assert _code_length(network, scene, step) < 0.95 * _code_length(untrained, scene, step)
+    curve = network.recipe["curve"]
+    assert network.recipe["curve_columns"] == ["step", "loss", "validation_bits_per_pixel"]
+    assert [row[0] for row in curve] == [5, 10, 15, 20, 25, 30]
+    assert curve[-1][2] < curve[0][2]
+
+
+def test_the_atoms_of_a_trained_network_are_the_cosines_of_its_patch(tmp_path: Path) -> None:
+    network = _train(tmp_path / "n.safetensors", replace(LINEAR, latents=36, steps=2))
+    scene = _scene(5, rows=18, cols=30)
+    patching = Patching(18, 30, 6, even=True)
+    fitted = least_squares(network, scene.planes, patching)
+    # Orthonormal and complete: nothing is lost.
+    assert np.square(fitted).sum() == pytest.approx(np.square(scene.planes).sum(), rel=1e-3)
+    steps = LatentCoding(network, 0, 1e-3)
+    decoded = steps.decode(steps.encode(scene.planes, "cpu"), 3, 18, 30)
+    assert np.abs(decoded - scene.planes).max() < 0.01
+
+
+def test_a_network_with_trained_contexts_is_loaded_and_codes_a_scene(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    network = _train(path, LINEAR)
+    loaded = load_network(path)
+    assert loaded.digest == network.digest
+    assert (loaded.head, loaded.patch, loaded.siren.atoms) == ("scene", 6, 20)
+    assert TrainingSettings(**loaded.recipe["settings"]) == LINEAR
+    scene = synthetic_scene(40, 44, 8)
+    handle = xhsinr.compress(
+        scene, tmp_path / "a.hsinr", quality="preview", network=path, progress=False
+    )
+    assert handle.info["network"]["sha256"] == network.digest
+    assert set(handle.info["layers"]) == {"latents"}
+    assert handle.info["psnr_db"] > 20
+    assert xhsinr.verify(handle.path, progress=False).valid
+
+
+def test_contexts_that_were_learned_far_too_fast_still_code(tmp_path: Path) -> None:
+    network = _train(tmp_path / "n.safetensors", replace(LINEAR, rate=1e30))
+    scene, coding = _scene(5), LatentCoding(network, 0, 1e-3)
+    decoded = coding.decode(coding.encode(scene.planes, "cpu"), 3, *scene.planes.shape[1:])
+    assert np.square(decoded - scene.planes).sum(0).mean() < 0.1 * _energy(scene)
+
+
 def test_settings_are_read_from_a_recipe(tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
-    path.write_text(json.dumps({"head": "shared", "steps": 7}))
-    assert training.read_settings(path, None) == TrainingSettings(head="shared", steps=7)
+    path.write_text(json.dumps({"outputs": 9, "steps": 7}))
+    assert training.read_settings(path, None) == TrainingSettings(outputs=9, steps=7)
     assert training.read_settings(path, 9).steps == 9
     assert training.read_settings(None, None) == TrainingSettings()
     for content in ('{"depth": 3}', "[1, 2]", "no json"):

@@ -16,7 +16,7 @@ from xhsinr.sidecar.file import Sidecar
 from xhsinr.verification import LEVELS
 
 TARGETS: tuple[dict[str, Any], ...] = (
-    {"psnr": 40},
+    {"quality": "standard"},
     {"max_error": 5},
     {"lossless": True},
     {"quality": "preview"},

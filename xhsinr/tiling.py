@@ -114,21 +114,29 @@ class Patching:
         Size of the tile in pixels.
     patch : int or None
         Side of a patch; None where the tile is one patch, whatever its shape.
+    even : bool
+        Patches are no larger than they have to be for so many of them to cover the tile.
     """
 
     rows: int
     cols: int
     patch: int | None
+    even: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of a patch."""
-        return (self.patch, self.patch) if self.patch else (self.rows, self.cols)
+        if self.patch is None:
+            return self.rows, self.cols
+        if self.even:
+            down, across = self.grid
+            return math.ceil(self.rows / down), math.ceil(self.cols / across)
+        return self.patch, self.patch
 
     @property
     def grid(self) -> tuple[int, int]:
         """Patches down and across."""
-        height, width = self.shape
+        height, width = self.patch or self.rows, self.patch or self.cols
         return math.ceil(self.rows / height), math.ceil(self.cols / width)
 
     def __len__(self) -> int:

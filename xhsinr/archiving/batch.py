@@ -19,9 +19,10 @@ from xhsinr.archiving.executors import Run, executor
 from xhsinr.archiving.folder import keep_network, one_run
 from xhsinr.archiving.job import Job, do
 from xhsinr.archiving.table import ArchiveReport, Row, write_table
+from xhsinr.compression.control import may_use
 from xhsinr.compression.pipeline import DEFAULT_NETWORK, Settings, check_settings
 from xhsinr.errors import HsinrError
-from xhsinr.network.base import PACKAGE_NETWORKS, BaseNetwork, load_network
+from xhsinr.network.base import BaseNetwork, load_network
 
 __all__ = ["archive"]
 
@@ -96,7 +97,7 @@ def archive(
     with one_run(out), _stopped_by_sigterm():
         base = load_network(network, near=out / "networks" / "any.hsinr")
         held = None
-        if _may_use(base, settings):
+        if may_use(base, settings.target(np.dtype(np.float64))):
             held = keep_network(base, out)
             settings = replace(settings, network=held)
         request = _request(settings, base if held else None)
@@ -136,12 +137,6 @@ def _with_retries(run: Run, jobs: list[Job], retries: int) -> Iterator[Row]:
             else:
                 yield row
         jobs = again
-
-
-def _may_use(network: BaseNetwork, settings: Settings) -> bool:
-    """Whether scenes may come to have latents, see `xhsinr.compression.control`."""
-    own = network.path is None or network.path.parent != PACKAGE_NETWORKS
-    return own or settings.quality == "preview"
 
 
 def _request(settings: Settings, network: BaseNetwork | None) -> dict[str, Any]:

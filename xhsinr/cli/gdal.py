@@ -37,7 +37,7 @@ def export(src: Path, dst: Path, gdal_native: bool, overwrite: bool) -> None:
     """Write the sidecar SRC in a form that needs no xhsinr to be read.
 
     --gdal-native: the VRT DST and, beside it, a GeoTIFF of scores, for GDAL 3.9 or newer without
-    Python. For files with neither latents nor a bound layer, as `psnr` and `bpppb` write them.
+    Python. For files with neither latents nor a bound layer, as `standard` writes them.
     """
     from xhsinr.gdal.native import export_gdal_native
 

@@ -9,13 +9,23 @@ frequencies. Every step of that is exact in float64, so no rounding decides a co
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import constriction
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TABLE_TOTAL", "Decoder", "encode", "frequencies", "uniform"]
+__all__ = [
+    "TABLE_TOTAL",
+    "Decoder",
+    "code_length",
+    "encode",
+    "frequencies",
+    "raw_runs",
+    "read_raw",
+    "uniform",
+]
 
 TABLE_TOTAL = 1 << 15
 
@@ -50,6 +60,7 @@ def frequencies(counts: npt.ArrayLike) -> Table:
     return scaled
 
 
+@cache
 def uniform(bits: int) -> Table:
     """Table of ``2**bits`` equally likely symbols (``bits`` from 1 to 12), for raw bits."""
     return np.full(1 << bits, TABLE_TOTAL >> bits, np.uint16)
@@ -76,6 +87,14 @@ def encode(runs: Sequence[tuple[npt.NDArray[Any], Table]]) -> bytes:
     return payload
 
 
+def code_length(runs: Sequence[tuple[npt.NDArray[Any], Table]]) -> float:
+    """Bits that the tables of some runs say their symbols take."""
+    return sum(
+        float(np.log2(TABLE_TOTAL / table)[np.asarray(symbols, np.intp)].sum())
+        for symbols, table in runs
+    )
+
+
 class Decoder:
     """Reads runs of symbols back in the order in which `encode` got them.
 
@@ -95,3 +114,23 @@ class Decoder:
             return np.zeros(0, np.int32)
         symbols: npt.NDArray[np.int32] = self._coder.decode(_model(table), count)
         return symbols
+
+
+def raw_runs(values: npt.NDArray[np.int64], bits: int) -> list[tuple[npt.NDArray[Any], Table]]:
+    """Runs of numbers of so many bits, for `encode`; `read_raw` reads them."""
+    runs = []
+    for low in range(0, bits, 12):
+        width = min(12, bits - low)
+        runs.append(((values >> low) & ((1 << width) - 1), uniform(width)))
+    return runs
+
+
+def read_raw(decoder: Decoder, count: int, bits: int) -> npt.NDArray[np.int64]:
+    """Numbers of `raw_runs`."""
+    values = np.zeros(count, np.int64)
+    if count == 0:
+        return values
+    for low in range(0, bits, 12):
+        part = decoder.read(count, uniform(min(12, bits - low)))
+        values += part.astype(np.int64) << low
+    return values

@@ -110,8 +110,8 @@ class Tables:
             lengths = np.frexp(beyond)[1] - 1
             runs.append((lengths, _lengths_table()))
             for length in np.unique(lengths):
-                runs += _raw_runs(beyond[lengths == length], int(length))
-        return runs + _raw_runs(values + ((1 << self.shift) >> 1), self.shift)
+                runs += entropy.raw_runs(beyond[lengths == length], int(length))
+        return runs + entropy.raw_runs(values + ((1 << self.shift) >> 1), self.shift)
 
     def read(self, decoder: entropy.Decoder, cuts: list[int]) -> Ints:
         """The values that `runs` coded."""
@@ -125,32 +125,18 @@ class Tables:
             lengths = decoder.read(len(places), _lengths_table())
             for length in np.unique(lengths):
                 of_length = places[lengths == length]
-                more = _read_raw(decoder, len(of_length), int(length)) + ((1 << int(length)) - 1)
+                more = entropy.read_raw(decoder, len(of_length), int(length)) + (
+                    (1 << int(length)) - 1
+                )
                 symbols[of_length] += np.sign(symbols[of_length]) * more
         if self.shift:
             symbols <<= self.shift
-            symbols += _read_raw(decoder, len(symbols), self.shift) - (1 << (self.shift - 1))
+            symbols += entropy.read_raw(decoder, len(symbols), self.shift) - (1 << (self.shift - 1))
         return symbols
 
 
 def _rounded_shift(values: Ints, shift: int) -> Ints:
     return (values + ((1 << shift) >> 1)) >> shift
-
-
-def _raw_runs(values: Ints, bits: int) -> Runs:
-    runs: Runs = []
-    for low in range(0, bits, 12):
-        width = min(12, bits - low)
-        runs.append(((values >> low) & ((1 << width) - 1), entropy.uniform(width)))
-    return runs
-
-
-def _read_raw(decoder: entropy.Decoder, count: int, bits: int) -> Ints:
-    values = np.zeros(count, np.int64)
-    for low in range(0, bits, 12):
-        part = decoder.read(count, entropy.uniform(min(12, bits - low)))
-        values += part.astype(np.int64) << low
-    return values
 
 
 @functools.cache

@@ -18,16 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.coding.codec import BoundCoding, Codec, LatentCoding
+from xhsinr.coding.latent_coding import quantiser_step
 from xhsinr.coding.spectral import SpectralBasis, worthwhile_components
 from xhsinr.compression.noise import band_noise, band_weights
+from xhsinr.compression.pursuit import SMALLEST
 from xhsinr.compression.survey import Survey
 from xhsinr.errors import NetworkError
 from xhsinr.network.base import BaseNetwork
 
-__all__ = ["SMALLEST", "Candidates", "Forecast"]
-
-SMALLEST = 2.0**-200
-"""Squared errors below it count as none."""
+__all__ = ["Candidates", "Forecast"]
 
 # Neighbouring pixels are alike: the share of a score's variance that its neighbours leave open.
 _UNEXPLAINED = 0.15
@@ -35,6 +34,8 @@ _UNEXPLAINED = 0.15
 _BOUND_NOISE = 0.5
 # Share of a scene's variance that latents leave open, roughly: the basis need not be finer.
 _LATENTS_LEAVE = 0.1
+# Share of a scene's variance that a preview leaves open.
+_PREVIEW_LEAVES = 0.05
 # Levels that a forecast is asked for, as multiples of the error aimed at.
 _LEVELS = 2.0 ** np.arange(-6, 8.25, 0.25)
 # Floats are coded by the layers if the largest lies between these powers of two.
@@ -86,6 +87,18 @@ class Candidates:
         """Median of the bands' noise."""
         return float(np.median(self.band_noise))
 
+    @property
+    def linear(self) -> bool:
+        """Whether the network is linear in its latents, so that any error can be aimed at."""
+        return self.network.contexts is not None
+
+    def preview(self) -> Codec:
+        """Latents alone that show the scene."""
+        if not self.linear:
+            return self.latents()
+        mse = _PREVIEW_LEAVES * float(self.survey.variances.mean())
+        return self.sparse_latents(max(mse, SMALLEST))
+
     def latents(self) -> Codec:
         """Latents alone, as precise as the network was calibrated for.
 
@@ -111,19 +124,35 @@ class Candidates:
 
     def detail(self, aim: float) -> Codec:
         """A detail layer that leaves about this mean squared error per sample."""
+        draft, level = self._planned(aim, len(self.survey.mean))
+        return replace(draft, level=level)
+
+    def sparse_latents(self, aim: float) -> Codec:
+        """Latents alone that leave about this mean squared error per sample."""
+        draft, level = self._planned(aim, self.network.siren.outputs)
+        if level is None:
+            return draft
+        step = float(f"{quantiser_step(level):.4g}")
+        return replace(draft, latents=LatentCoding(self.network, 0, step))
+
+    def _planned(self, aim: float, most: int) -> tuple[Codec, float | None]:
+        """A basis of ``most`` vectors or fewer for an error, and the level of its scores' errors.
+
+        Without a level no component is worth its vector.
+        """
         survey = self.survey
         bands = len(survey.mean)
-        components = worthwhile_components(survey.variances, aim * bands)
+        components = min(most, worthwhile_components(survey.variances, aim * bands))
         basis = self._basis(components, aim)
         draft = replace(self._plain, basis=basis)
         if basis.components == 0:
-            return draft
+            return draft, None
         # What the components left out cost already; some has to remain for the others.
         left = max(aim - basis.unexplained(survey.mean, survey.covariance), 0.2 * aim)
         wanted = left * bands / basis.components
         errors = np.maximum(self.forecast(draft, wanted * _LEVELS), SMALLEST)
         level = wanted * np.exp(np.interp(np.log(wanted), np.log(errors), np.log(_LEVELS)))
-        return replace(draft, level=float(level))
+        return draft, float(level)
 
     def bounded(self, level: float) -> Codec:
         """A base at this level of weighted error variance, and the bound layer on it."""

@@ -34,12 +34,13 @@ _SMALLEST_TILE = 16
 _CACHE_SHARE = 16
 # Of a tile, whatever its size.
 _FIXED = 16_000_000
-# Bytes of a sample: read and surveyed; in lossy layers, where all components are scored on top;
-# below a bound; and as floats kept exactly.
-_SURVEY, _LOSSY, _SCORED, _BOUND, _EXACT = 24, 24, 40, 80, 40
+# Bytes of a sample: read and surveyed; in lossy layers, below a bound, and as floats kept exactly.
+_SURVEY, _LOSSY, _BOUND, _EXACT = 24, 24, 80, 40
+# Bytes of a component's score, and of a latent of a network that is linear in them.
+_SCORED, _LATENT = 40, 20
 # Copies of a tile's samples in their own type.
 _COPIES, _COPIES_BELOW_BOUND = 3, 4
-# Activations that fitting latents holds of a pixel: for each layer, and besides.
+# Activations that fitting latents by gradients holds of a pixel: for each layer, and besides.
 _PER_LAYER, _ACTIVATIONS = 3, 4
 
 
@@ -106,8 +107,11 @@ def encoding_bytes(samples: int, bands: int, codec: Codec) -> int:
     else:
         per_sample = _BOUND + _COPIES_BELOW_BOUND * size
     total = _FIXED + samples * per_sample
-    total += math.ceil(samples * _SCORED * codec.basis.components / bands)
-    if codec.latents is not None:
+    scores = math.ceil(samples * codec.basis.components / bands)
+    total += scores * _SCORED
+    if codec.latents is not None and codec.latents.network.contexts is not None:
+        total += scores * _LATENT  # as many as scores, and NumPy fits them
+    elif codec.latents is not None:
         siren = codec.latents.network.siren
         activations = siren.width * (_ACTIVATIONS + _PER_LAYER * siren.layers)
         total += _TORCH + samples // bands * activations * 4

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from xhsinr.coding import detail, mask
 from xhsinr.coding.codec import Codec
-from xhsinr.compression.control import Attempt, Search
+from xhsinr.compression.control import Search
 from xhsinr.compression.memory import encoding_bytes, peak_memory, survey_bytes
+from xhsinr.compression.pursuit import Attempt
 from xhsinr.compression.survey import sample_states, survey
 from xhsinr.compression.target import Target
 from xhsinr.compression.tasks import Tasks

@@ -17,6 +17,7 @@ import rasterio
 from threadpoolctl import threadpool_limits
 
 from xhsinr import scene as scenes
+from xhsinr.compression.control import may_use
 from xhsinr.compression.memory import gdal_cache, parse_memory
 from xhsinr.compression.passes import Compression
 from xhsinr.compression.target import Target, parse_target, remembered_target
@@ -29,7 +30,7 @@ from xhsinr.pictures.preview import preview_path, write_preview
 from xhsinr.scene import Scene
 from xhsinr.sidecar.file import MAX_SIDE
 from xhsinr.sidecar.writer import front
-from xhsinr.tiling import Tiling, default_tile
+from xhsinr.tiling import LARGEST_TILE, Tiling, default_tile
 
 __all__ = ["Settings", "check_settings", "compress", "compress_scene"]
 
@@ -70,7 +71,8 @@ def compress(
     tile : int, optional
         Side of a tile in pixels; without it `xhsinr.tiling.default_tile` chooses.
     device : str
-        Where latents are fitted: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is some.
+        Where latents are fitted: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is some and
+        fitting takes gradients. With the package's ``default`` it is one product, and the CPU's.
     max_memory : float or str, optional
         Most memory that a process may hold, its libraries included: bytes, or a text such as
         ``"1.5 GB"``. It decides how many tiles are worked on at a time. What the process holds
@@ -157,10 +159,14 @@ def compress_scene(
     target = settings.target(scene.dtype)
     max_memory = parse_memory(settings.max_memory)
     _check_tile(settings.tile)
-    tile = default_tile(scene.rows, scene.cols) if settings.tile is None else settings.tile
+    tile = settings.tile
+    if tile is None:
+        # The tiles of a preview take few bytes however large, and fewest where they are large.
+        previews = target.kind == "preview"
+        tile = LARGEST_TILE if previews else default_tile(scene.rows, scene.cols)
     _check_rate(scene, target)
     network = load_network(settings.network, near=path)
-    if target.kind == "preview" and (threads or client_in_scope() is None):
+    if may_use(network, target) and (threads or client_in_scope() is None):
         _check_device(settings.device)
     if network.patch is None and target.kind == "preview":
         tile = max(scene.rows, scene.cols)
@@ -219,10 +225,12 @@ def _check_rate(scene: Scene, target: Target) -> None:
 
 
 def _check_device(device: str) -> None:
+    if device in ("auto", "cpu"):
+        return
     import torch
 
     try:
-        torch.zeros(0, device=None if device == "auto" else device)
+        torch.zeros(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise HsinrError(f"device {device!r} cannot be used ({error}): try auto or cpu") from error
 

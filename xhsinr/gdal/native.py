@@ -87,7 +87,7 @@ def _check_linear(reader: Reader) -> None:
     if other:
         raise SceneError(
             f"{name} has the layer {' and '.join(map(repr, other))}, which is no weighted sum of "
-            "score planes: use `xhsinr vrt`, or compress to a psnr or bpppb"
+            "score planes: use `xhsinr vrt`, or compress with quality='standard'"
         )
     codec = reader.codec
     other_bands = np.flatnonzero(~codec.live & (codec.states != mask.NODATA))

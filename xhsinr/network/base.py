@@ -23,6 +23,14 @@ import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from xhsinr.coding.contexts import (
+    FEATURES,
+    LARGEST_LEVEL,
+    LEVELS,
+    MOST_LOW_BITS,
+    MOST_RINGS,
+    ContextModel,
+)
 from xhsinr.coding.entropy import TABLE_TOTAL
 from xhsinr.errors import NetworkDigestError, NetworkError, NetworkNotFoundError
 from xhsinr.network.siren import Parameters, Siren
@@ -43,17 +51,30 @@ __all__ = [
 HEADS = ("scene", "shared")
 """``scene``: outputs are scores in the scene's own KLT basis; ``shared``: bands of one sensor."""
 
-NETWORK_VERSION = 1
+NETWORK_VERSION = 2
+"""2 came with ``output`` modulation and contexts; other networks are still written as 1."""
 MAX_NETWORK_BYTES = 256 << 20
 _LARGEST_PATCH = 4096
 _MOST_STEPS = 10_000
 # Latents name them in a byte, and classes and a scene's level move them by some hundreds more.
 _MOST_TABLES = 1024
+_MOST_SYMBOLS = 4096
+# Of networks with contexts: runs of latents that are decoded one after another, and values of
+# all atoms, or units, at the pixels of a patch. All cosines of 32 x 32 pixels are within both.
+_MOST_RUNS = 1 << 14
+_MOST_VALUES = 1 << 21
+CONTEXT_ARRAYS = {
+    "contexts.orders": np.dtype(np.uint8),
+    "contexts.priors": np.dtype(np.int16),
+    "contexts.weights": np.dtype(np.uint16),
+    "contexts.levels": np.dtype(np.int64),
+    "contexts.tables": np.dtype(np.uint16),
+}
 PACKAGE_NETWORKS = Path(__file__).parents[1] / "networks"
 _SENT: dict[str, BaseNetwork] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BaseNetwork:
     """A base network, ready to encode and to decode with.
 
@@ -76,6 +97,9 @@ class BaseNetwork:
         Which of `tables` codes each latent of an average patch.
     tables : ndarray of uint16, shape (tables, symbols)
         Integer frequencies, see `xhsinr.coding.entropy`; the last symbol is the escape.
+    contexts : ContextModel or None
+        How the latents of ``output`` modulation are coded. Such a network is fitted by least
+        squares, so it has none of the five before this one.
     recipe : dict
         How it was trained: scenes and their digests, settings, seed, steps, curve.
     name, digest : str
@@ -88,11 +112,12 @@ class BaseNetwork:
     head: str
     patch: int | None
     parameters: Parameters
-    inner_steps: int
-    inner_rates: npt.NDArray[np.float32]
-    latent_steps: npt.NDArray[np.float32]
-    latent_tables: npt.NDArray[np.uint8]
-    tables: npt.NDArray[np.uint16]
+    inner_steps: int = 0
+    inner_rates: npt.NDArray[np.float32] = field(default_factory=lambda: _none(np.float32))
+    latent_steps: npt.NDArray[np.float32] = field(default_factory=lambda: _none(np.float32))
+    latent_tables: npt.NDArray[np.uint8] = field(default_factory=lambda: _none(np.uint8))
+    tables: npt.NDArray[np.uint16] = field(default_factory=lambda: _none(np.uint16))
+    contexts: ContextModel | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     digest: str = ""
@@ -107,12 +132,18 @@ class BaseNetwork:
             raise NetworkError(f"patch = {patch!r}: a network needs 1 to {_LARGEST_PATCH}, or none")
         if type(steps) is not int or not 0 <= steps <= _MOST_STEPS:
             raise NetworkError(f"inner_steps = {steps!r}: a network needs 0 to {_MOST_STEPS}")
+        if (self.contexts is None) == (self.siren.modulation == "output"):
+            raise NetworkError("output modulation and contexts go together")
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         """A network with a file travels as its digest, and is loaded once in each process."""
         if not self.digest or self.path is None:
             return super().__reduce_ex__(protocol)
         return _of_digest, (self.digest, self.path)
+
+
+def _none(dtype: type[np.generic]) -> npt.NDArray[Any]:
+    return np.zeros(0, dtype)
 
 
 def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
@@ -123,7 +154,7 @@ def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
     path = Path(path)
     settings = {
         "format": "hsinr-network",
-        "version": NETWORK_VERSION,
+        "version": 1 if network.contexts is None else NETWORK_VERSION,
         "layers": network.siren.layers,
         "width": network.siren.width,
         "latents": network.siren.latents,
@@ -138,12 +169,18 @@ def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
     }
     with np.errstate(over="ignore"):  # checked below, with the name of the parameter
         tensors = {name: value.astype(np.float16) for name, value in network.parameters.items()}
-    tensors |= {
-        "inner_rates": network.inner_rates.astype(np.float32),
-        "latent_steps": network.latent_steps.astype(np.float32),
-        "latent_tables": network.latent_tables.astype(np.uint8),
-        "tables": network.tables.astype(np.uint16),
-    }
+    if network.contexts is None:
+        tensors |= {
+            "inner_rates": network.inner_rates.astype(np.float32),
+            "latent_steps": network.latent_steps.astype(np.float32),
+            "latent_tables": network.latent_tables.astype(np.uint8),
+            "tables": network.tables.astype(np.uint16),
+        }
+    else:
+        tensors |= {
+            name: getattr(network.contexts, name.removeprefix("contexts."))
+            for name in CONTEXT_ARRAYS
+        }
     metadata = {"hsinr": json.dumps(settings, sort_keys=True, separators=(",", ":"))}
     content = safetensors.numpy.save(tensors, metadata)
     saved = parse_network(content, path)
@@ -276,10 +313,10 @@ def parse_network(content: bytes, path: Path) -> BaseNetwork:
         version = settings["version"]
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise NetworkError(f"{path} is not a base network: {error}") from error
-    if version != NETWORK_VERSION:
+    if version not in range(1, NETWORK_VERSION + 1):
         raise NetworkError(
-            f"{path} is a base network of format {version}, this version reads "
-            f"{NETWORK_VERSION}: install a newer xhsinr"
+            f"{path} is a base network of format {version}, this version reads up "
+            f"to {NETWORK_VERSION}: install a newer xhsinr"
         )
     try:
         siren = Siren(
@@ -295,10 +332,7 @@ def parse_network(content: bytes, path: Path) -> BaseNetwork:
             patch=settings["patch"],
             parameters={name: tensors[name].astype(np.float32) for name in shapes},
             inner_steps=settings["inner_steps"],
-            inner_rates=tensors["inner_rates"].astype(np.float32, copy=False),
-            latent_steps=tensors["latent_steps"].astype(np.float32, copy=False),
-            latent_tables=tensors["latent_tables"],
-            tables=tensors["tables"],
+            **_coding(siren, tensors),
             recipe=settings["recipe"],
             name=path.stem,
             digest=hashlib.sha256(content).hexdigest(),
@@ -313,21 +347,93 @@ def parse_network(content: bytes, path: Path) -> BaseNetwork:
     return network
 
 
+def _coding(siren: Siren, tensors: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """What the latents of a network are coded with."""
+    if siren.modulation == "output":
+        arrays = {name.removeprefix("contexts."): tensors[name] for name in CONTEXT_ARRAYS}
+        return {"contexts": ContextModel(**arrays)}
+    return {
+        "inner_rates": tensors["inner_rates"].astype(np.float32, copy=False),
+        "latent_steps": tensors["latent_steps"].astype(np.float32, copy=False),
+        "latent_tables": tensors["latent_tables"],
+        "tables": tensors["tables"],
+    }
+
+
 def _check(network: BaseNetwork, shapes: dict[str, tuple[int, ...]], path: Path) -> None:
-    per_latent = (network.siren.latents,)
-    expected = shapes | dict.fromkeys(("inner_rates", "latent_steps", "latent_tables"), per_latent)
-    for name, shape in expected.items():
-        value = network.parameters.get(name, getattr(network, name, None))
-        if value is None or value.shape != shape or not np.isfinite(value).all():
-            raise NetworkError(f"{path}: {name} should be finite numbers of shape {shape}")
-    tables = network.tables
+    for name, shape in shapes.items():
+        _check_numbers(name, network.parameters[name], shape, path)
+    if network.contexts is not None:
+        _check_contexts(network, network.contexts, path)
+        return
+    for name in ("inner_rates", "latent_steps", "latent_tables"):
+        _check_numbers(name, getattr(network, name), (network.siren.latents,), path)
+    _check_tables(network.tables, path)
+    numbers = network.latent_tables
+    in_range = numbers.dtype == np.uint8 and numbers.max() < len(network.tables)
+    if not in_range or (network.latent_steps <= 0).any():
+        raise NetworkError(f"{path}: its quantiser's steps or table numbers are out of range")
+
+
+def _check_numbers(name: str, value: Any, shape: tuple[int, ...], path: Path) -> None:
+    if value.shape != shape or not np.isfinite(value).all():
+        raise NetworkError(f"{path}: {name} should be finite numbers of shape {shape}")
+
+
+def _check_tables(tables: npt.NDArray[Any], path: Path) -> None:
     if tables.dtype != np.uint16 or tables.ndim != 2 or tables.shape[1] < 3 or not tables.all():
         raise NetworkError(f"{path}: its frequency tables are not positive 16-bit numbers")
     if len(tables) > _MOST_TABLES:
         raise NetworkError(f"{path}: {len(tables)} frequency tables, {_MOST_TABLES} is the most")
+    if tables.shape[1] > _MOST_SYMBOLS:
+        raise NetworkError(f"{path}: {tables.shape[1]} symbols, {_MOST_SYMBOLS} is the most")
     if (tables.sum(1, dtype=np.int64) != TABLE_TOTAL).any():
         raise NetworkError(f"{path}: a frequency table does not sum to {TABLE_TOTAL}")
-    numbers = network.latent_tables
-    in_range = numbers.dtype == np.uint8 and numbers.max() < len(tables)
-    if not in_range or (network.latent_steps <= 0).any():
-        raise NetworkError(f"{path}: its quantiser's steps or table numbers are out of range")
+
+
+def _check_contexts(network: BaseNetwork, model: ContextModel, path: Path) -> None:
+    """Refuse arrays with which latents would not decode."""
+    for name, dtype in CONTEXT_ARRAYS.items():
+        value = getattr(model, name.removeprefix("contexts."))
+        if value.dtype != dtype:
+            raise NetworkError(f"{path}: {name} is {value.dtype}, it should be {dtype}")
+    _check_tables(model.tables, path)
+    patch = network.patch or 0
+    if len(model.tables) < LEVELS or patch < LEVELS or network.head != "scene":
+        raise NetworkError(
+            f"{path}: contexts need {LEVELS} tables, patches of as many pixels a side and the "
+            "scene head"
+        )
+    rings, levels = model.priors.size, model.levels.size
+    expected = {
+        "contexts.orders": (network.siren.atoms, 2),
+        "contexts.priors": (max(rings, 1),),
+        "contexts.weights": (rings, FEATURES),
+        "contexts.levels": (max(levels, len(model.tables)),),
+    }
+    for name, shape in expected.items():
+        _check_numbers(name, getattr(model, name.removeprefix("contexts.")), shape, path)
+    first, last = model.levels[0], model.levels[-1]
+    # Compared, since a difference of 64-bit numbers may overflow.
+    decreasing = model.levels[1:] <= model.levels[:-1]
+    if first < 1 or last > LARGEST_LEVEL or decreasing.any():
+        raise NetworkError(f"{path}: its levels should increase from above 0 to {LARGEST_LEVEL}")
+    most = len(model.tables) + LEVELS * MOST_LOW_BITS
+    if levels > most:
+        raise NetworkError(f"{path}: {levels} levels, {most} is the most with its tables")
+    highest = int(model.orders.sum(1, dtype=int).max())
+    if (model.orders >= patch).any() or highest >= MOST_RINGS:
+        raise NetworkError(f"{path}: orders of its atoms are too high for {patch} pixels")
+    if len(np.unique(model.orders, axis=0)) < len(model.orders):
+        raise NetworkError(f"{path}: two of its atoms have the same orders")
+    siren = network.siren
+    if siren.outputs * (highest + 1) > _MOST_RUNS:
+        raise NetworkError(
+            f"{path}: {siren.outputs} outputs with {highest + 1} rings each are too many to decode "
+            f"one after another: {_MOST_RUNS} is the most"
+        )
+    if patch**2 * max(siren.atoms, siren.width) > _MOST_VALUES:
+        raise NetworkError(
+            f"{path}: the {siren.atoms} atoms of width {siren.width} have more than "
+            f"{_MOST_VALUES} values in a patch of {patch} pixels a side"
+        )

@@ -17,7 +17,7 @@ from torch import Tensor
 from xhsinr.network.base import BaseNetwork
 from xhsinr.network.siren import Parameters, Siren, forward, pixel_grid
 
-__all__ = ["Batch", "adapt", "batch_loss", "fit", "outer_loss", "to_tensors"]
+__all__ = ["Batch", "adapt", "batch_loss", "fit", "outer_loss", "project", "to_tensors"]
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,7 @@ def fit(
     -------
     ndarray of float32, shape (patches, latents)
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _found(device)
     outputs = network.siren.outputs
     missing = outputs - patches.shape[2]
     used = None
@@ -148,3 +147,31 @@ def fit(
     latents = adapt(network.siren, parameters, rates, batch, network.inner_steps)
     result: npt.NDArray[np.float32] = latents.cpu().numpy()
     return result
+
+
+def project(
+    projection: npt.NDArray[np.float32], patches: npt.NDArray[np.float32], device: str
+) -> npt.NDArray[np.float32]:
+    """Latents of patches under a network that is linear in them, on a device.
+
+    Parameters
+    ----------
+    projection : ndarray of float32, shape (atoms, pixels)
+    patches : ndarray of float32, shape (patches, pixels, outputs)
+    device : str
+        As for `fit`.
+
+    Returns
+    -------
+    ndarray of float32, shape (outputs, atoms, patches)
+    """
+    on = _found(device)
+    left, right = (torch.from_numpy(array).to(on) for array in (projection, patches))
+    result: npt.NDArray[np.float32] = torch.einsum("ap,lpc->cal", left, right).cpu().numpy()
+    return result
+
+
+def _found(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -19,12 +19,30 @@ import numpy.typing as npt
 
 from xhsinr.errors import NetworkError
 
-__all__ = ["MODULATIONS", "Siren", "dct_parameters", "forward", "pixel_grid", "random_parameters"]
+__all__ = [
+    "MODULATIONS",
+    "Siren",
+    "atom_values",
+    "cosine_atoms",
+    "cosine_width",
+    "dct_parameters",
+    "forward",
+    "pixel_grid",
+    "random_parameters",
+]
 
-MODULATIONS = ("shift", "shift+output")
-"""``shift``: the paper's. ``shift+output``: the latents also add to the output layer's weights."""
+MODULATIONS = ("shift", "shift+output", "output")
+"""What the latents change.
+
+``shift``: the phases of all sine layers, as in the paper. ``shift+output``: they also add to the
+output layer's weights. ``output``: they are the output layer, in terms of learned atoms: the row
+of each output is a sum of atoms that its own latents weigh, so that every output has as many
+latents as there are atoms, and the patches are linear in them.
+"""
 
 _LIMITS = {"layers": 64, "width": 4096, "latents": 8192, "outputs": 4096}
+# With output modulation, where no array grows with the outputs.
+_OUTPUT_LATENTS = 1 << 16
 
 Parameters = dict[str, npt.NDArray[np.float32]]
 
@@ -45,7 +63,7 @@ class Siren:
         Channels of the output: bands (``shared`` head) or scores (``scene`` head).
     w0_first, w0 : float
         Frequency factors of the first and of the other sine layers.
-    modulation : {"shift", "shift+output"}
+    modulation : {"shift", "shift+output", "output"}
         What the latents change, see `MODULATIONS`.
     """
 
@@ -58,7 +76,8 @@ class Siren:
     modulation: str = "shift"
 
     def __post_init__(self) -> None:
-        for name, limit in _LIMITS.items():
+        more = {"latents": _OUTPUT_LATENTS} if self.modulation == "output" else {}
+        for name, limit in (_LIMITS | more).items():
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= limit:
                 raise NetworkError(f"{name} = {value!r}: a network needs 1 to {limit}")
@@ -70,6 +89,16 @@ class Siren:
             raise NetworkError(
                 f"modulation {self.modulation!r} is unknown: this version has {MODULATIONS}"
             )
+        if self.modulation == "output" and self.latents % self.outputs:
+            raise NetworkError(
+                f"latents = {self.latents}: with output modulation each of the {self.outputs} "
+                "outputs has as many"
+            )
+
+    @property
+    def atoms(self) -> int:
+        """Latents of each output with the modulation ``output``."""
+        return self.latents // self.outputs
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter, by name."""
@@ -79,6 +108,10 @@ class Siren:
             "first.bias": (d,),
             "hidden.weight": (K - 1, d, d),
             "hidden.bias": (K - 1, d),
+        }
+        if self.modulation == "output":
+            return shapes | {"atoms.weight": (self.atoms, d)}
+        shapes |= {
             "output.weight": (C, d),
             "output.bias": (C,),
             "shift.weight": (K * d, L),
@@ -137,6 +170,9 @@ def forward(siren: Siren, parameters: Mapping[str, Any], coords: Any, latents: A
     """
     K, d = siren.layers, siren.width
     patches = latents.shape[0]
+    if siren.modulation == "output":
+        weights = latents.reshape(patches, siren.outputs, siren.atoms)
+        return atom_values(siren, parameters, coords) @ weights.swapaxes(-1, -2)
     beta = latents @ parameters["shift.weight"].T + parameters["shift.bias"]
     beta = beta.reshape(patches, K, 1, d)
     first = siren.w0_first * (coords @ parameters["first.weight"].T + parameters["first.bias"])
@@ -149,6 +185,21 @@ def forward(siren: Siren, parameters: Mapping[str, Any], coords: Any, latents: A
     added = latents @ parameters["output_modulation.weight"].T
     weight = parameters["output.weight"] + added.reshape(patches, siren.outputs, d)
     return h @ weight.swapaxes(-1, -2) + parameters["output.bias"]
+
+
+def atom_values(siren: Siren, parameters: Mapping[str, Any], coords: Any) -> Any:
+    """The atoms of a network with ``output`` modulation at some points.
+
+    Parameters are those of `forward`.
+
+    Returns
+    -------
+    array, shape (..., pixels, atoms)
+    """
+    h = _sin(siren.w0_first * (coords @ parameters["first.weight"].T + parameters["first.bias"]))
+    for weight, bias in zip(parameters["hidden.weight"], parameters["hidden.bias"], strict=True):
+        h = _sin(siren.w0 * (h @ weight.T + bias))
+    return h @ parameters["atoms.weight"].T
 
 
 def _sin(values: Any) -> Any:
@@ -174,6 +225,7 @@ def random_parameters(siren: Siren, rng: np.random.Generator) -> Parameters:
         "shift.weight": 1 / math.sqrt(L),
         "shift.bias": 0.0,
         "output_modulation.weight": 1 / math.sqrt(L * d),
+        "atoms.weight": math.sqrt(6 / d) / siren.w0,
     }
     return {
         name: rng.uniform(-bounds[name], bounds[name], shape).astype(np.float32)
@@ -199,9 +251,7 @@ def dct_parameters(siren: Siren, zone: npt.NDArray[np.int_]) -> Parameters:
     if siren.layers != 1 or siren.modulation != "shift+output":
         raise NetworkError("a start at cosines needs one layer and shift+output modulation")
     u, v = zone[:, 1], zone[:, 2]
-    plus = np.stack([u, v], 1)
-    minus = np.stack([u, -v], 1)
-    units, index = np.unique(np.concatenate([plus, minus]), axis=0, return_inverse=True)
+    units, index = _sine_units(zone[:, 1:])
     if len(units) > siren.width:
         raise NetworkError(f"width {siren.width} is too small: this zone needs {len(units)}")
     parameters = {name: np.zeros(shape, np.float32) for name, shape in siren.shapes().items()}
@@ -214,6 +264,51 @@ def dct_parameters(siren: Siren, zone: npt.NDArray[np.int_]) -> Parameters:
     shape = (siren.outputs, siren.width, siren.latents)
     modulation = parameters["output_modulation.weight"].reshape(shape)
     latent = np.arange(siren.latents)
-    for half in np.split(index.ravel(), 2):
+    for half in np.split(index, 2):
         np.add.at(modulation, (zone[:, 0], half, latent), amplitude)
     return parameters
+
+
+def cosine_atoms(siren: Siren, orders: npt.NDArray[np.integer[Any]], patch: int) -> Parameters:
+    """Atoms that are the products of cosines of the DCT-II of a patch, in one sine layer.
+
+    With ``w0_first`` pi / 2 all frequencies and phases are whole numbers, which float16 holds.
+
+    Parameters
+    ----------
+    siren : Siren
+        With one layer, ``output`` modulation, ``w0_first = pi / 2`` and the width that
+        `cosine_width` gives.
+    orders : ndarray of int, shape (atoms, 2)
+        Horizontal and vertical frequency of each atom, in half periods a patch.
+    patch : int
+        Side of the patch, in pixels, on which the atoms are of unit length.
+    """
+    units, index = _sine_units(orders)
+    u, v = orders[:, 0], orders[:, 1]
+    weight = np.zeros((siren.atoms, siren.width), np.float32)
+    amplitude = np.where(u > 0, math.sqrt(2), 1.0) * np.where(v > 0, math.sqrt(2), 1.0) / 2
+    for half in np.split(index, 2):
+        np.add.at(weight, (np.arange(siren.atoms), half), amplitude / patch)
+    return {
+        "first.weight": units.astype(np.float32),
+        "first.bias": np.mod(units.sum(1) + 1, 4).astype(np.float32),
+        "hidden.weight": np.zeros((0, siren.width, siren.width), np.float32),
+        "hidden.bias": np.zeros((0, siren.width), np.float32),
+        "atoms.weight": weight,
+    }
+
+
+def cosine_width(orders: npt.NDArray[np.integer[Any]]) -> int:
+    """Sine units that `cosine_atoms` needs for these orders."""
+    return len(_sine_units(orders)[0])
+
+
+def _sine_units(
+    orders: npt.NDArray[np.integer[Any]],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+    """Frequency pairs whose sines add up to products of cosines, and those of each product."""
+    orders = orders.astype(np.int64)
+    pairs = np.concatenate([orders, orders * [1, -1]])
+    units, index = np.unique(pairs, axis=0, return_inverse=True)
+    return units, index.ravel()

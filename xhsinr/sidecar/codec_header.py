@@ -49,10 +49,10 @@ def describe_codec(codec: Codec) -> tuple[dict[str, Any], dict[str, npt.NDArray[
             "sha256": network.digest,
             "network_bytes": network.file_bytes,
             "patch": network.patch,
-            "level": codec.latents.level,
             "unit": codec.latents.unit,
-            "offset": codec.latents.offset,
         }
+        if network.contexts is None:
+            header["latents"] |= {"level": codec.latents.level, "offset": codec.latents.offset}
     if codec.bound is not None:
         header["bound"] = {
             "max_error": codec.bound.max_error,
@@ -78,8 +78,8 @@ def codec_of(sidecar: Sidecar) -> Codec:
         return codec
     try:
         coding = header["latents"]
-        name, digest, level = str(coding["network"]), str(coding["sha256"]), int(coding["level"])
-        unit, offset = float(coding["unit"]), float(coding["offset"])
+        name, digest, unit = str(coding["network"]), str(coding["sha256"]), float(coding["unit"])
+        level, offset = int(coding.get("level", 0)), float(coding.get("offset", 0))
         # A name from a file is a name: no path, which would be followed.
         path_like = Path(name).name != name or Path(name).suffix == ".safetensors"
         if (

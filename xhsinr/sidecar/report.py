@@ -52,10 +52,10 @@ def describe(
         "tile": tiling.tile,
         "target": target.to_header(),
         "quality": {
-            "psnr_db": _finite(total.psnr_db, 4),
-            "rmse": _finite(total.rmse, None),
+            "psnr_db": _finite(total.psnr_db),
+            "rmse": _finite(total.rmse),
             "max_error": total.max_error,
-            "mean_sam_deg": _finite(total.mean_sam_deg, None),
+            "mean_sam_deg": _finite(total.mean_sam_deg),
         },
         "scene": description,
         **coding,
@@ -124,8 +124,6 @@ def info(sidecar: Sidecar) -> dict[str, Any]:
     return out
 
 
-def _finite(value: float, digits: int | None) -> float | None:
-    """JSON has no infinity and no NaN."""
-    if not math.isfinite(value):
-        return None
-    return value if digits is None else round(value, digits)
+def _finite(value: float) -> float | None:
+    """Seven digits, each a byte of the header; JSON has no infinity and no NaN."""
+    return float(f"{value:.7g}") if math.isfinite(value) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +19,6 @@ from xhsinr.network.meta import Batch, batch_loss
 from xhsinr.network.siren import (
     forward,
 )
-from xhsinr.training.batches import draw
-from xhsinr.training.scenes import TrainingScene
-from xhsinr.training.settings import TrainingSettings
 from xhsinr.training.trainer import Trainer
 
 __all__ = ["calibrate"]
@@ -35,16 +31,11 @@ _QUANTISATION_LOSS = 0.02
 _MOST_HALVINGS = 24
 
 
-def calibrate(
-    trainer: Trainer,
-    training: Sequence[TrainingScene],
-    settings: TrainingSettings,
-    recipe: dict[str, Any],
-) -> BaseNetwork:
+def calibrate(trainer: Trainer, recipe: dict[str, Any]) -> BaseNetwork:
     """Steps of the quantiser and tables of the coder, from latents of training patches."""
-    siren, device = trainer.siren, str(trainer.rates.device)
+    siren, settings = trainer.siren, trainer.settings
     count = max(1, _CALIBRATION_PATCHES // settings.batch)
-    batches = [draw(training, settings, siren, settings.steps + i, device) for i in range(count)]
+    batches = [trainer.batch(settings.steps + i) for i in range(count)]
     adapted = [trainer.adapt(batch) for batch in batches]
     losses = torch.cat([loss for _, loss in adapted])
     sensitivity = _sensitivity(trainer, batches[0], adapted[0][0])

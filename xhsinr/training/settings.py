@@ -26,12 +26,16 @@ class TrainingSettings:
     patch : int
         Side of a patch; 0 for whole scenes, as in the paper.
     layers, width, latents : int
-        K, d and L. With ``start="cosines"`` the width follows from the latents.
+        K, d and L; with output modulation ``latents`` are those of each output. With cosines
+        the width follows from the latents.
     outputs : int
         Scores of the ``scene`` head; the ``shared`` head takes the most bands of any scene.
     w0_first, w0 : float
         Frequency factors.
-    modulation : {"shift", "shift+output"}
+    modulation : {"shift", "shift+output", "output"}
+        See `xhsinr.network.siren.MODULATIONS`. With ``output`` the atoms are cosines, one layer
+        of them, and what is learned is how their latents are coded; the settings from ``start``
+        to ``second_order`` and ``pixels`` do not matter then.
     start : {"random", "cosines"}
         SIREN's random start, or the zonal cosine transform that suits the scenes best.
     inner_steps : int
@@ -54,24 +58,24 @@ class TrainingSettings:
     """
 
     head: str = "scene"
-    patch: int = 32
+    patch: int = 20
     layers: int = 1
     width: int = 256
-    latents: int = 160
-    outputs: int = 8
+    latents: int = 400
+    outputs: int = 64
     w0_first: float = 30.0
     w0: float = 30.0
-    modulation: str = "shift+output"
+    modulation: str = "output"
     start: str = "cosines"
     inner_steps: int = 2
     inner_rate: float = 0.5
     learn_rates: bool = True
     second_order: bool = True
-    steps: int = 2000
-    batch: int = 16
-    rate: float = 5e-5
+    steps: int = 600
+    batch: int = 6
+    rate: float = 0.03
     pixels: int = 0
-    clip: float = 0.5
+    clip: float = 10.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -85,6 +89,13 @@ class TrainingSettings:
                 raise NetworkError(f"{name} = {value!r}: a whole number from {least} on is needed")
         if self.start == "cosines" and self.patch == 0:
             raise NetworkError("a start at cosines needs patches: set patch, or start to random")
+        if self.modulation == "output" and (self.patch == 0 or self.head != "scene"):
+            raise NetworkError("output modulation needs patches and the scene head")
+        if self.modulation == "output" and self.latents > self.patch**2:
+            raise NetworkError(
+                f"latents = {self.latents}: a patch of {self.patch} x {self.patch} has "
+                f"{self.patch**2} cosines"
+            )
         if self.patch and self.pixels > self.patch**2:
             raise NetworkError(
                 f"pixels = {self.pixels}: a patch of {self.patch} x {self.patch} has "

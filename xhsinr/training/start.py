@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from xhsinr.errors import NetworkError
 from xhsinr.network.siren import (
     Parameters,
     Siren,
+    cosine_atoms,
+    cosine_width,
     dct_parameters,
     random_parameters,
 )
@@ -19,7 +22,14 @@ from xhsinr.training.batches import windows
 from xhsinr.training.scenes import TrainingScene
 from xhsinr.training.settings import TrainingSettings
 
-__all__ = ["start_of"]
+__all__ = ["orders", "start_of"]
+
+
+def orders(patch: int, atoms: int) -> npt.NDArray[np.uint8]:
+    """The lowest orders (u, v) of the cosines of a patch, shape (atoms, 2)."""
+    u, v = np.indices((patch, patch)).reshape(2, -1)
+    lowest = np.lexsort((u, u + v))[:atoms]
+    return np.stack([u, v], axis=1)[lowest].astype(np.uint8)
 
 
 def start_of(
@@ -40,6 +50,8 @@ def start_of(
             modulation=settings.modulation,
         )
 
+    if settings.modulation == "output":
+        return _cosines(settings)
     rng = np.random.default_rng([settings.seed])
     if settings.start == "random":
         return siren(settings.width), random_parameters(siren(settings.width), rng)
@@ -72,3 +84,17 @@ def _zone(
     largest = np.argsort(-energy, axis=None, kind="stable")[: settings.latents]
     output, v, u = np.unravel_index(largest, energy.shape)
     return np.stack([output, u, v], axis=1)
+
+
+def _cosines(settings: TrainingSettings) -> tuple[Siren, Parameters]:
+    """Atoms that are cosines: a network that is linear in its latents has none better, so far."""
+    atoms = orders(settings.patch, settings.latents)
+    siren = Siren(
+        layers=1,
+        width=cosine_width(atoms),
+        latents=len(atoms) * settings.outputs,
+        outputs=settings.outputs,
+        w0_first=math.pi / 2,
+        modulation="output",
+    )
+    return siren, cosine_atoms(siren, atoms, settings.patch)

@@ -7,12 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from xhsinr.network.base import BaseNetwork, save_network
-from xhsinr.training.batches import draw, whole
 from xhsinr.training.calibration import calibrate
+from xhsinr.training.context_trainer import ContextTrainer
 from xhsinr.training.scenes import TrainingScene, check_sizes
 from xhsinr.training.settings import TrainingSettings
 from xhsinr.training.start import start_of
@@ -63,40 +62,35 @@ def train(
         "training": {scene.name: scene.digest for scene in training},
         "validation": {scene.name: scene.digest for scene in validation},
     }
-    trainer = Trainer(siren, start, settings, device)
+    trainer: Trainer | ContextTrainer
+    if siren.modulation == "output":
+        trainer = ContextTrainer(siren, start, training, settings)
+    else:
+        trainer = Trainer(siren, start, training, settings, device)
     checkpoint = out.with_name(out.name + ".checkpoint")
     out.parent.mkdir(parents=True, exist_ok=True)
     if resume and checkpoint.is_file():
         trainer.restore(checkpoint, recipe)
-    curve = trainer.curve
     bar = tqdm(
         total=settings.steps, initial=trainer.step, disable=not progress, unit="step", desc=out.stem
     )
-    try:
+    figure = trainer.columns[-1]
+    with bar:
         while trainer.step < settings.steps:
-            loss = trainer.advance(draw(training, settings, siren, trainer.step, device))
+            loss = trainer.advance()
             bar.update()
             if trainer.step % _VALIDATE_EVERY == 0 or trainer.step == settings.steps:
-                psnr = _validate(trainer, validation or training, settings)
-                curve.append([trainer.step, round(loss, 7), round(psnr, 3)])
-                bar.set_postfix_str(f"loss {loss:.4g}, validation {psnr:.2f} dB")
+                value = trainer.validate(validation or training)
+                trainer.curve.append([trainer.step, round(loss, 7), round(value, 4)])
+                bar.set_postfix_str(f"loss {loss:.4g}, {figure} {value:.4g}")
             if trainer.step % _CHECKPOINT_EVERY == 0 or trainer.step == settings.steps:
                 trainer.save(checkpoint, recipe)
-    finally:
-        bar.close()
-    columns = ["step", "loss", "validation_psnr_db" if validation else "psnr_db"]
-    recipe |= {"curve": curve, "curve_columns": columns}
-    network = calibrate(trainer, training, settings, recipe)
+    columns = [*trainer.columns[:-1], f"validation_{figure}" if validation else figure]
+    recipe |= {"curve": trainer.curve, "curve_columns": columns}
+    if isinstance(trainer, ContextTrainer):
+        network = trainer.network(recipe)
+    else:
+        network = calibrate(trainer, recipe)
     network = save_network(network, out)
     checkpoint.unlink(missing_ok=True)
     return network
-
-
-def _validate(
-    trainer: Trainer, validation: Sequence[TrainingScene], settings: TrainingSettings
-) -> float:
-    psnrs = []
-    for scene in validation:
-        batch = whole(scene, settings, trainer.siren.outputs, str(trainer.rates.device))
-        psnrs.append(scene.psnr(trainer.adapt(batch)[1].cpu().numpy()))
-    return float(np.mean(psnrs))

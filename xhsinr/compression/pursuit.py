@@ -1,0 +1,162 @@
+"""How coarse a codec of one kind has to be: a PSNR or a rate, met in few passes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xhsinr.coding.codec import Codec
+from xhsinr.coding.spectral import worthwhile_components
+from xhsinr.compression.survey import Survey
+from xhsinr.compression.target import Target
+from xhsinr.metrics import Quality
+
+__all__ = ["PSNR_WINDOW", "RATE_WINDOW", "SMALLEST", "Attempt", "Goal", "Pursuit"]
+
+SMALLEST = 2.0**-200
+"""Squared errors below it count as none."""
+
+# A target counts as met from here to there: decibels above it, share of the bytes allowed.
+PSNR_WINDOW = 0.3
+RATE_WINDOW = 0.03
+# Where in its window a PSNR is aimed at.
+_AIM = 0.45
+_MOST_ATTEMPTS = 14
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a codec gave.
+
+    Attributes
+    ----------
+    codec : Codec
+    bytes : int
+        Of the file; on trial, of the part tried and its share of the basis.
+    quality : Quality
+    """
+
+    codec: Codec
+    bytes: int
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A PSNR, or a number of bytes, for one scene.
+
+    Attributes
+    ----------
+    survey : Survey
+        Of the scene.
+    target : Target
+        Its kind is ``psnr`` or ``bpppb``.
+    budget : int
+        Bytes that the file may have, for a rate.
+    """
+
+    survey: Survey
+    target: Target
+    budget: int
+
+    @property
+    def mse(self) -> float:
+        """Error aimed at first, for a PSNR."""
+        span = self.survey.high - self.survey.low
+        decibels = self.target.value + _AIM * PSNR_WINDOW
+        return span**2 / 10 ** (decibels / 10)
+
+    def reached(self, attempt: Attempt) -> bool:
+        """Whether it is good enough, however dear, or small enough, however bad."""
+        if self.target.kind == "psnr":
+            return attempt.quality.psnr_db >= self.target.value
+        return attempt.bytes <= self.budget
+
+    def met(self, attempt: Attempt) -> bool:
+        """Whether it is reached, and not by more than has to be."""
+        if self.target.kind == "psnr":
+            above = attempt.quality.psnr_db - self.target.value
+            return 0 <= above <= PSNR_WINDOW or attempt.quality.range == 0
+        return (1 - RATE_WINDOW) * self.budget <= attempt.bytes <= self.budget
+
+    def merit(self, attempt: Attempt) -> float:
+        """What is larger for the better of two that reach it."""
+        return -attempt.bytes if self.target.kind == "psnr" else attempt.quality.psnr_db
+
+    def figure(self, attempt: Attempt) -> float:
+        """How far above the aim, on a scale that falls evenly with the log of the level."""
+        if self.target.kind == "psnr":
+            return attempt.quality.psnr_db - (self.target.value + _AIM * PSNR_WINDOW)
+        return math.log(attempt.bytes / ((1 - RATE_WINDOW / 2) * max(self.budget, 1)))
+
+
+class Pursuit:
+    """Reaches a goal with codecs of one kind.
+
+    Parameters
+    ----------
+    goal : Goal
+    make : callable
+        ``make(aim)`` is a codec for a mean squared error.
+    aim : float
+        Error to begin with.
+    most : int
+        Attempts at most.
+
+    Attributes
+    ----------
+    next : Codec
+        To be tried next.
+    attempts : list of Attempt
+    """
+
+    def __init__(
+        self, goal: Goal, make: Callable[[float], Codec], aim: float, most: int = _MOST_ATTEMPTS
+    ) -> None:
+        self._goal, self._make, self._most = goal, make, most
+        self._aims: list[float] = []
+        self.attempts: list[Attempt] = []
+        self.next = self._code(aim)
+
+    @property
+    def best(self) -> Attempt | None:
+        """The best of what was tried and reaches the goal."""
+        reaching = [attempt for attempt in self.attempts if self._goal.reached(attempt)]
+        return max(reaching, key=self._goal.merit, default=None)
+
+    @property
+    def aim(self) -> float:
+        """The error that was aimed at last."""
+        return self._aims[-1]
+
+    def learn(self, attempt: Attempt) -> bool:
+        """Take in what `next` gave; true at the end, else `next` is another codec."""
+        self.attempts.append(attempt)
+        if self._goal.met(attempt) or len(self.attempts) == self._most:
+            return True
+        self.next = self._code(self._next_aim())
+        return False
+
+    def _code(self, aim: float) -> Codec:
+        self._aims.append(max(aim, SMALLEST))
+        return self._make(self._aims[-1])
+
+    def _next_aim(self) -> float:
+        goal = self._goal
+        tried = [(a, goal.figure(t)) for a, t in zip(self._aims, self.attempts, strict=True)]
+        above = max((t for t in tried if t[1] > 0), default=None)
+        below = min((t for t in tried if t[1] <= 0), default=None)
+        if above and below and above[0] < below[0]:
+            share = 0.5
+            if math.isfinite(above[1]):
+                share = min(max(above[1] / (above[1] - below[1]), 0.1), 0.9)
+            return float(above[0] * (below[0] / above[0]) ** share)
+        aim, figure = tried[-1]
+        if goal.target.kind == "psnr":
+            # What was measured against what was predicted corrects the next prediction.
+            return aim * 10 ** (min(max(figure, -20.0), 20.0) / 10)
+        kept = worthwhile_components(goal.survey.variances, aim * len(goal.survey.mean))
+        bits = 8 * goal.budget / goal.survey.pixels
+        # A bit a score for a quarter of the error, though most scores are cheaper zeros.
+        return float(aim * 2.0 ** min(max(4 * bits * figure / max(kept, 1), -8.0), 8.0))

@@ -1,0 +1,113 @@
+"""Adam, its schedule and its checkpoints: a training that was stopped goes on as it would have."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from xhsinr.errors import NetworkError
+from xhsinr.outputs import replacing
+from xhsinr.training.settings import TrainingSettings
+
+__all__ = ["Descent"]
+
+
+class Descent:
+    """What learns by descending a loss: tensors, and Adam's moments of them.
+
+    Parameters
+    ----------
+    groups : list of dict
+        Of tensors and their rates, as `torch.optim.Adam` takes them.
+    settings : TrainingSettings
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    curve : list of list of float
+        A row for each validation.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], settings: TrainingSettings) -> None:
+        self.settings = settings
+        self.step = 0
+        self.curve: list[list[float]] = []
+        self._adam = torch.optim.Adam(groups)
+        self._rates = torch.optim.lr_scheduler.LambdaLR(self._adam, self._schedule)
+
+    def _schedule(self, step: int) -> float:
+        warm = min(1.0, (step + 1) / 100)
+        return warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / self.settings.steps)))
+
+    def descend(self, loss: Tensor) -> float:
+        """One step down this loss; returns it."""
+        if not torch.isfinite(loss):
+            raise NetworkError(
+                f"the training diverged at step {self.step}: use a smaller rate "
+                f"(now {self.settings.rate:g}) or w0 (now {self.settings.w0:g})"
+            )
+        self._adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._learned(), self.settings.clip)
+        self._adam.step()
+        self._rates.step()
+        self.step += 1
+        return float(loss.detach())
+
+    def _learned(self) -> list[Tensor]:
+        return [tensor for group in self._adam.param_groups for tensor in group["params"]]
+
+    def save(self, path: Path, recipe: dict[str, Any]) -> None:
+        """Write a checkpoint of a training with this recipe."""
+        tensors = {f"parameter.{i}": tensor.detach() for i, tensor in enumerate(self._learned())}
+        for i, state in self._adam.state_dict()["state"].items():
+            tensors |= {f"adam.{i}.{name}": value for name, value in state.items()}
+        header = {
+            "recipe": json.dumps(recipe, sort_keys=True),
+            "step": str(self.step),
+            "curve": json.dumps(self.curve),
+        }
+        with replacing(path) as part:
+            safetensors.torch.save_file(tensors, part, header)
+
+    def restore(self, path: Path, recipe: dict[str, Any]) -> None:
+        """Go on from a checkpoint, which must be of the same recipe."""
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                header = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stored = json.loads(header["recipe"])
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise NetworkError(f"{path} is no checkpoint: remove it to start anew") from error
+        if stored != recipe:
+            raise NetworkError(
+                f"{path} was written with other settings or scenes: repeat them, or remove it to "
+                "start anew"
+            )
+        self.step = int(header["step"])
+        self.curve.extend(json.loads(header["curve"]))
+        state = self._adam.state_dict()
+        with torch.no_grad():
+            for i, tensor in enumerate(self._learned()):
+                tensor.copy_(tensors[f"parameter.{i}"])
+                # Adam has no state of what never had a gradient, as hidden layers where K = 1.
+                prefix = f"adam.{i}."
+                moments = {
+                    name.removeprefix(prefix): value
+                    for name, value in tensors.items()
+                    if name.startswith(prefix)
+                }
+                if moments:
+                    state["state"][i] = moments
+        for group in state["param_groups"]:
+            group["lr"] = group["initial_lr"] * self._schedule(self.step)
+        self._adam.load_state_dict(state)
+        self._rates.last_epoch = self.step
