@@ -119,6 +119,29 @@ def rates(folder: Path) -> Iterator[dict[str, str]]:
                 yield row
 
 
+def previews(folder: Path) -> Iterator[dict[str, str]]:
+    """PSNR of previews, which are latents alone, next to PCA + JPEG 2000."""
+    for path in tqdm(split(folder, "test"), "previews"):
+        cube = np.load(path)
+        for network in ("default", "paper"):
+            with tempfile.TemporaryDirectory() as name:
+                file = Path(name) / "scene.hsinr"
+                info = xhsinr.compress(
+                    cube, file, quality="preview", network=network, progress=False
+                ).info
+                row = {"scene": path.stem, "network": network, "bytes": f"{info['bytes']:,}"}
+                samples = info["bytes"] - info["metadata_bytes"]
+                row["samples alone"] = f"{samples:,}"
+                row["bpppb of samples"] = f"{bpppb(samples, cube.size):.4f}"
+                compared = _compared(cube, file, "PSNR (dB)", metadata_counted=False)
+                row["PSNR (dB)"] = compared["PSNR (dB)"]
+                if network == "default":
+                    row["PCA + JPEG 2000, as many bytes (dB)"] = compared["PCA + JPEG 2000 "]
+                else:
+                    row["PCA + JPEG 2000, as many bytes (dB)"] = "-"
+                yield row
+
+
 def _file(cube: Cube, path: Path, rate: float) -> xhsinr.Compressed:
     return xhsinr.compress(cube, path, bpppb=rate, overwrite=True, progress=False)
 
@@ -186,9 +209,12 @@ def main(words: Sequence[str] | None = None) -> None:
         f"pixels, {PLANES} planes of scores, no quantisation. The zone is that of the training "
         "scenes; the largest are others in each patch, and which they are would have to be sent.",
         table(unexplained(network, arguments.scenes)),
-        "## PSNR at low rates\n\nWhole files, and files without their metadata (JSON, checksums, "
-        "report), next to PCA + JPEG 2000 of exactly as many bytes, its float16 basis counted. "
-        "dB; a dash where the bytes do not suffice.",
+        "## Previews\n\nLatents alone. Samples alone: the file without its metadata (JSON, "
+        "checksums, report). PCA + JPEG 2000 in exactly as many bytes, its float16 basis "
+        "counted. The network `paper` never saw these scenes.",
+        table(previews(arguments.scenes)),
+        "## PSNR at low rates\n\n`bpppb=`: whole files, and files without their metadata, next "
+        "to PCA + JPEG 2000 of exactly as many bytes. dB; a dash where the bytes do not suffice.",
         table(rates(arguments.scenes)),
         "## Quantisation and code length\n\nLatents of previews. The code length is the sum over "
         "all latents of what their tables say.",
