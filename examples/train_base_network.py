@@ -1,6 +1,6 @@
 """Train the base network that ships with the package, again.
 
-    python examples/train_base_network.py SCENES [OUT.safetensors] [--resume]
+    python examples/train_base_network.py SCENES [--out OUT.safetensors] [--resume]
 
 SCENES is a folder of scenes with a ``scenes.csv``; only its ``train`` scenes are used, and of
 these five sites are kept for validation. With the same scenes, the same machine and the same
@@ -9,6 +9,7 @@ versions the result has the same digest.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,13 @@ def main(scenes: Path, out: Path, *, resume: bool) -> None:
 
 
 if __name__ == "__main__":
-    paths = [Path(argument) for argument in sys.argv[1:] if argument != "--resume"]
-    if not 1 <= len(paths) <= 2:
-        sys.exit(__doc__)
-    main(*[*paths, Path("default.safetensors")][:2], resume="--resume" in sys.argv)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("scenes", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("default.safetensors"))
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    arguments = parser.parse_args()
+    if arguments.out.exists():
+        sys.exit(f"{arguments.out} exists: remove it, or write elsewhere with --out")
+    main(arguments.scenes, arguments.out, resume=arguments.resume)

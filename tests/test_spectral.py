@@ -320,3 +320,12 @@ def test_a_real_basis_takes_a_third_of_its_float16_bytes_at_most(scenes: Path) -
     statistics = _statistics(samples)
     exact = np.sort(np.linalg.eigvalsh(statistics.covariance))[:-8].sum() / 198
     assert left - exact < 0.02 * error
+
+
+def test_a_mean_of_enormous_steps_still_has_an_exponent_that_is_stored() -> None:
+    covariance = np.diag([1e58, 1.0, 1.0])
+    basis = SpectralBasis.from_statistics(
+        np.zeros(3), covariance, components=1, distortion=1e80, pixels=1
+    )
+    again = SpectralBasis.from_bytes(basis.to_bytes(), 3)
+    assert again.mean_exponent == basis.mean_exponent == 127

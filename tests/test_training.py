@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import xhsinr
 from xhsinr import training
@@ -235,13 +237,30 @@ def test_a_checkpoint_of_other_settings_is_refused(
         _train(path, replace(RANDOM, rate=1e-3), resume=True)
 
 
-def test_a_checkpoint_is_ignored_unless_told_to_resume(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fresh = _train(tmp_path / "a.safetensors", COSINES)
+def test_a_checkpoint_is_not_lost_to_a_training_that_starts_anew(tmp_path: Path) -> None:
     path = tmp_path / "b.safetensors"
-    path.with_name("b.safetensors.checkpoint").write_bytes(b"from long ago")
-    assert _train(path, COSINES).digest == fresh.digest
+    checkpoint = path.with_name("b.safetensors.checkpoint")
+    checkpoint.write_bytes(b"from long ago")
+    with pytest.raises(NetworkError, match=r"b\.safetensors\.checkpoint .*--resume"):
+        _train(path, COSINES)
+    assert checkpoint.read_bytes() == b"from long ago"
+
+
+def test_ctrl_c_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "c.safetensors"
+    advance = Trainer.advance
+
+    def interrupted(self: Trainer) -> float:
+        if self.step == 30:
+            raise KeyboardInterrupt
+        return advance(self)
+
+    monkeypatch.setattr(Trainer, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _train(path, replace(COSINES, steps=40))
+    assert "c.safetensors.checkpoint goes on with resume" in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
@@ -472,3 +491,60 @@ def test_a_scene_of_one_value_cannot_be_trained_on(tmp_path: Path) -> None:
     for settings in (RANDOM, SHARED):
         with pytest.raises(SceneError, match="all samples are 7"):
             load_scene(tmp_path / "flat.npy", settings)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"latents": -5}, "latents = -5"),
+        ({"latents": "x"}, "latents = 'x'"),
+        ({"outputs": 2.5}, "outputs = 2.5"),
+        ({"rate": "a"}, "rate = 'a'"),
+        ({"rate": float("nan")}, "rate = nan"),
+        ({"rate": -1}, "rate = -1"),
+        ({"clip": 0}, "clip = 0"),
+        ({"w0": 1e300}, "w0 = 1e"),
+        ({"learn_rates": "a"}, "learn_rates = 'a'"),
+    ],
+)
+def test_settings_that_make_no_sense_name_the_setting(changed: dict, message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        replace(TrainingSettings(), **changed)
+
+
+def test_networks_that_could_not_be_saved_are_refused_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Descent, "descend", lambda *_: pytest.fail("a step was done"))
+    settings = TrainingSettings(patch=3, latents=9, outputs=3)
+    with pytest.raises(NetworkError, match="patches of as many pixels"):
+        _train(tmp_path / "a.safetensors", settings)
+
+
+def test_there_has_to_be_something_to_train_on(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="no scene is left"):
+        train([], [_scene(0)], COSINES, tmp_path / "a.safetensors", progress=False)
+
+
+@pytest.mark.parametrize("damage", ["missing", "shape", "nan", "step"])
+def test_a_checkpoint_with_wrong_contents_is_reported(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "a.safetensors"
+    checkpoint = path.with_name("a.safetensors.checkpoint")
+    with pytest.MonkeyPatch.context() as patch:
+        _stop_at(patch, 8)
+        with pytest.raises(KeyboardInterrupt):
+            _train(path, COSINES)
+    with safe_open(checkpoint, framework="pt") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    first = "parameter.0"
+    if damage == "missing":
+        del tensors[first]
+    elif damage == "shape":
+        tensors[first] = tensors[first][:1].clone()
+    elif damage == "nan":
+        tensors[first] = tensors[first] * float("nan")
+    else:
+        header["step"] = "1000"
+    save_file(tensors, checkpoint, header)
+    with pytest.raises(NetworkError, match="is damaged: remove it"):
+        _train(path, COSINES, resume=True)

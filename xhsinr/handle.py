@@ -90,8 +90,7 @@ class Compressed:
             lines.append(("base network", f"{network['name']} ({network['sha256'][:12]}…)"))
         if "noise" in info:
             lines.append(("noise", _number(info["noise"])))
-        low = info["target"].get("quality") == "preview"
-        if not low and (info["mean_sam_deg"] or 0) > _SUSPECT_ANGLE:
+        if (info["mean_sam_deg"] or 0) > _SUSPECT_ANGLE:
             lines.append(("caution", _CAUTION))
         return lines
 

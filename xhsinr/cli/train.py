@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from xhsinr.cli.common import OUT, overwrite_option
+from xhsinr.errors import SceneError
 
 __all__ = ["train"]
 
@@ -46,6 +47,9 @@ def train(
     check_output(out, overwrite=overwrite)
     settings = training.read_settings(recipe, steps)
     paths = training.find_scenes(scenes, only)
+    unknown = set(validation) - {path.stem for path in paths}
+    if unknown:
+        raise SceneError(f"none of the scenes is called {', '.join(sorted(unknown))}: --validation")
     loaded = [training.load_scene(path, settings) for path in paths]
     network = training.train(
         [scene for scene in loaded if scene.name not in validation],

@@ -199,8 +199,9 @@ class Codec:
     ) -> Samples:
         """Means of the valid samples of one tile over blocks of ``factor`` x ``factor`` pixels.
 
-        The scores are averaged, which is linear, and only their means become spectra; the
-        latents are sampled, see `LatentCoding.decode`. Tiles with a mask or a ``bound`` layer
+        The scores are averaged, which is linear, and only their means become spectra, so what
+        leaves the scene's range is clipped after it was averaged; the latents are sampled, see
+        `LatentCoding.decode`. Tiles with a mask or a ``bound`` layer
         are decoded in full and averaged, so what was promised for the samples holds for means.
 
         Parameters and errors are those of `decode`.

@@ -42,6 +42,7 @@ Int64Array = npt.NDArray[np.int64]
 _EXACT = 1 << 53
 _MEAN_BITS = 40
 _HEADER = struct.Struct("<HHb")
+_LARGEST_EXPONENT = 127
 # Entries of basis vectors lie below this: 1 over the smallest weight, and room for rounding.
 _LONGEST = 32
 # Entries of basis vectors that so many bytes can hold; real ones hold one to four a byte.
@@ -227,7 +228,7 @@ class SpectralBasis:
 
         step = np.sqrt(12.0 * level / pixels / np.square(factors).mean())
         coarsest = _floor_log2(float(np.abs(mean).max())) + 1 - _MEAN_BITS
-        exponent = max(_floor_log2(step), coarsest, -100)
+        exponent = min(max(_floor_log2(step), coarsest, -100), _LARGEST_EXPONENT)
         # A step no larger than length / sqrt(bands) never quantises a vector to zeros.
         longest = np.log2(np.linalg.norm(vectors, axis=1) * bands**-0.5)
         steps = np.minimum(np.log2(step / np.sqrt(values[:kept])) + 0.25, longest)

@@ -38,8 +38,9 @@ _LATENTS_LEAVE = 0.1
 _PREVIEW_LEAVES = 0.05
 # Levels that a forecast is asked for, as multiples of the error aimed at.
 _LEVELS = 2.0 ** np.arange(-6, 8.25, 0.25)
-# Floats are coded by the layers if the largest lies between these powers of two.
-_EXPONENTS = -100, 100
+# Floats are coded by the layers if the largest lies between these powers of two: the squares of
+# their errors have to lie above `SMALLEST`.
+_EXPONENTS = -80, 100
 
 Forecast = Callable[[Codec, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 """``forecast(codec, levels)``: mean squared error of a scene's scores at each level."""
@@ -113,7 +114,7 @@ class Candidates:
             if bands > network.siren.outputs:
                 raise NetworkError(
                     f"network {network.name!r} has outputs for {network.siren.outputs} bands, the "
-                    f"scene has {bands}: use a network with the scene head, or train one"
+                    f"scene has {bands}: use the network default, or train one"
                 )
             unit = (survey.high - survey.low) or 1.0
             return replace(self._plain, latents=LatentCoding(network, 0, unit, survey.low))

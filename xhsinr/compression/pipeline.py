@@ -22,7 +22,8 @@ from xhsinr.compression.memory import gdal_cache, parse_memory
 from xhsinr.compression.passes import Compression
 from xhsinr.compression.target import Target, parse_target, remembered_target
 from xhsinr.compression.tasks import Tasks, client_in_scope
-from xhsinr.errors import HsinrError, SceneError, TargetError
+from xhsinr.devices import check_device
+from xhsinr.errors import SceneError, TargetError
 from xhsinr.handle import Compressed
 from xhsinr.network.base import load_network
 from xhsinr.outputs import check_output
@@ -167,7 +168,7 @@ def compress_scene(
     _check_rate(scene, target)
     network = load_network(settings.network, near=path)
     if may_use(network, target) and (threads or client_in_scope() is None):
-        _check_device(settings.device)
+        check_device(settings.device)
     if network.patch is None and target.kind == "preview":
         tile = max(scene.rows, scene.cols)
     compression = Compression(
@@ -222,17 +223,6 @@ def _check_rate(scene: Scene, target: Target) -> None:
             f"bpppb = {target.value:g} allows {int(allowed)} bytes, the metadata of this scene "
             f"alone take {least}: ask for more"
         )
-
-
-def _check_device(device: str) -> None:
-    if device in ("auto", "cpu"):
-        return
-    import torch
-
-    try:
-        torch.zeros(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise HsinrError(f"device {device!r} cannot be used ({error}): try auto or cpu") from error
 
 
 def _gdal_cache(max_memory: int | None) -> contextlib.AbstractContextManager[Any]:

@@ -39,6 +39,7 @@ from xhsinr.outputs import replacing
 __all__ = [
     "HEADS",
     "BaseNetwork",
+    "check_network",
     "find_network",
     "load_network",
     "network_file",
@@ -150,8 +151,27 @@ def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
     """Write a base network; returns it as `load_network` will find it, with its digest.
 
     Parameters are rounded to float16. The same network gives the same bytes.
+
+    Raises
+    ------
+    NetworkError
+        If it could not be loaded again.
     """
     path = Path(path)
+    content = _content(network)
+    saved = parse_network(content, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        part.write_bytes(content)
+    return saved
+
+
+def check_network(network: BaseNetwork, path: Path) -> None:
+    """Refuse a base network that `save_network` would refuse to write to ``path``."""
+    parse_network(_content(network), path)
+
+
+def _content(network: BaseNetwork) -> bytes:
     settings = {
         "format": "hsinr-network",
         "version": 1 if network.contexts is None else NETWORK_VERSION,
@@ -182,12 +202,7 @@ def save_network(network: BaseNetwork, path: str | Path) -> BaseNetwork:
             for name in CONTEXT_ARRAYS
         }
     metadata = {"hsinr": json.dumps(settings, sort_keys=True, separators=(",", ":"))}
-    content = safetensors.numpy.save(tensors, metadata)
-    saved = parse_network(content, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part:
-        part.write_bytes(content)
-    return saved
+    return safetensors.numpy.save(tensors, metadata)
 
 
 def load_network(source: str | Path, *, digest: str = "", near: Path | None = None) -> BaseNetwork:
@@ -223,7 +238,8 @@ def load_network(source: str | Path, *, digest: str = "", near: Path | None = No
     if not found:
         raise NetworkNotFoundError(
             f"base network {str(source)!r} was not found. Looked for:\n  {looked}\n"
-            "Put its .safetensors file there, or set XHSINR_NETWORKS to its folder."
+            "Put its .safetensors file there, or set XHSINR_NETWORKS to its folder; default and "
+            "paper come with the package."
         )
     raise NetworkDigestError(
         f"base network {str(source)!r} has other contents than are needed "
@@ -249,7 +265,13 @@ def provide_network(network: BaseNetwork, near: Path) -> None:
         return
     assert network.path is not None
     folder = near.resolve().parent / "networks"
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise NetworkError(
+            f"{folder} is to hold the base network {network.name!r} but cannot be a folder "
+            f"({error}): move what is there, or set XHSINR_NETWORKS to the network's folder"
+        ) from error
     # Another network of that name may serve other sidecars: the digest keeps them apart.
     copy = folder / network_file(network.name, network.digest)
     with replacing(copy) as part:

@@ -57,7 +57,7 @@ class ContextTrainer(Descent):
         count = int(self._orders.astype(int).sum(1).max()) + 1
         self._priors = torch.linspace(2.0, -4.0, count)
         self._weights = torch.full((count, FEATURES), -2.5)
-        self._start = BaseNetwork(
+        self.start = BaseNetwork(
             siren, settings.head, settings.patch, start, contexts=self._model()
         )
         learned = [self._priors.requires_grad_(), self._weights.requires_grad_()]
@@ -84,7 +84,7 @@ class ContextTrainer(Descent):
         sent = max(1, worthwhile_components(variances, variances.sum() * 2.0**-octaves))
         _, rows, cols = planes.shape
         patching = Patching(rows, cols, self.settings.patch, even=True)
-        return fit(self._start, planes[:sent] / quantiser_step(level), patching), patching.shape
+        return fit(self.start, planes[:sent] / quantiser_step(level), patching), patching.shape
 
     def _bits(self, magnitudes: Tensor, features: Tensor, spreads: Tensor, ring: Tensor) -> Tensor:
         """Mean code length, with a two-sided geometric distribution of the expected magnitude."""
@@ -107,7 +107,7 @@ class ContextTrainer(Descent):
 
     def network(self, recipe: dict[str, Any]) -> BaseNetwork:
         """The network with what was learned so far."""
-        return replace(self._start, contexts=self._counted(), recipe=recipe)
+        return replace(self.start, contexts=self._counted(), recipe=recipe)
 
     def _counted(self) -> ContextModel:
         """The model with tables of the shapes that its own symbols have in the training scenes."""

@@ -18,6 +18,8 @@ from xhsinr.training.settings import TrainingSettings
 
 __all__ = ["Descent"]
 
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
 
 class Descent:
     """What learns by descending a loss: tensors, and Adam's moments of them.
@@ -85,6 +87,7 @@ class Descent:
                 header = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             stored = json.loads(header["recipe"])
+            step, curve = int(header["step"]), list(json.loads(header["curve"]))
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise NetworkError(f"{path} is no checkpoint: remove it to start anew") from error
         if stored != recipe:
@@ -92,12 +95,22 @@ class Descent:
                 f"{path} was written with other settings or scenes: repeat them, or remove it to "
                 "start anew"
             )
-        self.step = int(header["step"])
-        self.curve.extend(json.loads(header["curve"]))
+        try:
+            self._take(tensors, step)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise NetworkError(f"{path} is damaged: remove it to start anew") from error
+        self.step = step
+        self.curve.extend(curve)
+
+    def _take(self, tensors: dict[str, Tensor], step: int) -> None:
+        if not 0 <= step <= self.settings.steps:
+            raise ValueError(f"step {step}")
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+            raise ValueError("a number is not finite")
         state = self._adam.state_dict()
         with torch.no_grad():
             for i, tensor in enumerate(self._learned()):
-                tensor.copy_(tensors[f"parameter.{i}"])
+                stored = tensors[f"parameter.{i}"]
                 # Adam has no state of what never had a gradient, as hidden layers where K = 1.
                 prefix = f"adam.{i}."
                 moments = {
@@ -105,9 +118,14 @@ class Descent:
                     for name, value in tensors.items()
                     if name.startswith(prefix)
                 }
+                if any(
+                    value.shape not in ((), tensor.shape) for value in (stored, *moments.values())
+                ):
+                    raise ValueError(f"shapes of parameter {i}")
+                tensor.copy_(stored)
                 if moments:
-                    state["state"][i] = moments
+                    state["state"][i] = {name: moments[name] for name in _MOMENTS}
         for group in state["param_groups"]:
-            group["lr"] = group["initial_lr"] * self._schedule(self.step)
+            group["lr"] = group["initial_lr"] * self._schedule(step)
         self._adam.load_state_dict(state)
-        self._rates.last_epoch = self.step
+        self._rates.last_epoch = step

@@ -78,10 +78,13 @@ def _training_split(listing: Path) -> set[str] | None:
     if not listing.is_file():
         return None
     with listing.open(newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"scene", "split"} <= set(rows.fieldnames or ()):
-            return None
-        return {row["scene"] for row in rows if row["split"] == "train"}
+        try:
+            rows = csv.DictReader(file)
+            if not {"scene", "split"} <= set(rows.fieldnames or ()):
+                return None
+            return {row["scene"] for row in rows if row["split"] == "train"}
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise SceneError(f"{listing} cannot be read as a table: {error}") from error
 
 
 def load_scene(path: Path, settings: TrainingSettings) -> TrainingScene:
@@ -104,6 +107,10 @@ def load_scene(path: Path, settings: TrainingSettings) -> TrainingScene:
         planes = ((values - low) / unit).astype(np.float32)
     else:
         variances = np.linalg.eigvalsh(statistics.covariance)[::-1]
+        if not 0 < variances[0] < np.inf or not np.square(variances[0]):
+            raise SceneError(
+                f"{path}: samples from {low:g} to {high:g} cannot be trained on: rescale"
+            )
         basis = SpectralBasis.from_statistics(
             statistics.mean,
             statistics.covariance,

@@ -12,7 +12,13 @@ from xhsinr.network.base import HEADS
 __all__ = ["TrainingSettings", "read_settings"]
 
 STARTS = ("random", "cosines")
-_LEAST = {"patch": 0, "inner_steps": 1, "steps": 1, "batch": 1, "pixels": 0, "seed": 0}
+_LEAST = {
+    "patch": 0, "layers": 1, "width": 1, "latents": 1, "outputs": 1, "inner_steps": 1, "steps": 1,
+    "batch": 1, "pixels": 0, "seed": 0,
+}  # fmt: skip
+_POSITIVE = ("w0_first", "w0", "inner_rate", "rate", "clip")
+_SWITCHES = ("learn_rates", "second_order")
+_MOST = 1e30
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,15 @@ class TrainingSettings:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise NetworkError(f"{name} = {value!r}: a whole number from {least} on is needed")
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 < value <= _MOST:
+                raise NetworkError(
+                    f"{name} = {value!r}: a number between 0 and {_MOST:g} is needed"
+                )
+        for name in _SWITCHES:
+            if type(getattr(self, name)) is not bool:
+                raise NetworkError(f"{name} = {getattr(self, name)!r}: true or false is needed")
         if self.start == "cosines" and self.patch == 0:
             raise NetworkError("a start at cosines needs patches: set patch, or start to random")
         if self.modulation == "output" and (self.patch == 0 or self.head != "scene"):
@@ -107,9 +122,12 @@ def read_settings(recipe: Path | None, steps: int | None) -> TrainingSettings:
     """Settings of a JSON file, the defaults where it is silent."""
     try:
         given = {} if recipe is None else json.loads(recipe.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NetworkError(f"{recipe} is no JSON: {error}") from error
     known = {field.name for field in fields(TrainingSettings)}
-    if not isinstance(given, dict) or given.keys() - known:
-        raise NetworkError(f"{recipe}: the settings of a recipe are {sorted(known)}")
+    if not isinstance(given, dict):
+        raise NetworkError(f"{recipe} should be an object of settings: {sorted(known)}")
+    if given.keys() - known:
+        unknown = ", ".join(sorted(given.keys() - known))
+        raise NetworkError(f"{recipe}: no setting is called {unknown}; there are {sorted(known)}")
     return TrainingSettings(**given | ({} if steps is None else {"steps": steps}))

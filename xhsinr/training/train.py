@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from xhsinr.network.base import BaseNetwork, save_network
+from xhsinr.devices import check_device
+from xhsinr.errors import NetworkError, SceneError
+from xhsinr.network.base import BaseNetwork, check_network, save_network
 from xhsinr.training.calibration import calibrate
 from xhsinr.training.context_trainer import ContextTrainer
 from xhsinr.training.scenes import TrainingScene, check_sizes
@@ -35,8 +39,8 @@ def train(
 ) -> BaseNetwork:
     """Meta-learn a base network and write it to ``out``.
 
-    A checkpoint beside ``out`` is written every few steps; ``resume`` goes on from it.
-    The result is the same as without the stop.
+    A checkpoint beside ``out`` is written every few steps; ``resume`` goes on from it, where there
+    is one. The result is the same as without the stop.
 
     Parameters
     ----------
@@ -54,7 +58,18 @@ def train(
     Returns
     -------
     BaseNetwork
+
+    Raises
+    ------
+    NetworkError
+        If a checkpoint is there and not to be resumed, or is of another training, or the
+        settings make no network that could be saved.
+    SceneError
+        If there is nothing to train on.
     """
+    check_device(device)
+    if not training:
+        raise SceneError("no scene is left to train on: all of them are for validation")
     check_sizes(training, validation, settings)
     siren, start = start_of(training, settings)
     recipe: dict[str, Any] = {
@@ -65,17 +80,23 @@ def train(
     trainer: Trainer | ContextTrainer
     if siren.modulation == "output":
         trainer = ContextTrainer(siren, start, training, settings)
+        check_network(trainer.start, out)
     else:
         trainer = Trainer(siren, start, training, settings, device)
     checkpoint = out.with_name(out.name + ".checkpoint")
     out.parent.mkdir(parents=True, exist_ok=True)
-    if resume and checkpoint.is_file():
+    if checkpoint.is_file():
+        if not resume:
+            raise NetworkError(
+                f"{checkpoint} is of a training that was stopped: go on with resume (--resume), or "
+                "remove it to start anew"
+            )
         trainer.restore(checkpoint, recipe)
     bar = tqdm(
         total=settings.steps, initial=trainer.step, disable=not progress, unit="step", desc=out.stem
     )
     figure = trainer.columns[-1]
-    with bar:
+    with bar, _told(checkpoint):
         while trainer.step < settings.steps:
             loss = trainer.advance()
             bar.update()
@@ -94,3 +115,14 @@ def train(
     network = save_network(network, out)
     checkpoint.unlink(missing_ok=True)
     return network
+
+
+@contextlib.contextmanager
+def _told(checkpoint: Path) -> Iterator[None]:
+    """Says how to go on where Ctrl-C stops a training."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if checkpoint.is_file():
+            tqdm.write(f"stopped: {checkpoint} goes on with resume (--resume)", sys.stderr)
+        raise
