@@ -335,7 +335,7 @@ def parse_network(content: bytes, path: Path) -> BaseNetwork:
         version = settings["version"]
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise NetworkError(f"{path} is not a base network: {error}") from error
-    if version not in range(1, NETWORK_VERSION + 1):
+    if type(version) is not int or not 1 <= version <= NETWORK_VERSION:
         raise NetworkError(
             f"{path} is a base network of format {version}, this version reads up "
             f"to {NETWORK_VERSION}: install a newer xhsinr"
