@@ -386,8 +386,10 @@ def test_an_output_that_cannot_be_written_is_said_once(sources: Path, tmp_path: 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="stops by signal")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+@pytest.mark.parametrize(
+    ("number", "code", "workers"),
+    [(signal.SIGTERM, 143, ()), (signal.SIGINT, 1, ("--workers", "2"))],
+)
 def test_stopped_by_a_signal_it_drops_the_scene_in_hand_and_reports(
     tmp_path: Path, number: int, code: int, workers: tuple[str, ...]
 ) -> None:
