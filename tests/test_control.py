@@ -243,3 +243,9 @@ def test_a_scene_of_one_value_takes_next_to_nothing_beyond_its_header(tmp_path: 
         assert np.array_equal(handle.open().values, samples)
         # Of 120,000 bytes.
         assert sum(handle.info["layers"].values()) < 128
+
+
+def test_a_rate_beyond_all_decibels_is_met(tmp_path: Path, rng: np.random.Generator) -> None:
+    samples = rng.integers(0, 255, (8, 8, 4)).astype(np.uint8)
+    found = xhsinr.compress(samples, tmp_path / "a.hsinr", bpppb=24768, progress=False)
+    assert np.array_equal(found.open().values, samples)

@@ -139,8 +139,9 @@ class Search:
             self._settled = True
             return candidates.preview()
         if kind in ("psnr", "bpppb"):
-            aim = self._goal.mse
-            if kind == "bpppb":
+            if kind == "psnr":
+                aim = self._goal.mse
+            else:
                 aim = candidates.mse_of_bits(8 * self._goal.budget / self._survey.pixels)
             self._pursuit = Pursuit(self._goal, candidates.detail, aim)
             return self._pursuit.next
