@@ -246,6 +246,9 @@ def test_a_scene_of_one_value_takes_next_to_nothing_beyond_its_header(tmp_path: 
 
 
 def test_a_rate_beyond_all_decibels_is_met(tmp_path: Path, rng: np.random.Generator) -> None:
-    samples = rng.integers(0, 255, (8, 8, 4)).astype(np.uint8)
-    found = xhsinr.compress(samples, tmp_path / "a.hsinr", bpppb=24768, progress=False)
-    assert np.array_equal(found.open().values, samples)
+    for shape in ((8, 8, 4), (1, 1, 2)):
+        samples = rng.integers(0, 255, shape).astype(np.uint8)
+        for rate in (24768, 1e300):
+            path = tmp_path / f"{shape}{rate}.hsinr"
+            found = xhsinr.compress(samples, path, bpppb=rate, progress=False)
+            assert np.array_equal(found.open().values, samples)

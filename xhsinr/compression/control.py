@@ -19,8 +19,8 @@ __all__ = ["Search", "may_use"]
 # Attempts with latents at most: they take several times as long as those with the detail layer.
 _MOST_LATENTS = 6
 _MOST_TRIALS = 14
-# No scene has more bits a sample.
-_MOST_BITS = 1024.0
+# No file has more bits a sample, with all its metadata on one pixel.
+_MOST_BITS = 2.0**32
 # Where the cheapest base below a bound is looked for: at the sum of these multiples of the noise
 # variance and of the squared bound to begin with, and by this factor from trial to trial.
 _NOISE_FACTOR, _BOUND_FACTOR, _TRIAL_FACTOR = 8.0, 1.0, 2.0
