@@ -157,8 +157,7 @@ def test_the_decoder_s_contexts_are_those_of_the_format(
     integers = _without_high_orders(tile[0], MODEL, tile[1])
     spreads = contexts._spreads(integers)
     expected = levels_of(integers, spreads, MODEL)
-    all_rings = contexts.rings(MODEL, tile[1])
-    field = contexts._field_of(integers, contexts._places(MODEL, tile[1]), all_rings)
+    field, all_rings = contexts._field_of(integers, MODEL, tile[1])
     for ring in all_rings:
         earlier = contexts._earlier(integers, ring)
         levels = contexts._levels(field, ring, slice(None), earlier, spreads, MODEL)

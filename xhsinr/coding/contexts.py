@@ -195,13 +195,10 @@ def encode(
     ndarray of int32, shape (outputs, atoms, down, across)
         The quantised latents.
     """
-    all_rings, places = rings(model, shape), _places(model, shape)
     integers = np.rint(np.clip(latents, -_LARGEST, _LARGEST)).astype(np.int32)
     integers[np.abs(latents) < _DEAD_ZONE] = 0
     for _ in range(_ROUNDS):
-        field, spreads = _field_of(integers, places, all_rings), _spreads(integers)
-        for ring in all_rings:
-            levels = _levels(field, ring, slice(None), _earlier(integers, ring), spreads, model)
+        for ring, levels in _expected(integers, model, shape):
             integers[:, ring.atoms] = _weigh(latents[:, ring.atoms], levels, model)
     return entropy.encode(_tile_runs(integers, model, shape)), integers
 
@@ -267,8 +264,7 @@ def examples(
         Magnitudes (float32), features (float32, shape (latents, FEATURES)), spreads of their
         outputs in octaves (float32), and rings (int64).
     """
-    all_rings = rings(model, shape)
-    field = _field_of(integers, _places(model, shape), all_rings)
+    field, all_rings = _field_of(integers, model, shape)
     columns: list[tuple[npt.NDArray[Any], ...]] = []
     octaves = (_spreads(integers) + LOWEST_SPREAD) / 2
     for ring in all_rings:
@@ -298,12 +294,8 @@ def histogram(
 ) -> npt.NDArray[np.int64]:
     """How often each table of a model codes each symbol of a tile, shape of ``model.tables``."""
     counts = np.zeros(model.tables.size, np.int64)
-    all_rings = rings(model, shape)
-    field = _field_of(integers, _places(model, shape), all_rings)
-    spreads = _spreads(integers)
     escape = model.tables.shape[1] - 1
-    for ring in all_rings:
-        levels = _levels(field, ring, slice(None), _earlier(integers, ring), spreads, model)
+    for ring, levels in _expected(integers, model, shape):
         symbols = integers[:, ring.atoms] + model.centre
         symbols = np.where((symbols < 0) | (symbols > escape), escape, symbols)
         direct = levels < len(model.tables)
@@ -320,11 +312,26 @@ def _spreads(integers: Integers) -> Integers:
     return np.asarray(numbers, np.int32)
 
 
-def _field_of(integers: Integers, places: tuple[int, int], all_rings: list[Ring]) -> _Field:
-    field = _Field(places, len(integers), integers.shape[2:])
+def _field_of(
+    integers: Integers, model: ContextModel, shape: tuple[int, int]
+) -> tuple[_Field, list[Ring]]:
+    """A field with all magnitudes of a tile, and its rings."""
+    field = _Field(_places(model, shape), len(integers), integers.shape[2:])
+    all_rings = rings(model, shape)
     for ring in all_rings:
         field.put(slice(None), ring, np.abs(integers[:, ring.atoms]).astype(np.int64))
-    return field
+    return field, all_rings
+
+
+def _expected(
+    integers: Integers, model: ContextModel, shape: tuple[int, int]
+) -> Iterator[tuple[Ring, npt.NDArray[np.intp]]]:
+    """The rings of a tile whose latents are known, each with the levels of its latents."""
+    field, all_rings = _field_of(integers, model, shape)
+    spreads = _spreads(integers)
+    for ring in all_rings:
+        earlier = _earlier(integers, ring)
+        yield ring, _levels(field, ring, slice(None), earlier, spreads, model)
 
 
 def _earlier(integers: Integers, ring: Ring) -> Int64Array:
@@ -370,14 +377,12 @@ def _weigh(
 
 def _tile_runs(integers: Integers, model: ContextModel, shape: tuple[int, int]) -> Runs:
     """Everything that codes a tile, in the order in which `decode` reads it."""
-    all_rings, spreads = rings(model, shape), _spreads(integers)
     counts = np.zeros(len(integers), np.int32)
-    for ring in all_rings:
+    for ring in rings(model, shape):
         counts[integers[:, ring.atoms].any(axis=(1, 2, 3))] = ring.number + 1
-    field = _field_of(integers, _places(model, shape), all_rings)
+    spreads = _spreads(integers)
     runs: Runs = [(counts, entropy.uniform(_COUNT_BITS)), (spreads, entropy.uniform(_SPREAD_BITS))]
-    for ring in all_rings:
-        levels = _levels(field, ring, slice(None), _earlier(integers, ring), spreads, model)
+    for ring, levels in _expected(integers, model, shape):
         for output in np.flatnonzero(counts > ring.number):
             runs += _runs(integers[output, ring.atoms], levels[output], model)
     return runs

@@ -22,6 +22,7 @@ __all__ = [
     "code_length",
     "encode",
     "frequencies",
+    "geometric_tables",
     "raw_runs",
     "read_raw",
     "uniform",
@@ -58,6 +59,31 @@ def frequencies(counts: npt.ArrayLike) -> Table:
     np.put_along_axis(table, largest, np.take_along_axis(table, largest, -1) + rest, -1)
     scaled: Table = table.astype(np.uint16)
     return scaled
+
+
+def geometric_tables(scales: npt.NDArray[np.float64], symbols: int) -> Table:
+    """Tables of integers around zero, an escape for the others as the last symbol.
+
+    Parameters
+    ----------
+    scales : ndarray of float64, shape (n,)
+        Of a two-sided geometric distribution: magnitudes above 1/2 fall by e in so many.
+    symbols : int
+        Even; the symbol ``symbols // 2 - 1`` is zero.
+
+    Returns
+    -------
+    ndarray of uint16, shape (n, symbols)
+    """
+    centre = (symbols - 2) // 2
+    values = np.abs(np.arange(symbols - 1) - centre)[None, :]
+    scale = scales[:, None]
+    inner = np.exp(-(values - 0.5) / scale)
+    weights = np.where(
+        values == 0, 1 - np.exp(-0.5 / scale), (inner - np.exp(-(values + 0.5) / scale)) / 2
+    )
+    escape = np.exp(-(centre + 0.5) / scale)
+    return frequencies(np.concatenate([weights, escape], axis=1))
 
 
 @cache

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from xhsinr.coding import latents
-from xhsinr.coding.entropy import TABLE_TOTAL, frequencies
+from xhsinr.coding.entropy import TABLE_TOTAL, geometric_tables
 from xhsinr.coding.latents import CLASSES
 from xhsinr.network.base import BaseNetwork
 from xhsinr.network.meta import Batch, batch_loss
@@ -26,6 +26,7 @@ __all__ = ["calibrate"]
 _CALIBRATION_PATCHES = 256
 _TABLE_SYMBOLS = 256
 _TABLE_SCALES = 2.0 ** (np.arange(22) / 2 - 3)
+assert len(_TABLE_SCALES) > CLASSES // 2
 # Share of the loss that quantisation may add at a scene's step of one: below 0.1 dB.
 _QUANTISATION_LOSS = 0.02
 _MOST_HALVINGS = 24
@@ -51,7 +52,7 @@ def calibrate(trainer: Trainer, recipe: dict[str, Any]) -> BaseNetwork:
         inner_rates=trainer.rates.detach().cpu().numpy(),
         latent_steps=steps.astype(np.float32),
         latent_tables=np.zeros(siren.latents, np.uint8),
-        tables=_tables(),
+        tables=geometric_tables(_TABLE_SCALES, _TABLE_SYMBOLS),
         recipe=recipe,
     )
     for _ in range(_MOST_HALVINGS):
@@ -107,17 +108,3 @@ def _sensitivity(trainer: Trainer, batch: Batch, found: Tensor) -> npt.NDArray[n
             change = (moved - base).square().sum(-1).mean(-1)
             total[start : start + 64] += change.cpu().numpy().astype(np.float64) / width**2 / some
     return total
-
-
-def _tables() -> npt.NDArray[np.uint16]:
-    """Two-sided geometric tables, half an octave of scale apart, the last symbol the escape."""
-    assert len(_TABLE_SCALES) > CLASSES // 2
-    centre = (_TABLE_SYMBOLS - 2) // 2
-    values = np.abs(np.arange(_TABLE_SYMBOLS - 1) - centre)[None, :]
-    scale = _TABLE_SCALES[:, None]
-    inner = np.exp(-(values - 0.5) / scale)
-    weights = np.where(
-        values == 0, 1 - np.exp(-0.5 / scale), (inner - np.exp(-(values + 0.5) / scale)) / 2
-    )
-    escape = np.exp(-(centre + 0.5) / scale)
-    return frequencies(np.concatenate([weights, escape], axis=1))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xhsinr.coding import contexts
 from xhsinr.coding.contexts import FEATURES, FRACTION, LOWEST_SPREAD, ContextModel
-from xhsinr.coding.entropy import TABLE_TOTAL, frequencies
+from xhsinr.coding.entropy import TABLE_TOTAL, frequencies, geometric_tables
 from xhsinr.coding.latent_coding import fit, quantiser_step
 from xhsinr.coding.spectral import water_level, worthwhile_components
 from xhsinr.network.base import BaseNetwork
@@ -133,7 +133,7 @@ class ContextTrainer(Descent):
             priors=np.clip(np.rint(priors), -(2**15), 2**15 - 1).astype(np.int16),
             weights=np.clip(np.rint(weights), 0, 2**16 - 1).astype(np.uint16),
             levels=np.rint(2.0 ** (octaves + FRACTION)).astype(np.int64),
-            tables=_geometric(2.0 ** octaves[: 4 * _TABLE_OCTAVES]),
+            tables=geometric_tables(2.0 ** octaves[: 4 * _TABLE_OCTAVES], _SYMBOLS),
         )
 
 
@@ -144,16 +144,3 @@ def _part(planes: FloatArray, rng: np.random.Generator) -> FloatArray:
     col = int(rng.integers(planes.shape[2] - cols + 1))
     part = np.rot90(planes[:, row : row + rows, col : col + cols], int(rng.integers(4)), (1, 2))
     return part[:, ::-1] if rng.integers(2) else part
-
-
-def _geometric(scales: npt.NDArray[np.float64]) -> npt.NDArray[np.uint16]:
-    """Two-sided geometric tables of these scales, the last symbol the escape."""
-    centre = (_SYMBOLS - 2) // 2
-    values = np.abs(np.arange(_SYMBOLS - 1) - centre)[None, :]
-    scale = scales[:, None]
-    inner = np.exp(-(values - 0.5) / scale)
-    weights = np.where(
-        values == 0, 1 - np.exp(-0.5 / scale), (inner - np.exp(-(values + 0.5) / scale)) / 2
-    )
-    escape = np.exp(-(centre + 0.5) / scale)
-    return frequencies(np.concatenate([weights, escape], axis=1))
