@@ -21,8 +21,8 @@ from scipy.fft import dctn
 from tqdm import tqdm
 
 import xhsinr
-from xhsinr.baselines import Target
-from xhsinr.baselines.pca_jpeg2000 import PcaJpeg2000
+from xhsinr.bench.codecs import Target
+from xhsinr.bench.codecs.pca_jpeg2000 import PcaJpeg2000
 from xhsinr.bench.tables import markdown
 from xhsinr.coding import contexts
 from xhsinr.coding.latent_coding import LatentCoding, fit, quantiser_step

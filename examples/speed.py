@@ -21,7 +21,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 import xhsinr
-from xhsinr.baselines.pca import Axes, Basis
+from xhsinr.bench.codecs.pca import Axes, Basis
 from xhsinr.bench.tables import markdown
 from xhsinr.coding.latent_coding import fit
 from xhsinr.network.base import BaseNetwork

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from tqdm import trange
 
-from xhsinr.baselines import wsrc
+from xhsinr.bench.codecs import wsrc
 from xhsinr.bench.scenes import DEFAULT_SCENES
 
 STEPS, BATCH, SIZE, RATE = 2000, 8, (12, 12, 24), 3e-3

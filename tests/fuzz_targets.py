@@ -29,7 +29,7 @@ import xhsinr
 from xhsinr import backend
 from xhsinr.coding import bound, contexts, detail, floats, latents, mask
 from xhsinr.coding.latent_coding import LatentCoding
-from xhsinr.coding.spectral import SpectralBasis
+from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError
 from xhsinr.gdal.vrt import described

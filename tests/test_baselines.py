@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from xhsinr import metrics
-from xhsinr.baselines import CODECS, Target, coefficients, load
-from xhsinr.baselines.blocks import DctBlocks
-from xhsinr.baselines.pca import Axes
-from xhsinr.baselines.rounding import Rounding
+from xhsinr.bench.codecs import CODECS, Target, coefficients, load
+from xhsinr.bench.codecs.blocks import DctBlocks
+from xhsinr.bench.codecs.pca import Axes
+from xhsinr.bench.codecs.rounding import Rounding
 from xhsinr.errors import TargetError
 
 # What makes the fits of a test short.

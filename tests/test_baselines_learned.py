@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from xhsinr import metrics
-from xhsinr.baselines import Target, load
+from xhsinr.bench.codecs import Target, load
 from xhsinr.errors import TargetError
 
 pytest.importorskip("av")
 pytest.importorskip("pywt")
 
-from xhsinr.baselines import dwt_svr, inr, integers, subbands, x265
-from xhsinr.baselines.reflectance import Reflectance
+from xhsinr.bench.codecs import dwt_svr, inr, integers, subbands, x265
+from xhsinr.bench.codecs.reflectance import Reflectance
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_an_inr_refuses_a_rate(smooth):
 
 
 def test_the_network_of_wsrc_predicts_details(scenes):
-    from xhsinr.baselines import wsrc
+    from xhsinr.bench.codecs import wsrc
 
     scene = np.load(scenes / "jasper_ridge_224.npy").astype(np.float64)
     low, details = wsrc.halve(scene - scene.mean(axis=(0, 1)))
@@ -139,7 +139,7 @@ def test_bytes_decode_in_a_fresh_process(smooth, tmp_path: Path):
     for key, payload in payloads.items():
         (tmp_path / key).write_bytes(payload)
     program = (
-        "import numpy as np; from pathlib import Path; from xhsinr.baselines import load;"
+        "import numpy as np; from pathlib import Path; from xhsinr.bench.codecs import load;"
         f"[np.save(key + '.npy', load(key).decode(Path(key).read_bytes())) for key in {keys}]"
     )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)

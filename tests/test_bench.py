@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from xhsinr import baselines
+from xhsinr.bench import codecs as baselines
 from xhsinr.bench import downstream
 from xhsinr.bench import measure as measuring
 from xhsinr.bench.cases import Case, Plan, cases, quoted
@@ -101,7 +101,7 @@ def test_a_codec_that_fails_is_a_row_that_says_why(
     def broken(*_: Any) -> bytes:
         raise MemoryError("no room\nleft")
 
-    monkeypatch.setattr("xhsinr.baselines.sz3.Sz3.encode", broken)
+    monkeypatch.setattr("xhsinr.bench.codecs.sz3.Sz3.encode", broken)
     row = measuring.measure(case)
     assert row["note"] == "MemoryError: no room left"
     assert row["bytes"] == ""
@@ -111,8 +111,8 @@ def test_a_codec_that_misses_its_target_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = load_scene(folder, "other")
-    monkeypatch.setattr("xhsinr.baselines.sz3.Sz3.decode", lambda self, payload: scene.cube + 5)
-    monkeypatch.setattr("xhsinr.baselines.sz3.Sz3.encode", lambda self, cube, target: b"123")
+    monkeypatch.setattr("xhsinr.bench.codecs.sz3.Sz3.decode", lambda self, payload: scene.cube + 5)
+    monkeypatch.setattr("xhsinr.bench.codecs.sz3.Sz3.encode", lambda self, cube, target: b"123")
     row = measuring.measure(Case(scene, "sz3", baselines.Target("max_error", 4), "held-out"))
     assert row["note"] == "misses max_error=4"
     assert row["max_error"] == "5"

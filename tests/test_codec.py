@@ -16,7 +16,7 @@ import xarray as xr
 import xhsinr
 from xhsinr.coding import codec as codecs
 from xhsinr.coding import detail, latent_coding, mask
-from xhsinr.coding.spectral import SpectralBasis
+from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.reading.reader import Reader

@@ -14,8 +14,8 @@ import xhsinr
 from xhsinr.compression import control
 from xhsinr.compression.control import Search
 from xhsinr.compression.pursuit import PSNR_WINDOW, RATE_WINDOW, Attempt
-from xhsinr.compression.target import Target
-from xhsinr.compression.tasks import Tasks
+from xhsinr.target import Target
+from xhsinr.running.tasks import Tasks
 from xhsinr.demo import synthetic_scene
 from xhsinr.network.base import load_network, save_network
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xhsinr.coding import detail
-from xhsinr.coding.spectral import (
+from xhsinr.spectral.basis import (
     SpectralBasis,
     SpectralStatistics,
     worthwhile_components,

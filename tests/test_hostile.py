@@ -20,7 +20,7 @@ from make_golden import small_network
 
 import xhsinr
 from xhsinr.coding.contexts import LARGEST_LEVEL
-from xhsinr.coding.spectral import SpectralBasis
+from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError, LimitError
 from xhsinr.network.base import save_network

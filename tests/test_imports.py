@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import xhsinr
-from xhsinr.compression.target import PROFILES
+from xhsinr.target import PROFILES
 from xhsinr.demo import synthetic_scene
 
 

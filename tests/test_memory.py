@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xhsinr
-from xhsinr.compression.memory import parse_memory, share_of
+from xhsinr.running.memory import parse_memory, share_of
 from xhsinr.errors import MemoryLimitError
 
 
@@ -62,9 +62,9 @@ from pathlib import Path
 import numpy as np
 from xhsinr.compression import passes
 from xhsinr.compression.candidates import Candidates
-from xhsinr.compression.memory import encoding_bytes, peak_memory
+from xhsinr.running.memory import encoding_bytes, peak_memory
 from xhsinr.compression.survey import survey
-from xhsinr.compression.tasks import Tasks
+from xhsinr.running.tasks import Tasks
 from xhsinr.network.base import load_network
 from xhsinr.scene import Scene
 from xhsinr.tiling import Tiling
@@ -117,7 +117,7 @@ def test_the_limit_is_kept(tmp_path: Path, target: dict, limit: str, side: int) 
     scene.flush()
     code = f"""
 import sys, xhsinr
-from xhsinr.compression.memory import peak_memory
+from xhsinr.running.memory import peak_memory
 settings = dict(tile={tile}, max_memory={limit!r}, progress=False)
 xhsinr.compress(sys.argv[1], sys.argv[2], **settings, **{target})
 print(peak_memory())

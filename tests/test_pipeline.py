@@ -26,7 +26,8 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 import xhsinr
-from xhsinr.compression import passes, tasks
+from xhsinr.compression import passes
+from xhsinr.running import tasks
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import (
     HsinrError,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xhsinr.coding.spectral import (
+from xhsinr.spectral.basis import (
     VECTOR_BITS,
     SpectralBasis,
     SpectralStatistics,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from xhsinr.coding import mask
-from xhsinr.coding.spectral import SpectralStatistics
+from xhsinr.spectral.basis import SpectralStatistics
 from xhsinr.compression.survey import Survey, sample_states, survey, survey_tile
-from xhsinr.compression.tasks import Tasks
+from xhsinr.running.tasks import Tasks
 from xhsinr.errors import SceneError
 from xhsinr.scene import Scene
 from xhsinr.tiling import Tiling

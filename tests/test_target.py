@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from xhsinr.compression.target import PROFILES, Target, parse_target
+from xhsinr.target import PROFILES, Target, parse_target
 from xhsinr.errors import TargetError
 
 INT16, FLOAT32 = np.dtype("i2"), np.dtype("f4")

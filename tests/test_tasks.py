@@ -10,7 +10,7 @@ import dask.array
 import numpy as np
 import pytest
 
-from xhsinr.compression.tasks import Tasks, client_in_scope, in_order, run_tiles
+from xhsinr.running.tasks import Tasks, client_in_scope, in_order, run_tiles
 from xhsinr.errors import MemoryLimitError
 from xhsinr.scene import Scene
 from xhsinr.tiling import Tiling

@@ -13,7 +13,7 @@ import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import VerificationError
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.verification import LEVELS
+from xhsinr.sidecar.verification import LEVELS
 
 TARGETS: tuple[dict[str, Any], ...] = (
     {"quality": "standard"},

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from xhsinr.handle import Compressed
     from xhsinr.handle import open_sidecar as open  # noqa: A004
     from xhsinr.network.base import load_network
-    from xhsinr.salvaging import Salvage, salvage
+    from xhsinr.sidecar.salvaging import Salvage, salvage
     from xhsinr.sidecar.limits import set_limits
     from xhsinr.stac import open_catalog
-    from xhsinr.verification import verify
+    from xhsinr.sidecar.verification import verify
 
 __version__ = "0.1.0"
 
@@ -47,15 +47,15 @@ _LAZY = {
     "ArchiveReport": ("xhsinr.archiving", "ArchiveReport"),
     "archive": ("xhsinr.archiving", "archive"),
     "Compressed": ("xhsinr.handle", "Compressed"),
-    "Salvage": ("xhsinr.salvaging", "Salvage"),
+    "Salvage": ("xhsinr.sidecar.salvaging", "Salvage"),
     "compress": ("xhsinr.compression.pipeline", "compress"),
-    "salvage": ("xhsinr.salvaging", "salvage"),
+    "salvage": ("xhsinr.sidecar.salvaging", "salvage"),
     "load_network": ("xhsinr.network.base", "load_network"),
     "open": ("xhsinr.handle", "open_sidecar"),
     "set_limits": ("xhsinr.sidecar.limits", "set_limits"),
     "open_catalog": ("xhsinr.stac", "open_catalog"),
     "open_rasterio_dataset": ("xhsinr.gdal.vrt", "open_rasterio_dataset"),
-    "verify": ("xhsinr.verification", "verify"),
+    "verify": ("xhsinr.sidecar.verification", "verify"),
 }
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
-from xhsinr.compression.target import ENCODING_KEY
+from xhsinr.target import ENCODING_KEY
 from xhsinr.errors import SidecarError
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar

@@ -18,10 +18,10 @@ from rasterio.transform import Affine
 from scipy.spatial import cKDTree
 
 from xhsinr.compression.pipeline import compress
-from xhsinr.compression.target import PROFILES
+from xhsinr.target import PROFILES
 from xhsinr.errors import VerificationError
 from xhsinr.pictures.figures import quality_figure
-from xhsinr.verification import verify
+from xhsinr.sidecar.verification import verify
 
 __all__ = ["run", "synthetic_scene"]
 

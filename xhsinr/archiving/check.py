@@ -16,7 +16,7 @@ from xhsinr.outputs import check_output
 from xhsinr.reading.reader import Reader
 from xhsinr.scene import write_geotiff
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.verification import verify
+from xhsinr.sidecar.verification import verify
 
 __all__ = ["ArchiveCheck", "archive_items", "restore", "verify_archive"]
 

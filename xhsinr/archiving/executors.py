@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dask.system import CPU_COUNT
 
-from xhsinr.compression.tasks import client_in_scope
+from xhsinr.running.tasks import client_in_scope
 from xhsinr.errors import HsinrError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _there(
 ) -> Iterator[tuple[J, R | BaseException]]:
     from distributed import as_completed
 
-    from xhsinr.compression.cluster import gpu_resources, one_thread_each
+    from xhsinr.running.cluster import gpu_resources, one_thread_each
 
     resources = gpu_resources(client) if gpu else {}
     futures = {

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from xhsinr.baselines import CODECS, Target, load, wsrc
+from xhsinr.bench.codecs import CODECS, Target, load, wsrc
 from xhsinr.bench.scenes import BenchScene
 from xhsinr.errors import TargetError
 from xhsinr.network.base import load_network
@@ -55,7 +55,7 @@ class Plan:
     Attributes
     ----------
     codecs : sequence of str
-        Keys of `xhsinr.baselines.CODECS`.
+        Keys of `xhsinr.bench.codecs.CODECS`.
     rates : sequence of float
         In bpppb.
     protocol : {"held-out", "in-sample", "both"}

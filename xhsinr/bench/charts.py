@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xhsinr.baselines import CODECS
+from xhsinr.bench.codecs import CODECS
 from xhsinr.bench.checkpoint import Row
 from xhsinr.errors import HsinrError
 

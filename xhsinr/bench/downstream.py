@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr import metrics
-from xhsinr.baselines import Cube, Target, load
+from xhsinr.bench.codecs import Cube, Target, load
 from xhsinr.bench.checkpoint import Row
 from xhsinr.bench.scenes import BenchScene
 from xhsinr.bench.tables import markdown

@@ -11,8 +11,8 @@ from typing import TypeVar
 import dask
 from threadpoolctl import threadpool_limits
 
-from xhsinr.baselines import Codec, Target, load
-from xhsinr.baselines.sharing import seconds_saved
+from xhsinr.bench.codecs import Codec, Target, load
+from xhsinr.bench.codecs.sharing import seconds_saved
 from xhsinr.bench.cases import Case
 from xhsinr.bench.checkpoint import Row
 from xhsinr.metrics import Quality, bpppb

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.baselines import Cube
+from xhsinr.bench.codecs import Cube
 from xhsinr.errors import SceneError
 
 __all__ = ["DEFAULT_SCENES", "BenchScene", "load_scene"]

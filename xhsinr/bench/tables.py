@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from xhsinr.baselines import CODECS
+from xhsinr.bench.codecs import CODECS
 from xhsinr.bench.cases import METHODS, quoted
 from xhsinr.bench.checkpoint import Row
 from xhsinr.bench.scenes import BenchScene

@@ -42,7 +42,7 @@ def bench(
 
     Run it again to go on: rows of OUT/results.csv are not measured twice.
     """
-    from xhsinr.baselines import CODECS
+    from xhsinr.bench.codecs import CODECS
     from xhsinr.bench import run
     from xhsinr.bench.cases import QUICK_RATES, RATES, Plan
     from xhsinr.bench.scenes import DEFAULT_SCENES

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from xhsinr.compression.target import PROFILES
+from xhsinr.target import PROFILES
 from xhsinr.errors import HsinrError
 from xhsinr.storage import locate
 

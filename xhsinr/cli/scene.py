@@ -18,7 +18,7 @@ from xhsinr.cli.common import (
     preview_option,
     quality_options,
 )
-from xhsinr.verification import LEVELS
+from xhsinr.sidecar.verification import LEVELS
 
 __all__ = ["compress", "decompress", "info", "verify"]
 

@@ -20,7 +20,7 @@ from xhsinr.coding import bound, detail, mask
 from xhsinr.coding.floats import decode_floats, encode_floats
 from xhsinr.coding.latent_coding import LatentCoding
 from xhsinr.coding.overview import block_means, coarse_side, valid_means
-from xhsinr.coding.spectral import SpectralBasis
+from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.errors import DamagedSidecarError
 
 __all__ = ["BoundCoding", "Codec", "LatentCoding"]

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import dctn
 
-from xhsinr.coding.spectral import water_level
+from xhsinr.spectral.basis import water_level
 from xhsinr.errors import DamagedSidecarError
 
 __all__ = ["decode", "decode_integer", "encode", "expected_distortion"]

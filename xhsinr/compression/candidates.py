@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from xhsinr.coding.codec import BoundCoding, Codec, LatentCoding
 from xhsinr.coding.latent_coding import quantiser_step
-from xhsinr.coding.spectral import SpectralBasis, worthwhile_components
+from xhsinr.spectral.basis import SpectralBasis, worthwhile_components
 from xhsinr.compression.noise import band_noise, band_weights
 from xhsinr.compression.pursuit import SMALLEST
 from xhsinr.compression.survey import Survey

@@ -9,7 +9,7 @@ from xhsinr.coding.codec import Codec
 from xhsinr.compression.candidates import Candidates, Forecast
 from xhsinr.compression.pursuit import SMALLEST, Attempt, Goal, Pursuit
 from xhsinr.compression.survey import Survey
-from xhsinr.compression.target import Target
+from xhsinr.target import Target
 from xhsinr.errors import TargetError
 from xhsinr.network.base import PACKAGE_NETWORKS, BaseNetwork
 from xhsinr.scene import Scene

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from xhsinr.coding import detail, mask
 from xhsinr.coding.codec import Codec
 from xhsinr.compression.control import Search
-from xhsinr.compression.memory import encoding_bytes, peak_memory, survey_bytes
+from xhsinr.running.memory import encoding_bytes, peak_memory, survey_bytes
 from xhsinr.compression.pursuit import Attempt
 from xhsinr.compression.survey import sample_states, survey
-from xhsinr.compression.target import Target
-from xhsinr.compression.tasks import Tasks
+from xhsinr.target import Target
+from xhsinr.running.tasks import Tasks
 from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
 from xhsinr.network.base import BaseNetwork, provide_network

@@ -18,10 +18,10 @@ from threadpoolctl import threadpool_limits
 
 from xhsinr import scene as scenes
 from xhsinr.compression.control import may_use
-from xhsinr.compression.memory import gdal_cache, parse_memory
+from xhsinr.running.memory import gdal_cache, parse_memory
 from xhsinr.compression.passes import Compression
-from xhsinr.compression.target import Target, parse_target, remembered_target
-from xhsinr.compression.tasks import Tasks, client_in_scope
+from xhsinr.target import Target, parse_target, remembered_target
+from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.devices import check_device
 from xhsinr.errors import SceneError, TargetError
 from xhsinr.handle import Compressed
@@ -64,7 +64,7 @@ def compress(
     path : str or Path
         Of the ``.hsinr`` file to write.
     quality, psnr, max_error, bpppb, lossless
-        What to reach, at most one of them: see `xhsinr.compression.target.parse_target`. With
+        What to reach, at most one of them: see `xhsinr.target.parse_target`. With
         none, what the source was compressed to if it was read from a sidecar, else
         ``standard``.
     network : str or Path

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xhsinr.coding.codec import Codec
-from xhsinr.coding.spectral import worthwhile_components
+from xhsinr.spectral.basis import worthwhile_components
 from xhsinr.compression.survey import Survey
-from xhsinr.compression.target import Target
+from xhsinr.target import Target
 from xhsinr.metrics import Quality
 
 __all__ = ["PSNR_WINDOW", "RATE_WINDOW", "SMALLEST", "Attempt", "Goal", "Pursuit"]

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.coding import mask
-from xhsinr.coding.spectral import SpectralStatistics
-from xhsinr.compression.tasks import TileFunction
+from xhsinr.spectral.basis import SpectralStatistics
+from xhsinr.running.tasks import TileFunction
 from xhsinr.errors import SceneError
 from xhsinr.scene import Scene
 from xhsinr.tiling import Window

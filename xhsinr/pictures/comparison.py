@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr import scene as scenes
-from xhsinr.compression.tasks import run_tiles
+from xhsinr.running.tasks import run_tiles
 from xhsinr.errors import SceneError
 from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality

@@ -15,7 +15,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
-from xhsinr.compression.tasks import run_tiles
+from xhsinr.running.tasks import run_tiles
 from xhsinr.outputs import check_output, replacing
 from xhsinr.pictures import picture
 from xhsinr.reading.reader import Reader, finest_overview

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from xhsinr.coding import mask
 from xhsinr.coding.codec import BoundCoding, Codec, LatentCoding
-from xhsinr.coding.spectral import SpectralBasis
+from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.errors import (
     DamagedSidecarError,
     NetworkDigestError,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 import xhsinr
 from xhsinr.coding.codec import Codec
-from xhsinr.compression.target import Target
+from xhsinr.target import Target
 from xhsinr.metrics import Quality, bpppb
 from xhsinr.scene import Scene
 from xhsinr.sidecar.codec_header import describe_codec

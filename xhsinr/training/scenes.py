@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr import scene as scenes
-from xhsinr.coding.spectral import SpectralBasis, SpectralStatistics
+from xhsinr.spectral.basis import SpectralBasis, SpectralStatistics
 from xhsinr.errors import SceneError
 from xhsinr.training.settings import TrainingSettings
 

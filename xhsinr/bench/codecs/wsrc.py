@@ -22,8 +22,8 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.baselines import Cube, Kind, Target
-from xhsinr.baselines.common import as_type, check, pack_shape, search, unpack_shape, wavelets
+from xhsinr.bench.codecs import Cube, Kind, Target
+from xhsinr.bench.codecs.common import as_type, check, pack_shape, search, unpack_shape, wavelets
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,7 @@ class Wsrc:
     settings: ClassVar[str] = "one level of 9/7, SPERR on the low subband, CNN for the details"
 
     def encode(self, cube: Cube, target: Target) -> bytes:
-        """See `xhsinr.baselines.Codec`."""
+        """See `xhsinr.bench.codecs.Codec`."""
         check(self, target)
         mean = cube.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
         low, _ = halve(cube - mean.astype(np.float64))
@@ -68,7 +68,7 @@ class Wsrc:
         return search(self, cube, target, code, 1.0, _MOST_BITS / _FEWEST_BITS)
 
     def decode(self, payload: bytes) -> Cube:
-        """See `xhsinr.baselines.Codec`."""
+        """See `xhsinr.bench.codecs.Codec`."""
         shape, dtype, rest = unpack_shape(payload)
         (spread,) = _SPREAD.unpack_from(rest)
         end = _SPREAD.size + 4 * shape[2]

@@ -19,8 +19,8 @@ from typing import ClassVar
 import numpy as np
 
 from xhsinr import metrics
-from xhsinr.baselines import Cube, Kind, Target, x265
-from xhsinr.baselines.common import as_type, check, pack_shape, search, unpack_shape
+from xhsinr.bench.codecs import Cube, Kind, Target, x265
+from xhsinr.bench.codecs.common import as_type, check, pack_shape, search, unpack_shape
 
 __all__ = ["Hevc"]
 
@@ -42,7 +42,7 @@ class Hevc:
     settings: ClassVar[str] = "x265, bands as 12-bit grey frames, slow, rd 6, pbratio 2.5"
 
     def encode(self, cube: Cube, target: Target) -> bytes:
-        """See `xhsinr.baselines.Codec`."""
+        """See `xhsinr.bench.codecs.Codec`."""
         check(self, target)
 
         def worth(options: str) -> float:
@@ -58,7 +58,7 @@ class Hevc:
         return search(self, cube, target, code, 1.0, 2.0 ** (x265.COARSEST / 6 + 1))
 
     def decode(self, payload: bytes) -> Cube:
-        """See `xhsinr.baselines.Codec`."""
+        """See `xhsinr.bench.codecs.Codec`."""
         _, dtype, rest = unpack_shape(payload)
         low, unit = _SCALE.unpack_from(rest)
         frames = x265.decode(rest[_SCALE.size :])

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from xhsinr.baselines import Cube, Kind, Target
-from xhsinr.baselines.common import check
+from xhsinr.bench.codecs import Cube, Kind, Target
+from xhsinr.bench.codecs.common import check
 from xhsinr.compression.pipeline import compress
 from xhsinr.errors import TargetError
 from xhsinr.handle import open_sidecar

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr import metrics
-from xhsinr.baselines import Codec, Cube, Target
-from xhsinr.baselines.common import as_type, band_means, nearest, pack_shape, unpack_shape
+from xhsinr.bench.codecs import Codec, Cube, Target
+from xhsinr.bench.codecs.common import as_type, band_means, nearest, pack_shape, unpack_shape
 from xhsinr.errors import TargetError
 
 __all__ = ["decode", "encode_bounded", "encode_searched"]

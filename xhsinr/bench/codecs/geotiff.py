@@ -13,9 +13,9 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from xhsinr import metrics
-from xhsinr.baselines import Cube, Kind, Target
-from xhsinr.baselines.common import check, pack_shape, unpack_shape
-from xhsinr.baselines.rounding import Rounding
+from xhsinr.bench.codecs import Cube, Kind, Target
+from xhsinr.bench.codecs.common import check, pack_shape, unpack_shape
+from xhsinr.bench.codecs.rounding import Rounding
 from xhsinr.errors import TargetError
 
 __all__ = ["GeotiffDeflate", "GeotiffLerc", "GeotiffZstd"]

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import imagecodecs
 
-from xhsinr.baselines import Cube, Kind, Target, volumes
-from xhsinr.baselines.common import check
+from xhsinr.bench.codecs import Cube, Kind, Target, volumes
+from xhsinr.bench.codecs.common import check
 
 __all__ = ["Speck3d"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.baselines import Cube, Target
-from xhsinr.baselines.common import as_type
+from xhsinr.bench.codecs import Cube, Target
+from xhsinr.bench.codecs.common import as_type
 from xhsinr.errors import TargetError
 
 __all__ = ["Rounding"]

@@ -15,8 +15,8 @@ from typing import ClassVar
 import imagecodecs
 import numpy as np
 
-from xhsinr.baselines import Cube, Kind, Target, images
-from xhsinr.baselines.common import as_type, check, pack_shape, search, unpack_shape
+from xhsinr.bench.codecs import Cube, Kind, Target, images
+from xhsinr.bench.codecs.common import as_type, check, pack_shape, search, unpack_shape
 
 __all__ = ["JpegXl"]
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.baselines import Cube, Target
-from xhsinr.baselines.common import pack_shape, unpack_shape
-from xhsinr.baselines.rounding import Rounding
+from xhsinr.bench.codecs import Cube, Target
+from xhsinr.bench.codecs.common import pack_shape, unpack_shape
+from xhsinr.bench.codecs.rounding import Rounding
 
 __all__ = ["decode", "encode"]
 

@@ -18,9 +18,9 @@ import imagecodecs
 import numpy as np
 
 from xhsinr import metrics
-from xhsinr.baselines import Cube, Kind, Target
-from xhsinr.baselines.common import Found, as_type, check, nearest, pack_shape, unpack_shape
-from xhsinr.baselines.pca import Axes, Basis
+from xhsinr.bench.codecs import Cube, Kind, Target
+from xhsinr.bench.codecs.common import Found, as_type, check, nearest, pack_shape, unpack_shape
+from xhsinr.bench.codecs.pca import Axes, Basis
 from xhsinr.errors import TargetError
 
 __all__ = ["PcaJpeg2000", "best_of", "decode"]

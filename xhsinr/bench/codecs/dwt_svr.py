@@ -26,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import correlate1d
 
-from xhsinr.baselines import Cube, Kind, Target, integers, subbands
-from xhsinr.baselines.common import (
+from xhsinr.bench.codecs import Cube, Kind, Target, integers, subbands
+from xhsinr.bench.codecs.common import (
     as_type,
     check,
     join,
@@ -64,7 +64,7 @@ class DwtSvr:
     )
 
     def encode(self, cube: Cube, target: Target) -> bytes:
-        """See `xhsinr.baselines.Codec`."""
+        """See `xhsinr.bench.codecs.Codec`."""
         check(self, target)
         mean = cube.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
         transformed = _forward(cube - mean.astype(np.float64))
@@ -89,7 +89,7 @@ class DwtSvr:
         return search(self, cube, target, code, 2.0**-14, 1.0)
 
     def decode(self, payload: bytes) -> Cube:
-        """See `xhsinr.baselines.Codec`."""
+        """See `xhsinr.bench.codecs.Codec`."""
         shape, dtype, rest = unpack_shape(payload)
         mean = np.frombuffer(rest[: 4 * shape[2]], "<f4").astype(np.float64)
         rest = rest[4 * shape[2] :]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.baselines import Cube
+from xhsinr.bench.codecs import Cube
 
 __all__ = ["Axes", "Basis"]
 

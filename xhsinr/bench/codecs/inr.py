@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.baselines import Cube, Kind, Target
-from xhsinr.baselines.common import as_type, check, pack_shape, unpack_shape
-from xhsinr.baselines.sharing import share
+from xhsinr.bench.codecs import Cube, Kind, Target
+from xhsinr.bench.codecs.common import as_type, check, pack_shape, unpack_shape
+from xhsinr.bench.codecs.sharing import share
 from xhsinr.network.siren import pixel_grid
 
 __all__ = ["HalfInr", "HalfSampledInr", "Inr", "SampledInr"]
@@ -61,7 +61,7 @@ class Inr:
         )
 
     def encode(self, cube: Cube, target: Target) -> bytes:
-        """See `xhsinr.baselines.Codec`."""
+        """See `xhsinr.bench.codecs.Codec`."""
         check(self, target)
         low, high = float(cube.min()), float(cube.max())
         unit = high - low or 1.0
@@ -74,7 +74,7 @@ class Inr:
         return head + b"".join(weight.astype(self.stored).tobytes() for weight in weights)
 
     def decode(self, payload: bytes) -> Cube:
-        """See `xhsinr.baselines.Codec`."""
+        """See `xhsinr.bench.codecs.Codec`."""
         shape, dtype, rest = unpack_shape(payload)
         layers, width, low, unit = _HEAD.unpack_from(rest)
         numbers = np.frombuffer(rest[_HEAD.size :], self.stored).astype(np.float32)

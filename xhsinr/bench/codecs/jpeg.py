@@ -16,8 +16,8 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.baselines import Cube, Kind, Target
-from xhsinr.baselines.common import as_type, check, pack_shape, search, unpack_shape
+from xhsinr.bench.codecs import Cube, Kind, Target
+from xhsinr.bench.codecs.common import as_type, check, pack_shape, search, unpack_shape
 from xhsinr.errors import TargetError
 
 __all__ = ["Jpeg"]

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import imagecodecs
 
-from xhsinr.baselines import Cube, Kind, Target, images
-from xhsinr.baselines.common import check
+from xhsinr.bench.codecs import Cube, Kind, Target, images
+from xhsinr.bench.codecs.common import check
 
 __all__ = ["JpegLs"]
 

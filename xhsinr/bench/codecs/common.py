@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr import metrics
-from xhsinr.baselines import Codec, Cube, Target
+from xhsinr.bench.codecs import Codec, Cube, Target
 from xhsinr.errors import TargetError
 
 __all__ = [

@@ -27,8 +27,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.baselines import Cube, Kind, Target, integers, x265
-from xhsinr.baselines.common import (
+from xhsinr.bench.codecs import Cube, Kind, Target, integers, x265
+from xhsinr.bench.codecs.common import (
     as_type,
     check,
     join,
@@ -37,7 +37,7 @@ from xhsinr.baselines.common import (
     split,
     unpack_shape,
 )
-from xhsinr.baselines.reflectance import Reflectance
+from xhsinr.bench.codecs.reflectance import Reflectance
 from xhsinr.coding import entropy
 
 __all__ = ["Rpm"]
@@ -68,7 +68,7 @@ class Rpm:
     )
 
     def encode(self, cube: Cube, target: Target) -> bytes:
-        """See `xhsinr.baselines.Codec`."""
+        """See `xhsinr.bench.codecs.Codec`."""
         check(self, target)
         at_level = lru_cache(None)(lambda level: _code(cube, level))
 
@@ -78,7 +78,7 @@ class Rpm:
         return search(self, cube, target, code, 1.0, 2.0 ** (x265.COARSEST / 6 + 1))
 
     def decode(self, payload: bytes) -> Cube:
-        """See `xhsinr.baselines.Codec`."""
+        """See `xhsinr.bench.codecs.Codec`."""
         shape, dtype, rest = unpack_shape(payload)
         low, unit, share, qp = _HEAD.unpack_from(rest)
         step = _step(qp)

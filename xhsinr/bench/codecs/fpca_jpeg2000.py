@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from xhsinr.baselines import Cube, Kind, Target
-from xhsinr.baselines.common import check
-from xhsinr.baselines.pca import Axes
-from xhsinr.baselines.pca_jpeg2000 import best_of, decode
+from xhsinr.bench.codecs import Cube, Kind, Target
+from xhsinr.bench.codecs.common import check
+from xhsinr.bench.codecs.pca import Axes
+from xhsinr.bench.codecs.pca_jpeg2000 import best_of, decode
 from xhsinr.errors import TargetError
 
 __all__ = ["FoldedPcaJpeg2000"]

@@ -16,7 +16,7 @@ import numpy as np
 from dask.system import CPU_COUNT
 from tqdm import tqdm
 
-from xhsinr.compression.memory import tiles_at_once
+from xhsinr.running.memory import tiles_at_once
 from xhsinr.network.base import BaseNetwork
 from xhsinr.scene import Scene
 from xhsinr.tiling import Tiling, Window
@@ -90,7 +90,7 @@ class Tasks:
         if client is None:
             results = _by_threads(partial(self._do, function, tiling), tiles, fitting)
         else:
-            from xhsinr.compression.cluster import by_workers
+            from xhsinr.running.cluster import by_workers
 
             results = by_workers(client, function, self.scene, tiling, tiles, network, fitting)
         yield from _with_bar(results, len(tiles), what, progress=self.progress)

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from xhsinr.baselines import Cube, Kind, Target, coefficients
-from xhsinr.baselines.blocks import DctBlocks
-from xhsinr.baselines.common import as_type, check, pack_shape, search, unpack_shape
+from xhsinr.bench.codecs import Cube, Kind, Target, coefficients
+from xhsinr.bench.codecs.blocks import DctBlocks
+from xhsinr.bench.codecs.common import as_type, check, pack_shape, search, unpack_shape
 
 __all__ = ["Dct3d"]
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.baselines import Cube, Kind, Target
-from xhsinr.baselines.common import check, join, pack_shape, split, unpack_shape
-from xhsinr.baselines.rounding import Rounding
+from xhsinr.bench.codecs import Cube, Kind, Target
+from xhsinr.bench.codecs.common import check, join, pack_shape, split, unpack_shape
+from xhsinr.bench.codecs.rounding import Rounding
 from xhsinr.errors import HsinrError
 
 __all__ = ["ZarrBlosc"]

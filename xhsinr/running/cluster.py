@@ -17,7 +17,7 @@ import dask.array
 from distributed import Client, Future, Worker, WorkerPlugin, get_worker
 from threadpoolctl import threadpool_limits
 
-from xhsinr.compression.tasks import TileFunction, in_order, on_tile
+from xhsinr.running.tasks import TileFunction, in_order, on_tile
 from xhsinr.errors import MemoryLimitError
 from xhsinr.network.base import BaseNetwork, remember
 from xhsinr.scene import Scene
@@ -63,7 +63,7 @@ def by_workers(
     network: BaseNetwork | None,
     fitting: int,
 ) -> Iterator[T]:
-    """Results of a function on tiles, in their order; see `xhsinr.compression.tasks.Tasks.run`.
+    """Results of a function on tiles, in their order; see `xhsinr.running.tasks.Tasks.run`.
 
     Parameters
     ----------

@@ -15,8 +15,8 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.baselines import Cube, Kind, Target
-from xhsinr.baselines.common import (
+from xhsinr.bench.codecs import Cube, Kind, Target
+from xhsinr.bench.codecs.common import (
     as_type,
     band_means,
     check,

@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.baselines import Cube, Kind, Target, coefficients
-from xhsinr.baselines.blocks import DctBlocks
-from xhsinr.baselines.common import as_type, check, nearest, pack_shape, search, unpack_shape
-from xhsinr.baselines.pca import Axes, Basis
+from xhsinr.bench.codecs import Cube, Kind, Target, coefficients
+from xhsinr.bench.codecs.blocks import DctBlocks
+from xhsinr.bench.codecs.common import as_type, check, nearest, pack_shape, search, unpack_shape
+from xhsinr.bench.codecs.pca import Axes, Basis
 
 __all__ = ["PcaDct"]
 

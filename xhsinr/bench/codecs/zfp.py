@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import imagecodecs
 import numpy as np
 
-from xhsinr.baselines import Cube, Kind, Target, volumes
-from xhsinr.baselines.common import check, pack_shape, unpack_shape
+from xhsinr.bench.codecs import Cube, Kind, Target, volumes
+from xhsinr.bench.codecs.common import check, pack_shape, unpack_shape
 
 __all__ = ["Zfp"]
 

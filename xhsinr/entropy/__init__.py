@@ -1,0 +1,1 @@
+"""Entropy coding: one range coder, runs, escapes and tables, each once."""

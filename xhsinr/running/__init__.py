@@ -1,0 +1,1 @@
+"""Functions of tiles, run on many: threads, clusters, and the memory that they may take."""

@@ -1,0 +1,1 @@
+"""Wavelets, in arithmetic that gives the same bits on every machine."""
