@@ -14,7 +14,10 @@ from xhsinr.reading.reader import Reader
 from xhsinr.sidecar import file as sidecar
 
 # Where a failure has to be the change's and not chance's, the same examples every time.
-hypothesis.settings.register_profile("ci", derandomize=True)
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+# The first example of a test may be what compiles the code.
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.load_profile("local")
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 

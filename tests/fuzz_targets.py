@@ -27,9 +27,9 @@ from make_golden import small_network
 
 import xhsinr
 from xhsinr import backend
-from xhsinr.coding import bound, contexts, detail, floats, latents, mask
+from xhsinr.coding import bound, contexts, detail, floats, mask
+from xhsinr.coding import old_latents as latents
 from xhsinr.coding.latent_coding import LatentCoding
-from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError
 from xhsinr.gdal.vrt import described
@@ -38,6 +38,7 @@ from xhsinr.network.base import CONTEXT_ARRAYS, BaseNetwork, parse_network, save
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.codec_header import codec_of
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.tiling import Patching
 
 __all__ = ["TARGETS", "Target", "mutate", "survives"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import contexts, latents
+from xhsinr.coding import contexts
+from xhsinr.coding import old_latents as latents
 from xhsinr.reading.reader import Reader
 from xhsinr.tiling import Patching
 

@@ -17,7 +17,8 @@ import numpy as np
 import xarray as xr
 
 import xhsinr
-from xhsinr.coding import contexts, latents
+from xhsinr.coding import contexts
+from xhsinr.coding import old_latents as latents
 from xhsinr.coding.contexts import FEATURES, FRACTION, LEVELS, ContextModel
 from xhsinr.coding.entropy import TABLE_TOTAL, frequencies
 from xhsinr.demo import synthetic_scene

@@ -17,11 +17,11 @@ from distributed import Client, LocalCluster, Worker, get_worker
 import xhsinr
 from xhsinr.archiving import verify_archive
 from xhsinr.compression import passes
-from xhsinr.running.cluster import gpu_resources, send_network
-from xhsinr.running.tasks import client_in_scope
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import MemoryLimitError, SceneError
 from xhsinr.network.base import load_network
+from xhsinr.running.cluster import gpu_resources, send_network
+from xhsinr.running.tasks import client_in_scope
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -16,11 +16,11 @@ import xarray as xr
 import xhsinr
 from xhsinr.coding import codec as codecs
 from xhsinr.coding import detail, latent_coding, mask
-from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.spectral.basis import SpectralBasis
 
 BOUND = {
     "lossless": ("i2", {"lossless": True}),

@@ -14,10 +14,10 @@ import xhsinr
 from xhsinr.compression import control
 from xhsinr.compression.control import Search
 from xhsinr.compression.pursuit import PSNR_WINDOW, RATE_WINDOW, Attempt
-from xhsinr.target import Target
-from xhsinr.running.tasks import Tasks
 from xhsinr.demo import synthetic_scene
 from xhsinr.network.base import load_network, save_network
+from xhsinr.running.tasks import Tasks
+from xhsinr.target import Target
 
 SCENES = ("jasper_ridge_224", "indian_pines_part", "paviau_140x80", "samson_dn")
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xhsinr.coding import detail
+from xhsinr.errors import DamagedSidecarError
 from xhsinr.spectral.basis import (
     SpectralBasis,
     SpectralStatistics,
     worthwhile_components,
 )
-from xhsinr.errors import DamagedSidecarError
 
 
 def _planes(rng: np.random.Generator, components: int, rows: int, cols: int) -> np.ndarray:

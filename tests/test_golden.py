@@ -17,7 +17,8 @@ from make_golden import LATENT_GRID, LATENT_LEVEL, LATENT_PATCH
 from rasterio.crs import CRS
 
 import xhsinr
-from xhsinr.coding import contexts, latents
+from xhsinr.coding import contexts
+from xhsinr.coding import old_latents as latents
 from xhsinr.network.base import NETWORK_VERSION, load_network
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import FORMAT_VERSION, Sidecar

@@ -20,13 +20,13 @@ from make_golden import small_network
 
 import xhsinr
 from xhsinr.coding.contexts import LARGEST_LEVEL
-from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError, LimitError
 from xhsinr.network.base import save_network
 from xhsinr.network.siren import random_parameters
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.spectral.basis import SpectralBasis
 
 SIDE = 10**6
 VALUES: list[Any] = [

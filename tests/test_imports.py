@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import xhsinr
-from xhsinr.target import PROFILES
 from xhsinr.demo import synthetic_scene
+from xhsinr.target import PROFILES
 
 
 def run(code: str, *arguments: str) -> str:

@@ -10,7 +10,8 @@ import pytest
 from linear_network import linear_network
 from make_golden import small_network
 
-from xhsinr.coding import contexts, latent_coding, latents
+from xhsinr.coding import contexts, latent_coding
+from xhsinr.coding import old_latents as latents
 from xhsinr.coding.latent_coding import LatentCoding, fit, quantiser_step
 from xhsinr.coding.overview import block_means
 from xhsinr.errors import DamagedSidecarError

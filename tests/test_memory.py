@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import xhsinr
-from xhsinr.running.memory import parse_memory, share_of
 from xhsinr.errors import MemoryLimitError
+from xhsinr.running.memory import parse_memory, share_of
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ from hypothesis import strategies as st
 
 import xhsinr
 from xhsinr.compression import passes
-from xhsinr.running import tasks
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import (
     HsinrError,
@@ -38,6 +37,7 @@ from xhsinr.errors import (
     SidecarError,
     TargetError,
 )
+from xhsinr.running import tasks
 from xhsinr.sidecar import file as sidecar
 
 DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8")

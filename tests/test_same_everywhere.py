@@ -20,7 +20,7 @@ import xarray as xr
 from latent_integers import latent_integers
 
 import xhsinr
-from xhsinr.coding import latents
+from xhsinr.coding import old_latents as latents
 from xhsinr.coding.latent_coding import LatentCoding
 from xhsinr.demo import synthetic_scene
 from xhsinr.network import siren

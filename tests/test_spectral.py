@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xhsinr.errors import DamagedSidecarError, SceneError
 from xhsinr.spectral.basis import (
     VECTOR_BITS,
     SpectralBasis,
@@ -14,7 +15,6 @@ from xhsinr.spectral.basis import (
     water_level,
     worthwhile_components,
 )
-from xhsinr.errors import DamagedSidecarError, SceneError
 
 
 def _statistics(samples: np.ndarray, chunk: int = 1000) -> SpectralStatistics:

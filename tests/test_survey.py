@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from xhsinr.coding import mask
-from xhsinr.spectral.basis import SpectralStatistics
 from xhsinr.compression.survey import Survey, sample_states, survey, survey_tile
-from xhsinr.running.tasks import Tasks
 from xhsinr.errors import SceneError
+from xhsinr.running.tasks import Tasks
 from xhsinr.scene import Scene
+from xhsinr.spectral.basis import SpectralStatistics
 from xhsinr.tiling import Tiling
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from xhsinr.target import PROFILES, Target, parse_target
 from xhsinr.errors import TargetError
+from xhsinr.target import PROFILES, Target, parse_target
 
 INT16, FLOAT32 = np.dtype("i2"), np.dtype("f4")
 

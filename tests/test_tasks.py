@@ -10,8 +10,8 @@ import dask.array
 import numpy as np
 import pytest
 
-from xhsinr.running.tasks import Tasks, client_in_scope, in_order, run_tiles
 from xhsinr.errors import MemoryLimitError
+from xhsinr.running.tasks import Tasks, client_in_scope, in_order, run_tiles
 from xhsinr.scene import Scene
 from xhsinr.tiling import Tiling
 

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 import xhsinr
 from xhsinr import training
-from xhsinr.coding import contexts, latents
+from xhsinr.coding import contexts
+from xhsinr.coding import old_latents as latents
 from xhsinr.coding.entropy import TABLE_TOTAL
 from xhsinr.coding.latent_coding import LatentCoding
 from xhsinr.coding.latent_coding import fit as least_squares

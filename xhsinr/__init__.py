@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from xhsinr.handle import Compressed
     from xhsinr.handle import open_sidecar as open  # noqa: A004
     from xhsinr.network.base import load_network
-    from xhsinr.sidecar.salvaging import Salvage, salvage
     from xhsinr.sidecar.limits import set_limits
-    from xhsinr.stac import open_catalog
+    from xhsinr.sidecar.salvaging import Salvage, salvage
     from xhsinr.sidecar.verification import verify
+    from xhsinr.stac import open_catalog
 
 __version__ = "0.1.0"
 

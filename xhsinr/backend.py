@@ -12,11 +12,11 @@ import xarray as xr
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
-from xhsinr.target import ENCODING_KEY
 from xhsinr.errors import SidecarError
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.storage import locate, suffix_of
+from xhsinr.target import ENCODING_KEY
 
 __all__ = ["HsinrBackend", "lazy_scene", "open_dataarray"]
 

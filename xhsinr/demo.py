@@ -18,10 +18,10 @@ from rasterio.transform import Affine
 from scipy.spatial import cKDTree
 
 from xhsinr.compression.pipeline import compress
-from xhsinr.target import PROFILES
 from xhsinr.errors import VerificationError
 from xhsinr.pictures.figures import quality_figure
 from xhsinr.sidecar.verification import verify
+from xhsinr.target import PROFILES
 
 __all__ = ["run", "synthetic_scene"]
 

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from xhsinr.errors import HsinrError
 
-__all__ = ["check_device"]
+__all__ = ["check_device", "need_torch"]
+
+
+def need_torch(what: str) -> None:
+    """Say how to install torch where it is missing; ``what`` it is for, as "to train".
+
+    Raises
+    ------
+    HsinrError
+    """
+    if find_spec("torch") is None:
+        raise HsinrError(f"torch is needed {what}: pip install 'xhsinr[torch]'")
 
 
 def check_device(device: str) -> None:
@@ -16,6 +29,7 @@ def check_device(device: str) -> None:
     """
     if device in ("auto", "cpu"):
         return
+    need_torch(f"for the device {device!r}")
     import torch
 
     try:

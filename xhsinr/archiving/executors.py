@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dask.system import CPU_COUNT
 
-from xhsinr.running.tasks import client_in_scope
 from xhsinr.errors import HsinrError
+from xhsinr.running.tasks import client_in_scope
 
 if TYPE_CHECKING:
     from distributed import Client

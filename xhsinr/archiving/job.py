@@ -20,10 +20,10 @@ from xhsinr import scene as scenes
 from xhsinr import stac
 from xhsinr.archiving.folder import SceneFiles, making
 from xhsinr.archiving.table import Row
-from xhsinr.running.memory import peak_memory, share_of
 from xhsinr.compression.pipeline import Settings, compress_scene
 from xhsinr.errors import HsinrError, SourceError, VerificationError
 from xhsinr.pictures.preview import write_preview
+from xhsinr.running.memory import peak_memory, share_of
 from xhsinr.sidecar import report
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.sidecar.verification import verify

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xhsinr.bench.codecs import CODECS
 from xhsinr.bench.checkpoint import Row
+from xhsinr.bench.codecs import CODECS
 from xhsinr.errors import HsinrError
 
 if TYPE_CHECKING:

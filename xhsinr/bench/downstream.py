@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr import metrics
-from xhsinr.bench.codecs import Cube, Target, load
 from xhsinr.bench.checkpoint import Row
+from xhsinr.bench.codecs import Cube, Target, load
 from xhsinr.bench.scenes import BenchScene
 from xhsinr.bench.tables import markdown
 from xhsinr.errors import HsinrError, TargetError

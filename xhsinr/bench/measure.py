@@ -11,10 +11,10 @@ from typing import TypeVar
 import dask
 from threadpoolctl import threadpool_limits
 
-from xhsinr.bench.codecs import Codec, Target, load
-from xhsinr.bench.codecs.sharing import seconds_saved
 from xhsinr.bench.cases import Case
 from xhsinr.bench.checkpoint import Row
+from xhsinr.bench.codecs import Codec, Target, load
+from xhsinr.bench.codecs.sharing import seconds_saved
 from xhsinr.metrics import Quality, bpppb
 
 __all__ = ["COLUMNS", "IDENTITY", "describe", "measure", "one_thread"]

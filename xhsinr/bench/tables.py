@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from xhsinr.bench.codecs import CODECS
 from xhsinr.bench.cases import METHODS, quoted
 from xhsinr.bench.checkpoint import Row
+from xhsinr.bench.codecs import CODECS
 from xhsinr.bench.scenes import BenchScene
 
 __all__ = ["markdown", "scene_section"]

@@ -42,9 +42,9 @@ def bench(
 
     Run it again to go on: rows of OUT/results.csv are not measured twice.
     """
-    from xhsinr.bench.codecs import CODECS
     from xhsinr.bench import run
     from xhsinr.bench.cases import QUICK_RATES, RATES, Plan
+    from xhsinr.bench.codecs import CODECS
     from xhsinr.bench.scenes import DEFAULT_SCENES
 
     try:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from xhsinr.target import PROFILES
 from xhsinr.errors import HsinrError
 from xhsinr.storage import locate
+from xhsinr.target import PROFILES
 
 __all__ = [
     "EXISTING",

@@ -20,8 +20,8 @@ from xhsinr.coding import bound, detail, mask
 from xhsinr.coding.floats import decode_floats, encode_floats
 from xhsinr.coding.latent_coding import LatentCoding
 from xhsinr.coding.overview import block_means, coarse_side, valid_means
-from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.errors import DamagedSidecarError
+from xhsinr.spectral.basis import SpectralBasis
 
 __all__ = ["BoundCoding", "Codec", "LatentCoding"]
 

@@ -14,10 +14,15 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from xhsinr.storage import Place
+
 __all__ = ["Bands", "Coding", "Frame", "Samples", "Valid"]
 
 Samples = npt.NDArray[Any]
 """Samples of a tile, shape (bands, rows, cols), in the data type of the scene."""
+
+Planes = npt.NDArray[np.floating[Any]]
+"""Numbers of a tile before they are samples, shape (bands or components, rows, cols)."""
 
 Valid = npt.NDArray[np.bool_]
 """Which samples of a tile are valid, shape (bands, rows, cols)."""
@@ -38,12 +43,23 @@ class Frame:
         Live bands.
     low, high : int or float
         Range of the valid samples, which decoded samples keep.
+    sidecar : Path, str or None
+        Where the scene's file is, beside which a coding looks for its network.
     """
 
     dtype: np.dtype[Any]
     bands: int
     low: float
     high: float
+    sidecar: Place | None = None
+
+    def to_samples(self, values: Planes) -> Samples:
+        """Samples of what was decoded: within the range of the valid ones, integers rounded."""
+        # float64 for 32-bit integers, whose extremes float32 does not hold.
+        wide = values.astype(np.result_type(self.dtype, values.dtype, np.float32), copy=False)
+        clipped = np.clip(wide, self.low, self.high)
+        samples: Samples = clipped if self.dtype.kind == "f" else np.rint(clipped)
+        return samples.astype(self.dtype)
 
 
 class Coding(Protocol):

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import dctn
 
-from xhsinr.spectral.basis import water_level
 from xhsinr.errors import DamagedSidecarError
+from xhsinr.spectral.basis import water_level
 
 __all__ = ["decode", "decode_integer", "encode", "expected_distortion"]
 

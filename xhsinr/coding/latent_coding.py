@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import contexts, latents
+from xhsinr.coding import contexts
+from xhsinr.coding import old_latents as latents
 from xhsinr.coding.overview import block_means, coarse_side
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.network.base import BaseNetwork
@@ -47,7 +48,7 @@ class LatentCoding:
     ----------
     network : BaseNetwork
     level : int
-        Quantiser level, see `xhsinr.coding.latents.scene_step`.
+        Quantiser level, see `xhsinr.coding.old_latents.scene_step`.
     unit, offset : float
         The network's planes times ``unit`` plus ``offset`` are scores (``scene`` head; the
         offset is zero) or samples (``shared`` head).

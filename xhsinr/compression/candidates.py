@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from xhsinr.coding.codec import BoundCoding, Codec, LatentCoding
 from xhsinr.coding.latent_coding import quantiser_step
-from xhsinr.spectral.basis import SpectralBasis, worthwhile_components
 from xhsinr.compression.noise import band_noise, band_weights
 from xhsinr.compression.pursuit import SMALLEST
 from xhsinr.compression.survey import Survey
 from xhsinr.errors import NetworkError
 from xhsinr.network.base import BaseNetwork
+from xhsinr.spectral.basis import SpectralBasis, worthwhile_components
 
 __all__ = ["Candidates", "Forecast"]
 

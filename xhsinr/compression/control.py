@@ -9,10 +9,10 @@ from xhsinr.coding.codec import Codec
 from xhsinr.compression.candidates import Candidates, Forecast
 from xhsinr.compression.pursuit import SMALLEST, Attempt, Goal, Pursuit
 from xhsinr.compression.survey import Survey
-from xhsinr.target import Target
 from xhsinr.errors import TargetError
 from xhsinr.network.base import PACKAGE_NETWORKS, BaseNetwork
 from xhsinr.scene import Scene
+from xhsinr.target import Target
 
 __all__ = ["Search", "may_use"]
 

@@ -14,17 +14,17 @@ import numpy.typing as npt
 from xhsinr.coding import detail, mask
 from xhsinr.coding.codec import Codec
 from xhsinr.compression.control import Search
-from xhsinr.running.memory import encoding_bytes, peak_memory, survey_bytes
 from xhsinr.compression.pursuit import Attempt
 from xhsinr.compression.survey import sample_states, survey
-from xhsinr.target import Target
-from xhsinr.running.tasks import Tasks
 from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
 from xhsinr.network.base import BaseNetwork, provide_network
+from xhsinr.running.memory import encoding_bytes, peak_memory, survey_bytes
+from xhsinr.running.tasks import Tasks
 from xhsinr.scene import Scene
 from xhsinr.sidecar import report
 from xhsinr.sidecar.writer import SidecarWriter
+from xhsinr.target import Target
 from xhsinr.tiling import Tiling, Window
 
 __all__ = ["CodedTile", "Compression", "encode_tile", "forecast_tile"]

@@ -18,19 +18,19 @@ from threadpoolctl import threadpool_limits
 
 from xhsinr import scene as scenes
 from xhsinr.compression.control import may_use
-from xhsinr.running.memory import gdal_cache, parse_memory
 from xhsinr.compression.passes import Compression
-from xhsinr.target import Target, parse_target, remembered_target
-from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.devices import check_device
 from xhsinr.errors import SceneError, TargetError
 from xhsinr.handle import Compressed
 from xhsinr.network.base import load_network
 from xhsinr.outputs import check_output
 from xhsinr.pictures.preview import preview_path, write_preview
+from xhsinr.running.memory import gdal_cache, parse_memory
+from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.scene import Scene
 from xhsinr.sidecar.file import MAX_SIDE
 from xhsinr.sidecar.writer import front
+from xhsinr.target import Target, parse_target, remembered_target
 from xhsinr.tiling import LARGEST_TILE, Tiling, default_tile
 
 __all__ = ["Settings", "check_settings", "compress", "compress_scene"]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xhsinr.coding.codec import Codec
-from xhsinr.spectral.basis import worthwhile_components
 from xhsinr.compression.survey import Survey
-from xhsinr.target import Target
 from xhsinr.metrics import Quality
+from xhsinr.spectral.basis import worthwhile_components
+from xhsinr.target import Target
 
 __all__ = ["PSNR_WINDOW", "RATE_WINDOW", "SMALLEST", "Attempt", "Goal", "Pursuit"]
 

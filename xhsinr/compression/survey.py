@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.coding import mask
-from xhsinr.spectral.basis import SpectralStatistics
-from xhsinr.running.tasks import TileFunction
 from xhsinr.errors import SceneError
+from xhsinr.running.tasks import TileFunction
 from xhsinr.scene import Scene
+from xhsinr.spectral.basis import SpectralStatistics
 from xhsinr.tiling import Window
 
 __all__ = ["Survey", "TileSurvey", "sample_states", "survey", "survey_tile"]

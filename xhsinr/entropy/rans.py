@@ -87,7 +87,7 @@ def start(content: bytes) -> tuple[np.uint64, Words]:
         If these are no such bytes.
     """
     if len(content) < 8 or len(content) % 4:
-        raise ValueError(f"{len(content)} bytes of a range coder: it writes eight or more, in fours")
+        raise ValueError(f"{len(content)} bytes of a range coder: it writes 8 or more, in fours")
     words = np.frombuffer(content, "<u4").astype(np.uint32)
     return np.uint64((int(words[-1]) << 32) | int(words[-2])), words[:-2]
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from xhsinr.network.base import BaseNetwork
 from xhsinr.network.siren import Parameters, Siren, forward, pixel_grid
+from xhsinr.network.siren_network import SirenNetwork
 
 __all__ = ["Batch", "adapt", "batch_loss", "fit", "outer_loss", "project", "to_tensors"]
 
@@ -113,7 +114,10 @@ def to_tensors(parameters: Parameters, device: str = "cpu") -> dict[str, Tensor]
 
 
 def fit(
-    network: BaseNetwork, patches: npt.NDArray[np.float32], shape: tuple[int, int], device: str
+    network: BaseNetwork | SirenNetwork,
+    patches: npt.NDArray[np.float32],
+    shape: tuple[int, int],
+    device: str,
 ) -> npt.NDArray[np.float32]:
     """Latent vectors of patches under a base network: what compression is in this method.
 

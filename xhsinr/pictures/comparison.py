@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr import scene as scenes
-from xhsinr.running.tasks import run_tiles
 from xhsinr.errors import SceneError
 from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
 from xhsinr.reading.reader import Reader
+from xhsinr.running.tasks import run_tiles
 from xhsinr.scene import Scene
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.tiling import LARGEST_TILE, Tiling

@@ -15,10 +15,10 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
-from xhsinr.running.tasks import run_tiles
 from xhsinr.outputs import check_output, replacing
 from xhsinr.pictures import picture
 from xhsinr.reading.reader import Reader, finest_overview
+from xhsinr.running.tasks import run_tiles
 from xhsinr.scene import Scene
 from xhsinr.sidecar.file import Sidecar
 

@@ -17,9 +17,9 @@ import dask.array
 from distributed import Client, Future, Worker, WorkerPlugin, get_worker
 from threadpoolctl import threadpool_limits
 
-from xhsinr.running.tasks import TileFunction, in_order, on_tile
 from xhsinr.errors import MemoryLimitError
 from xhsinr.network.base import BaseNetwork, remember
+from xhsinr.running.tasks import TileFunction, in_order, on_tile
 from xhsinr.scene import Scene
 from xhsinr.tiling import Tiling, Window
 

@@ -16,8 +16,8 @@ import numpy as np
 from dask.system import CPU_COUNT
 from tqdm import tqdm
 
-from xhsinr.running.memory import tiles_at_once
 from xhsinr.network.base import BaseNetwork
+from xhsinr.running.memory import tiles_at_once
 from xhsinr.scene import Scene
 from xhsinr.tiling import Tiling, Window
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from xhsinr.coding import mask
 from xhsinr.coding.codec import BoundCoding, Codec, LatentCoding
-from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.errors import (
     DamagedSidecarError,
     NetworkDigestError,
@@ -22,6 +21,7 @@ from xhsinr.errors import (
 from xhsinr.network.base import BaseNetwork, load_network
 from xhsinr.network.remote import fetch_network
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.storage import Place
 
 __all__ = ["codec_of", "describe_codec"]

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 import xhsinr
 from xhsinr.coding.codec import Codec
-from xhsinr.target import Target
 from xhsinr.metrics import Quality, bpppb
 from xhsinr.scene import Scene
 from xhsinr.sidecar.codec_header import describe_codec
 from xhsinr.sidecar.file import Header, Sidecar
+from xhsinr.target import Target
 from xhsinr.tiling import Tiling
 
 __all__ = ["describe", "info"]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from xhsinr.coding import latents
+from xhsinr.coding import old_latents as latents
 from xhsinr.coding.entropy import TABLE_TOTAL, geometric_tables
-from xhsinr.coding.latents import CLASSES
+from xhsinr.coding.old_latents import CLASSES
 from xhsinr.network.base import BaseNetwork
 from xhsinr.network.meta import Batch, batch_loss
 from xhsinr.network.siren import (

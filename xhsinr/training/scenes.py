@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr import scene as scenes
-from xhsinr.spectral.basis import SpectralBasis, SpectralStatistics
 from xhsinr.errors import SceneError
+from xhsinr.spectral.basis import SpectralBasis, SpectralStatistics
 from xhsinr.training.settings import TrainingSettings
 
 __all__ = ["TrainingScene", "check_sizes", "find_scenes", "load_scene"]

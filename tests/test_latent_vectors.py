@@ -7,47 +7,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from small_networks import SYMBOLS, siren_network
 
-from xhsinr.coding import latents
-from xhsinr.coding.entropy import TABLE_TOTAL, frequencies
+from xhsinr.coding import latent_vectors as latents
 from xhsinr.errors import DamagedSidecarError
-from xhsinr.network.base import BaseNetwork
-from xhsinr.network.siren import Siren
 
-SYMBOLS = 64
 CENTRE = (SYMBOLS - 2) // 2
 
 
-def _network(count: int = 6, tables: int = 20) -> BaseNetwork:
-    values = np.abs(np.arange(SYMBOLS - 1) - CENTRE)
-    scales = 2.0 ** (np.arange(tables)[:, None] / 2 - 2)
-    weights = np.concatenate([np.exp(-values / scales), np.full((tables, 1), 1e-4)], axis=1)
-    rng = np.random.default_rng(5)
-    return BaseNetwork(
-        siren=Siren(1, 4, count, 2),
-        head="scene",
-        patch=8,
-        parameters={},
-        inner_steps=1,
-        inner_rates=np.ones(count, np.float32),
-        latent_steps=rng.uniform(0.1, 3, count).astype(np.float32),
-        latent_tables=rng.integers(0, tables, count).astype(np.uint8),
-        tables=frequencies(weights),
-    )
+NETWORK = siren_network()
 
 
-NETWORK = _network()
+def _encode(values: np.ndarray) -> tuple[bytes, np.ndarray]:
+    return latents.encode(values.astype(np.float32), NETWORK)
 
 
-def _encode(values: np.ndarray, level: int = 0) -> tuple[bytes, np.ndarray]:
-    return latents.encode(values.astype(np.float32), NETWORK, level)
-
-
-def _code_exactly(integers: np.ndarray, level: int) -> bytes:
+def _code_exactly(integers: np.ndarray) -> bytes:
     """Code integers as they are, past the encoder's choice of them."""
-    lengths = -np.log2(NETWORK.tables / TABLE_TOTAL)
-    classes = latents._cheapest_classes(integers, NETWORK, level, lengths)
-    tables = latents._table_numbers(classes, NETWORK, level)
+    lengths = -np.log2(NETWORK.tables / (1 << 15))
+    classes = latents._cheapest_classes(integers, NETWORK, lengths)
+    tables = latents._table_numbers(classes, NETWORK)
     return latents._code(integers, classes, tables, NETWORK)
 
 
@@ -60,28 +39,25 @@ integer_latents = hnp.arrays(
 )
 
 
-@given(integer_latents, st.integers(-60, 60))
-def test_any_integers_come_back(integers: np.ndarray, level: int) -> None:
-    payload = _code_exactly(integers, level)
-    decoded = latents.decode(payload, len(integers), NETWORK, level)
+@given(integer_latents)
+def test_any_integers_come_back(integers: np.ndarray) -> None:
+    payload = _code_exactly(integers)
+    decoded = latents.decode(payload, len(integers), NETWORK)
     assert decoded.dtype == np.int32
     np.testing.assert_array_equal(decoded, integers)
 
 
-@given(
-    hnp.arrays(np.float32, (5, 6), elements=st.floats(-(2.0**40), 2.0**40, width=32)),
-    st.integers(-40, 40),
-)
-def test_what_encode_says_it_coded_is_what_decodes(values: np.ndarray, level: int) -> None:
-    payload, integers = latents.encode(values, NETWORK, level)
-    np.testing.assert_array_equal(latents.decode(payload, 5, NETWORK, level), integers)
+@given(hnp.arrays(np.float32, (5, 6), elements=st.floats(-(2.0**40), 2.0**40, width=32)))
+def test_what_encode_says_it_coded_is_what_decodes(values: np.ndarray) -> None:
+    payload, integers = latents.encode(values, NETWORK)
+    np.testing.assert_array_equal(latents.decode(payload, 5, NETWORK), integers)
     assert np.abs(integers.astype(np.int64)).max() <= 2**30
 
 
 def test_no_patches_cost_no_bytes() -> None:
     payload, integers = _encode(np.zeros((0, 6)))
-    assert (payload, integers.shape) == (b"", (0, 6))
-    assert latents.decode(payload, 0, NETWORK, 0).shape == (0, 6)
+    assert (len(payload), integers.shape) == (8, (0, 6))
+    assert latents.decode(payload, 0, NETWORK).shape == (0, 6)
 
 
 def test_zeros_cost_little_more_than_their_classes() -> None:
@@ -90,14 +66,13 @@ def test_zeros_cost_little_more_than_their_classes() -> None:
     assert len(payload) < 250
 
 
-@pytest.mark.parametrize("level", [-16, -3, 0, 8, 24])
 def test_dequantised_latents_are_within_a_step_and_mostly_half_a_step(
-    level: int, rng: np.random.Generator
+    rng: np.random.Generator,
 ) -> None:
     values = rng.normal(scale=4, size=(300, 6)).astype(np.float32)
-    _, integers = latents.encode(values, NETWORK, level)
-    decoded = latents.dequantise(integers, NETWORK, level)
-    steps = NETWORK.latent_steps * latents.scene_step(level)
+    _, integers = latents.encode(values, NETWORK)
+    decoded = latents.dequantise(integers, NETWORK)
+    steps = NETWORK.latent_steps
     error = np.abs(decoded - values) / steps
     assert decoded.dtype == np.float32
     # The weighing may take the next smaller integer, never another one.
@@ -110,7 +85,7 @@ def test_weighing_error_against_rate_pays(rng: np.random.Generator) -> None:
     values = (rng.laplace(size=(500, 6)) * NETWORK.latent_steps * 0.5).astype(np.float32)
     payload, integers = _encode(values)
     rounded = np.rint(values / NETWORK.latent_steps).astype(np.int32)
-    plain = _code_exactly(rounded, 0)
+    plain = _code_exactly(rounded)
 
     def cost(q: np.ndarray, coded: bytes) -> float:
         error = ((values / NETWORK.latent_steps - q) ** 2).sum()
@@ -120,19 +95,12 @@ def test_weighing_error_against_rate_pays(rng: np.random.Generator) -> None:
     assert cost(integers, payload) < cost(rounded, plain)
 
 
-def test_a_scene_s_step_doubles_every_eight_levels() -> None:
-    assert latents.scene_step(0) == 1
-    assert latents.scene_step(8) == 2
-    assert latents.scene_step(-16) == 0.25
-
-
-@pytest.mark.parametrize("level", [-8, 0, 8])
-def test_bytes_are_close_to_the_ideal_code_length(level: int, rng: np.random.Generator) -> None:
+def test_bytes_are_close_to_the_ideal_code_length(rng: np.random.Generator) -> None:
     scale = rng.uniform(0.2, 5, (400, 1)) * NETWORK.latent_steps
-    payload, integers = _encode(rng.laplace(size=(400, 6)) * scale, level)
+    payload, integers = _encode(rng.laplace(size=(400, 6)) * scale)
     symbols = np.where(np.abs(integers) <= CENTRE, integers + CENTRE, SYMBOLS - 1)
-    lengths = -np.log2(NETWORK.tables / TABLE_TOTAL)
-    moved = np.arange(16)[:, None] - 8 - level // 4 + NETWORK.latent_tables.astype(int)
+    lengths = -np.log2(NETWORK.tables / (1 << 15))
+    moved = np.arange(16)[:, None] - 8 + NETWORK.latent_tables.astype(int)
     of_class = np.clip(moved, 0, len(NETWORK.tables) - 1)
     costs = np.stack([lengths[tables, symbols].sum(1) for tables in of_class])
     escapes = int((symbols == SYMBOLS - 1).sum())
@@ -160,7 +128,7 @@ def test_damaged_bytes_raise_or_decode_to_the_right_shape(data: st.DataObject) -
         payload[at] ^= data.draw(st.integers(1, 255))
     cut = data.draw(st.integers(0, len(payload)))
     try:
-        decoded = latents.decode(bytes(payload[:cut]), 12, NETWORK, 0)
+        decoded = latents.decode(bytes(payload[:cut]), 12, NETWORK)
     except DamagedSidecarError:
         return
     assert decoded.shape == (12, 6)
@@ -170,11 +138,11 @@ def test_damaged_bytes_raise_or_decode_to_the_right_shape(data: st.DataObject) -
 def test_bytes_that_are_no_code_name_the_layer() -> None:
     for payload in (b"abc", bytes(8)):
         with pytest.raises(DamagedSidecarError, match="latents do not decode"):
-            latents.decode(payload, 3, NETWORK, 0)
+            latents.decode(payload, 3, NETWORK)
 
 
 def test_the_same_latents_give_the_same_bytes(rng: np.random.Generator) -> None:
     values = rng.normal(scale=9, size=(40, 6))
     assert _encode(values)[0] == _encode(values.copy())[0]
     wider = replace(NETWORK, latent_steps=NETWORK.latent_steps * 2)
-    assert len(latents.encode(values.astype(np.float32), wider, 0)[0]) < len(_encode(values)[0])
+    assert len(latents.encode(values.astype(np.float32), wider)[0]) < len(_encode(values)[0])
