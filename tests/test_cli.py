@@ -146,7 +146,7 @@ def folder(tmp_path: Path) -> Path:
         ("compress infinite.npy kept.hsinr --overwrite", "band 3 has infinite values"),
         ("compress long.npy new.hsinr", "int64 are not supported"),
         ("compress complex.npy new.hsinr", "complex64 are not supported"),
-        ("compress text.tif new.hsinr", "GDAL does not open it"),
+        ("compress text.tif new.hsinr", "it is no image by itself"),
         ("compress scene.npy kept.hsinr", "pass overwrite (--overwrite) to replace it"),
         ("compress scene.npy missing/new.hsinr", "make it first"),
         ("compress scene.npy .", "is a folder"),

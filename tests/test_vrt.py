@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -209,13 +208,13 @@ def test_a_damaged_tile_fails_with_its_name_and_the_others_are_read(
     ],
 )
 def test_what_happens_to_the_file_later_is_reported(
-    compressed: Path, tmp_path: Path, change, expected
+    compressed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change, expected
 ) -> None:
     path, file = tmp_path / "scene.hsinr", tmp_path / "scene.vrt"
     shutil.copy(compressed, path)
     vrt.write_vrt(path, file)
     change(path)
-    vrt.trust_pixel_function()
+    monkeypatch.setenv(vrt.TRUSTED_MODULES_OPTION, vrt.TRUSTED_MODULE)
     with rasterio.open(file) as dataset, pytest.raises(RasterioIOError) as caught:
         dataset.read(1)
     assert expected in str(caught.value.__cause__)
@@ -236,13 +235,15 @@ def test_a_missing_network_is_reported(tmp_path: Path, monkeypatch: pytest.Monke
     assert f"{path} needs it: default is nowhere" in text
 
 
-def test_a_vrt_of_another_scene_is_refused(compressed: Path, tmp_path: Path) -> None:
+def test_a_vrt_of_another_scene_is_refused(
+    compressed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, file = tmp_path / "scene.hsinr", tmp_path / "scene.vrt"
     shutil.copy(compressed, path)
     vrt.write_vrt(path, file)
     other = synthetic_scene(20, 20, BANDS)
     xhsinr.compress(other, path, lossless=True, overwrite=True, progress=False)
-    vrt.trust_pixel_function()
+    monkeypatch.setenv(vrt.TRUSTED_MODULES_OPTION, vrt.TRUSTED_MODULE)
     with rasterio.open(file) as dataset, pytest.raises(RasterioIOError) as caught:
         dataset.read(1)
     assert "the VRT was written for another file" in str(caught.value.__cause__)
@@ -253,17 +254,6 @@ def test_only_absolute_paths_are_opened(name: str) -> None:
     window = (np.zeros((2, 2), np.int16), 0, 0, 2, 2, 2, 2, 0, None)
     with pytest.raises(SidecarError, match="is no absolute path"):
         pixel_function.read_band((), *window, path=name.encode(), band=b"0")
-
-
-def test_one_module_is_trusted_beside_those_of_the_user(
-    compressed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(vrt.TRUSTED_MODULES_OPTION, "mine")
-    monkeypatch.delenv("GDAL_VRT_ENABLE_PYTHON", raising=False)
-    for _ in range(2):
-        xhsinr.open_rasterio_dataset(compressed).close()
-    assert os.environ[vrt.TRUSTED_MODULES_OPTION] == "mine,xhsinr.gdal.pixel_function"
-    assert "GDAL_VRT_ENABLE_PYTHON" not in os.environ
 
 
 def test_every_band_calls_the_trusted_module_with_an_absolute_path(

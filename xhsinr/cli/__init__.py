@@ -9,7 +9,7 @@ from xhsinr.cli.archive import archive
 from xhsinr.cli.bench import bench
 from xhsinr.cli.common import Group
 from xhsinr.cli.demo import demo
-from xhsinr.cli.gdal import doctor, export, vrt
+from xhsinr.cli.gdal import doctor, vrt
 from xhsinr.cli.salvage import salvage
 from xhsinr.cli.scene import compress, decompress, info, verify
 from xhsinr.cli.train import train
@@ -34,7 +34,6 @@ for _command in (
     train,
     demo,
     vrt,
-    export,
     doctor,
 ):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""``vrt``, ``export`` and ``doctor``: sidecars for GDAL and what builds on it."""
+"""``vrt`` and ``doctor``: sidecars for GDAL and what builds on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from xhsinr.cli.common import EXISTING, OUT, overwrite_option
 
-__all__ = ["doctor", "export", "vrt"]
+__all__ = ["doctor", "vrt"]
 
 
 @click.command()
@@ -19,30 +19,16 @@ __all__ = ["doctor", "export", "vrt"]
 def vrt(src: Path, dst: Path | None, overwrite: bool) -> None:
     """Write a VRT that lets GDAL read the sidecar SRC (SRC with .vrt if DST is not given).
 
-    GDAL calls Python for the samples; `xhsinr doctor` says what it needs for that. The VRT names
-    SRC by its absolute path: write it again where SRC was moved.
+    GDAL calls Python for the samples, which has to be allowed in the environment of that command,
+    as it is printed here; do not export it: it lets any VRT run code. The VRT names SRC by its
+    absolute path: write it again where SRC was moved. Without Python: `xhsinr decompress`.
     """
-    from xhsinr.gdal.vrt import TRUSTED_MODULE, TRUSTED_MODULES_OPTION, write_vrt
+    from xhsinr.gdal.doctor import before_a_command
+    from xhsinr.gdal.vrt import write_vrt
 
     written = write_vrt(src, dst or src.with_suffix(".vrt"), overwrite=overwrite)
-    click.echo(f"{written}: read it with {TRUSTED_MODULES_OPTION}={TRUSTED_MODULE}")
-
-
-@click.command()
-@click.argument("src", type=EXISTING)
-@click.argument("dst", type=OUT)
-@click.option("--gdal-native", is_flag=True, required=True, help="Scores and a VRT of GDAL's own.")
-@overwrite_option
-def export(src: Path, dst: Path, gdal_native: bool, overwrite: bool) -> None:
-    """Write the sidecar SRC in a form that needs no xhsinr to be read.
-
-    --gdal-native: the VRT DST and, beside it, a GeoTIFF of scores, for GDAL 3.9 or newer without
-    Python. For files with neither latents nor a bound layer, as `standard` writes them.
-    """
-    from xhsinr.gdal.native import export_gdal_native
-
-    for written in export_gdal_native(src, dst, overwrite=overwrite):
-        click.echo(f"{written}: {written.stat().st_size:,} bytes")
+    click.echo(f"{written}: put this before a command that reads it, and do not export it:")
+    click.echo(before_a_command())
 
 
 @click.command()

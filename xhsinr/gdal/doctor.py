@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,11 +23,14 @@ import xhsinr
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.gdal import vrt
 
-__all__ = ["Check", "examine", "needed_environment"]
+__all__ = ["Check", "before_a_command", "examine", "needed_environment"]
 
 _SHAPE = (4, 16, 24)
 _TIMEOUT = 60
-_TRUSTED_MODULES = "TRUSTED_MODULES"
+_WARNING = (
+    f" {vrt.TRUSTED_MODULES_OPTION} is set for all that runs here: any VRT may run code then; "
+    "unset it, and name it before single commands"
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,6 @@ class Check:
 
 def examine() -> Iterator[Check]:
     """Compress a tiny scene and read it back through every GDAL that is here."""
-    environment = dict(os.environ)  # before the pixel function is trusted here
     versions = f"Python {sys.version.split()[0]} at {sys.executable}"
     yield Check("xhsinr", True, f"{xhsinr.__version__}, {versions}")
     with tempfile.TemporaryDirectory(prefix="xhsinr-doctor-") as folder:
@@ -62,11 +65,15 @@ def examine() -> Iterator[Check]:
         xhsinr.compress(scene, path, lossless=True, progress=False)
         yield _rasterio_reads(path, samples)
         yield _rasterio_reports_damage(path)
-        yield _programs_read(path, samples, environment)
+        yield _programs_read(path, samples)
 
 
 def needed_environment() -> dict[str, str]:
-    """What GDAL's programs need in their environment to find and trust the pixel function."""
+    """What GDAL's programs need in their environment to find and trust the pixel function.
+
+    For commands on VRTs of one's own, never to be exported: a VRT that names a trusted module may
+    run Python code of its own.
+    """
     places = [Path(str(package.__file__)).parents[1] for package in (xhsinr, np)]
     return {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(map(str, places))),
@@ -74,12 +81,17 @@ def needed_environment() -> dict[str, str]:
     }
 
 
+def before_a_command() -> str:
+    """`needed_environment` as the shell takes it before the name of a program."""
+    return " ".join(f"{name}={shlex.quote(value)}" for name, value in needed_environment().items())
+
+
 def _rasterio_reads(path: Path, samples: npt.NDArray[np.uint16]) -> Check:
     what = f"rasterio {rasterio.__version__} with GDAL {rasterio.__gdal_version__}"
     try:
         same = np.array_equal(_read(path), samples)
     except RasterioIOError as error:
-        return Check(what, False, f"{_reason(error)}{_hint()}", required=True)
+        return Check(what, False, _reason(error), required=True)
     text = "reads sidecars" if same else "reads other values than were compressed: please report it"
     return Check(what, same, text, required=True)
 
@@ -100,19 +112,14 @@ def _rasterio_reports_damage(path: Path) -> Check:
 
 
 def _read(path: Path) -> npt.NDArray[np.uint16]:
-    # From a file: GDAL's messages repeat the name of a dataset, which else is the whole VRT.
-    file = vrt.write_vrt(path, path.with_suffix(".vrt"), overwrite=True)
-    vrt.trust_pixel_function()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(file) as dataset:
+        with vrt.open_rasterio_dataset(path) as dataset:
             samples: npt.NDArray[np.uint16] = dataset.read()
     return samples
 
 
-def _programs_read(
-    path: Path, samples: npt.NDArray[np.uint16], environment: dict[str, str]
-) -> Check:
+def _programs_read(path: Path, samples: npt.NDArray[np.uint16]) -> Check:
     """Whether the system's GDAL reads it as it is set up, or would with what it needs."""
     program = shutil.which("gdal_translate")
     if program is None:
@@ -120,17 +127,17 @@ def _programs_read(
     found = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     what = f"{program} ({found.stdout.split(',')[0].strip()})"
     file = vrt.write_vrt(path, path.with_suffix(".vrt"), overwrite=True)
+    environment = dict(os.environ)
     if not _translate(program, file, samples, environment):
-        return Check(what, True, "reads sidecars")
-    needed = needed_environment()
-    error = _translate(program, file, samples, environment | needed)
-    settings = "\n".join(f"export {name}={value}" for name, value in needed.items())
+        return Check(what, True, f"reads sidecars.{_WARNING}")
+    error = _translate(program, file, samples, environment | needed_environment())
+    line = before_a_command()
     if not error:
-        return Check(what, False, f"reads sidecars once this is set:\n{settings}")
+        return Check(what, False, f"reads sidecars with this before a command:\n{line}")
     return Check(
         what,
         False,
-        f"does not read sidecars, even with this set:\n{settings}\nIt says: {error}{_hint()}\n"
+        f"does not read sidecars, even with this before a command:\n{line}\nIt says: {error}\n"
         f"It needs a Python {sys.version_info[0]}.{sys.version_info[1]} with NumPy: name its "
         "library in PYTHONSO, or install xhsinr into the Python that this GDAL loads",
     )
@@ -156,10 +163,3 @@ def _translate(
 
 def _reason(error: RasterioIOError) -> str:
     return str(error.__cause__ or error).strip()
-
-
-def _hint() -> str:
-    allowed = os.environ.get("GDAL_VRT_ENABLE_PYTHON", _TRUSTED_MODULES)
-    if allowed == _TRUSTED_MODULES:
-        return ""
-    return f"\nGDAL_VRT_ENABLE_PYTHON is {allowed}: unset it, or set it to {_TRUSTED_MODULES}"

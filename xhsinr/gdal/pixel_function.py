@@ -1,8 +1,10 @@
 """The pixel function that GDAL calls to fill the bands of a VRT from a sidecar.
 
-This is the one module to name in ``GDAL_VRT_PYTHON_TRUSTED_MODULES``. It runs inside programs
-that have a GDAL of their own (``gdalinfo``, QGIS), so it must never import rasterio, which would
-bring a second one.
+It runs inside programs that have a GDAL of their own (``gdalinfo``, QGIS), so it must never
+import rasterio, which would bring a second one.
+
+GDAL lets a VRT whose bands name a trusted module run Python code of its own, too. So nothing here
+makes GDAL trust this module but `xhsinr.gdal.vrt.open_rasterio_dataset`, around its own reads.
 
 GDAL calls once for every band of every window. The tiles that a window touches are therefore
 decoded with all their bands and kept for the calls that follow.
@@ -10,8 +12,11 @@ decoded with all their bands and kept for the calls that follow.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import threading
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +29,7 @@ from xhsinr.gdal.tile_cache import TileCache
 from xhsinr.reading.reader import Reader, finest_overview
 from xhsinr.sidecar.file import Sidecar
 
-__all__ = ["CACHE_VARIABLE", "read_band"]
+__all__ = ["CACHE_VARIABLE", "read_band", "without_samples"]
 
 CACHE_VARIABLE = "XHSINR_CACHE_MB"
 """Environment variable: megabytes of decoded tiles that a process keeps for GDAL."""
@@ -34,6 +39,18 @@ _OPEN_FILES = 16
 
 Samples = npt.NDArray[Any]
 Indices = npt.NDArray[np.intp]
+
+_this_thread = threading.local()
+
+
+@contextlib.contextmanager
+def without_samples() -> Iterator[None]:
+    """Reads of this thread decode nothing: for a first one, by which GDAL takes up the function."""
+    _this_thread.decodes_nothing = True
+    try:
+        yield
+    finally:
+        _this_thread.decodes_nothing = False
 
 
 def read_band(
@@ -72,6 +89,8 @@ def read_band(
     SidecarError, NetworkError
         GDAL reports the text as its own error and fails the read.
     """
+    if getattr(_this_thread, "decodes_nothing", False):
+        return
     try:
         name = os.fsdecode(path)
         number = int(band)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
+from rasterio.windows import Window
 
+from xhsinr.gdal import pixel_function
 from xhsinr.outputs import check_output, replacing
 from xhsinr.reading.reader import Reader
 from xhsinr.scene import Scene
@@ -27,13 +30,12 @@ __all__ = [
     "described",
     "open_rasterio_dataset",
     "to_text",
-    "trust_pixel_function",
     "vrt_text",
     "write_vrt",
 ]
 
 TRUSTED_MODULE = "xhsinr.gdal.pixel_function"
-"""The one Python module that GDAL has to trust."""
+"""The one Python module that our VRTs name. Where it is trusted, so is the code of any VRT."""
 
 TRUSTED_MODULES_OPTION = "GDAL_VRT_PYTHON_TRUSTED_MODULES"
 """GDAL's configuration option, or environment variable, that names trusted modules."""
@@ -87,8 +89,10 @@ def write_vrt(
 def open_rasterio_dataset(path: str | os.PathLike[str]) -> rasterio.DatasetReader:
     """Open a sidecar as a rasterio dataset, which decodes what is read from it.
 
-    Trusts the pixel function in this process, see `trust_pixel_function`. Close the dataset, or
-    use it in a ``with`` block, as any other.
+    GDAL trusts the pixel function while this dataset's bands take it up, in a thread of its own,
+    and never anything else: no other VRT of this process may call Python for it. Close the
+    dataset, or use it in a ``with`` block, as any other. What opens it again by its name (as
+    rioxarray does) is not trusted: there, ``xr.open_dataarray(path)`` is the way.
 
     Parameters
     ----------
@@ -107,20 +111,22 @@ def open_rasterio_dataset(path: str | os.PathLike[str]) -> rasterio.DatasetReade
     ...     red = dataset.read(30, window=Window(0, 0, 512, 512))
     """
     text = vrt_text(path)
-    trust_pixel_function()
-    return rasterio.open(text)
+    # In the main thread rasterio sets options of GDAL for all threads.
+    with ThreadPoolExecutor(1) as own:
+        return own.submit(_with_pixel_function, text).result()
 
 
-def trust_pixel_function() -> None:
-    """Let the GDAL of this process, and of those that it starts, call `xhsinr.gdal.pixel_function`.
-
-    Adds that one name to ``GDAL_VRT_PYTHON_TRUSTED_MODULES`` in the environment, where GDAL
-    looks from every thread; modules that are named there already stay trusted. Inline Python in
-    VRT files stays forbidden.
-    """
-    named = [name for name in os.environ.get(TRUSTED_MODULES_OPTION, "").split(",") if name]
-    if TRUSTED_MODULE not in named:
-        os.environ[TRUSTED_MODULES_OPTION] = ",".join([*named, TRUSTED_MODULE])
+def _with_pixel_function(text: str) -> rasterio.DatasetReader:
+    """Open a VRT of ours; each band looks once whether it may call Python, at its first read."""
+    trusted = {TRUSTED_MODULES_OPTION: TRUSTED_MODULE, "GDAL_VRT_ENABLE_PYTHON": "TRUSTED_MODULES"}
+    with rasterio.Env(**trusted), pixel_function.without_samples():
+        dataset = rasterio.open(text, driver="VRT")
+        try:
+            dataset.read(window=Window(0, 0, 1, 1))
+        except BaseException:
+            dataset.close()
+            raise
+    return dataset
 
 
 def described(scene: Scene) -> ElementTree.Element:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -24,6 +25,13 @@ from xhsinr.scene.spectrum import (
 __all__ = ["open_raster"]
 
 _BLOCK = 256
+_DRIVERS = ["GTiff", "ENVI", "HFA", "JP2OpenJPEG", "PNG", "BMP", "EHdr", "NITF"]
+_DRIVERS += ["ISIS2", "ISIS3", "PDS", "PDS4", "VICAR", "FITS", "KEA", "RST", "SAGA", "SGI", "PNM"]
+"""GDAL's drivers of files that are images themselves.
+
+Others (VRT, WMS, GTI, STACTA, ...) read what a file names: other files, servers, Python code. What
+a file is, its contents say and not its name.
+"""
 # What an ENVI header says of the file and its layout; the scene has it elsewhere.
 _ENVI_LAYOUT = (
     {"samples", "lines", "bands", "header_offset", "file_type", "data_type", "interleave"}
@@ -56,7 +64,10 @@ def open_raster(path: Path) -> xr.DataArray:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             warnings.filterwarnings("ignore", "string or file could not be read")
             warnings.filterwarnings("ignore", "(Scales|Offsets) differ across bands")
-            with rasterio.open(path) as source:
+            driver = _driver_of(path)
+            _check_beside(path)
+            with rasterio.open(path, driver=driver) as source:
+                _check_alone(path, source)
                 _check_layout(path, source)
                 names, first_tags = source.descriptions, _first_band_tags(source)
                 spectrum, fwhm, units = _raster_spectrum(source)
@@ -64,11 +75,13 @@ def open_raster(path: Path) -> xr.DataArray:
                 flags = _from_tags(source, "bbl") if flags is None else flags
                 nodata = source.nodata
             chunks = {"band": -1, "y": _BLOCK, "x": _BLOCK}
-            array = rioxarray.open_rasterio(path, chunks=chunks)
+            array = rioxarray.open_rasterio(path, chunks=chunks, driver=driver)
     except RasterioError as error:
         raise SceneError(
-            f"{path}: GDAL does not open it ({error}); if it is netCDF or HDF5, open it with "
-            "xarray and pass the variable"
+            f"{path}: it is no image by itself that GDAL opens ({error}); if it is netCDF or HDF5, "
+            "open it with xarray and pass the variable; if it is a VRT or another description of "
+            "images elsewhere, make a file of it with gdal_translate, or pass what "
+            "rioxarray.open_rasterio makes of it: only where you trust it, it may read any file"
         ) from error
     assert isinstance(array, xr.DataArray)
     repeated = {f"Band_{band}": name for band, name in enumerate(names, 1)}
@@ -98,6 +111,31 @@ def _data_of_header(path: Path) -> Path:
         f"{path}: the data file of this header is not beside it; it should be called {stem} "
         f"or {stem}.img"
     )
+
+
+def _driver_of(path: Path) -> str:
+    """The driver of an image by its contents; raises RasterioIOError if it is of no other kind."""
+    with rasterio.Env(), rasterio.DatasetReader(str(path), driver=_DRIVERS) as found:
+        driver: str = found.driver
+    return driver
+
+
+def _check_beside(path: Path) -> None:
+    """Masks and overviews that GDAL would open beside an image are images themselves."""
+    for beside in (path.with_name(f"{path.name}.msk"), path.with_name(f"{path.name}.ovr")):
+        if beside.exists():
+            _driver_of(beside)
+
+
+def _check_alone(path: Path, source: rasterio.DatasetReader) -> None:
+    """Refuse an image that sends GDAL to files which are not beside it."""
+    # Before it is asked for its files: it would open them.
+    if "OVERVIEW_FILE" in source.tags(ns="OVERVIEWS"):
+        raise SceneError(f"{path}: it names another file as its overviews: remove that from it")
+    folders = path.absolute().parent, path.resolve().parent
+    for name in source.files:
+        if Path(os.path.normpath(name)).absolute().parent not in folders:
+            raise SceneError(f"{path}: it names another file, {name}, which is not read for it")
 
 
 def _check_layout(path: Path, source: rasterio.DatasetReader) -> None:
