@@ -1,0 +1,273 @@
+"""Samples that are integers times a step: the integers, and how samples are made of them.
+
+Products ship digital numbers as multiples of some step, shifted to the left, or as floats, scaled
+by a factor of the scene or of each band. A `Lattice` says how, so that a coding works on the
+integers. Where a sample is no point of the lattice, or a float's last digit was rounded
+otherwise, what is left of it is kept beside the integers, and every bit comes back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from xhsinr.coding.rest import decode_rest, encode_rest, from_order, in_order
+from xhsinr.errors import DamagedSidecarError
+
+__all__ = ["PRODUCT", "QUOTIENT", "ROUNDED", "Lattice"]
+
+PRODUCT, QUOTIENT, ROUNDED = 0, 1, 2
+
+# Bits of the first byte of `Lattice.to_bytes`, above the rule.
+_BY_BAND, _COARSE = 4, 8
+_LARGEST_STEP = 1 << 32
+
+Samples = npt.NDArray[Any]
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """How samples are made of integers, for all bands or for each.
+
+    Attributes
+    ----------
+    dtype : dtype
+        Of the samples.
+    steps, offsets : ndarray of int64 (integer samples) or float64, shape (1,) or (bands,)
+        The sample of an integer n is ``n * step + offset``.
+    rule : int
+        How floats are computed, in float64, each operation rounded once: `PRODUCT` as above;
+        `QUOTIENT`, ``n / step + offset``; `ROUNDED`, as `PRODUCT` with the product rounded to
+        the samples' type before the offset is added. The result is rounded to that type.
+    coarse : bool
+        The samples are no points of the lattice: it stands for a rounding below a bound.
+    """
+
+    dtype: np.dtype[Any]
+    steps: npt.NDArray[Any]
+    offsets: npt.NDArray[Any]
+    rule: int = PRODUCT
+    coarse: bool = False
+
+    @classmethod
+    def plain(cls, dtype: np.dtype[Any]) -> Self:
+        """Of integers that are what they are."""
+        return cls(dtype, np.ones(1, np.int64), np.zeros(1, np.int64))
+
+    @classmethod
+    def rounding(cls, dtype: np.dtype[Any], max_error: float) -> Self:
+        """Of floats that need not come back closer than ``max_error``, above zero.
+
+        Thirty-two to sixty-four steps a bound: rounding costs little of it.
+        """
+        exponent = int(np.frexp(max_error)[1]) - 6
+        return cls(dtype, np.ldexp(np.ones(1), exponent), np.zeros(1), coarse=True)
+
+    @property
+    def trivial(self) -> bool:
+        """Whether the integers are the samples."""
+        return self.dtype.kind != "f" and bool((self.steps == 1).all()) and not self.offsets.any()
+
+    def to_integers(
+        self, samples: Samples, bands: npt.NDArray[np.intp] | None = None
+    ) -> Int64Array:
+        """The integers nearest to samples, shape (bands, ...); finite where samples are finite.
+
+        Parameters
+        ----------
+        bands : ndarray of int, optional
+            Which bands these are, without it all.
+        """
+        steps, offsets = self._for(bands, samples.ndim)
+        if self.dtype.kind != "f":
+            shifted = samples.astype(np.int64) - offsets
+            whole = shifted if (steps == 1).all() else (shifted + steps // 2) // steps
+            return np.asarray(whole, np.int64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            shifted = samples.astype(np.float64) - offsets
+            scaled = shifted * steps if self.rule == QUOTIENT else shifted / steps
+            return np.asarray(np.rint(scaled), np.int64)
+
+    def to_samples(
+        self, integers: Int64Array, bands: npt.NDArray[np.intp] | None = None
+    ) -> Samples:
+        """Samples of integers, shape (bands, ...): the same bits on every machine."""
+        steps, offsets = self._for(bands, integers.ndim)
+        if self.dtype.kind != "f":
+            return np.asarray(integers * steps + offsets).astype(self.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = integers.astype(np.float64)
+            values = values / steps if self.rule == QUOTIENT else values * steps
+            if self.rule == ROUNDED:
+                values = values.astype(self.dtype).astype(np.float64)
+            return np.asarray(values + offsets).astype(self.dtype)
+
+    def _for(
+        self, bands: npt.NDArray[np.intp] | None, axes: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        shape = (-1, *[1] * (axes - 1))
+        chosen = slice(None) if bands is None or len(self.steps) == 1 else bands
+        return self.steps[chosen].reshape(shape), self.offsets[chosen].reshape(shape)
+
+    def units(self, max_error: float, largest: float) -> Int64Array:
+        """How far integers may be off, shape (1,) or (bands,), so that no sample errs by more.
+
+        Parameters
+        ----------
+        max_error : float
+            In the units of the samples.
+        largest : float
+            Magnitude of the largest sample: how its float is rounded counts.
+        """
+        if self.dtype.kind != "f":
+            return np.asarray(np.minimum(max_error, _LARGEST_STEP) // self.steps, np.int64)
+        steps = 1 / self.steps if self.rule == QUOTIENT else self.steps
+        room = max_error - 2 * float(np.spacing(np.asarray(largest, self.dtype)))
+        units = np.clip(np.floor(room / steps - 0.5 * self.coarse), 0, _LARGEST_STEP)
+        return np.asarray(units.astype(np.int64))
+
+    def rest(
+        self,
+        samples: Samples,
+        decoded: Samples,
+        valid: npt.NDArray[np.bool_] | None,
+        max_error: float = 0.0,
+    ) -> bytes:
+        """What is left of samples that integers brought back as ``decoded``: empty as a rule.
+
+        Parameters
+        ----------
+        samples, decoded : ndarray, shape (bands, rows, cols)
+        valid : ndarray of bool, same shape, or None
+            False where nothing need come back.
+        max_error : float
+            Samples that are no further off stay as they are; 0 for every bit.
+        """
+        if max_error > 0:
+            wide = np.result_type(self.dtype, np.float64)
+            amiss = ~(np.abs(samples.astype(wide) - decoded.astype(wide)) <= max_error)
+        else:
+            unsigned = f"u{self.dtype.itemsize}"
+            amiss = np.ascontiguousarray(samples).view(unsigned) != decoded.view(unsigned)
+        if valid is not None:
+            amiss &= valid
+        if not amiss.any():
+            return b""
+        return encode_rest(np.where(amiss, in_order(samples) - in_order(decoded), 0))
+
+    def correct(
+        self, decoded: Samples, rest: bytes, bands: npt.NDArray[np.intp] | None, count: int
+    ) -> Samples:
+        """The samples, of what `rest` was called with.
+
+        Parameters
+        ----------
+        decoded : ndarray, shape (bands, rows, cols)
+            Of all bands or of those wanted.
+        rest : bytes
+        bands : ndarray of int, optional
+            Which bands these are, without it all.
+        count : int
+            How many bands there are.
+
+        Raises
+        ------
+        DamagedSidecarError
+        """
+        if not rest:
+            return decoded
+        left = decode_rest(rest, count, *decoded.shape[1:])
+        with np.errstate(over="ignore"):
+            ordered = in_order(decoded) + (left if bands is None else left[bands])
+        return from_order(ordered, self.dtype)
+
+    def to_bytes(self) -> bytes:
+        """Compact bytes for a header; none for integers that are the samples."""
+        if self.trivial:
+            return b""
+        first = self.rule | _BY_BAND * (len(self.steps) > 1) | _COARSE * self.coarse
+        numbers = np.concatenate([self.steps, self.offsets]).tolist()
+        if self.dtype.kind != "f":
+            return bytes([first]) + b"".join(_varint(_folded(number)) for number in numbers)
+        digits = (Decimal(repr(number)).normalize().as_tuple() for number in numbers)
+        content = bytes([first])
+        for sign, decimals, exponent in digits:
+            assert isinstance(exponent, int)
+            mantissa = int("".join(map(str, decimals)))
+            content += _varint(_folded(-mantissa if sign else mantissa))
+            content += _varint(_folded(exponent)) if mantissa else b""
+        return content
+
+    @classmethod
+    def from_bytes(cls, content: bytes, dtype: np.dtype[Any], bands: int) -> Self:
+        """The lattice whose `to_bytes` that was.
+
+        Raises
+        ------
+        DamagedSidecarError
+            If no lattice of so many bands writes such bytes.
+        """
+        if not content and dtype.kind != "f":
+            return cls.plain(dtype)
+        try:
+            first, place = content[0], 1
+            count = bands if first & _BY_BAND else 1
+            rule, coarse = first & 3, bool(first & _COARSE)
+            if first >> 4 or rule > ROUNDED:
+                raise ValueError(f"kind {first} is unknown")
+            numbers: list[int | float] = []
+            for _ in range(2 * count):
+                number, place = _read_varint(content, place)
+                mantissa = _unfolded(number)
+                exponent = 0
+                if dtype.kind == "f" and mantissa:
+                    number, place = _read_varint(content, place)
+                    exponent = _unfolded(number)
+                numbers.append(float(f"{mantissa}e{exponent}") if dtype.kind == "f" else mantissa)
+            if place != len(content):
+                raise ValueError("bytes are left over")
+            held = np.array(numbers, np.float64 if dtype.kind == "f" else np.int64)
+            steps, offsets = held[:count], held[count:]
+            largest = np.inf if dtype.kind == "f" else _LARGEST_STEP
+            if not ((steps > 0) & (steps < largest) & (np.abs(offsets) < largest)).all():
+                raise ValueError("a step or an offset is out of range")
+        except (ValueError, IndexError, OverflowError) as error:
+            raise DamagedSidecarError(
+                f"the step of the samples is damaged in the header: {error}"
+            ) from error
+        return cls(dtype, steps, offsets, rule, coarse)
+
+
+def _folded(number: int) -> int:
+    return 2 * number if number >= 0 else -2 * number - 1
+
+
+def _unfolded(number: int) -> int:
+    return -(number + 1) // 2 if number & 1 else number // 2
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first, as in protocol buffers."""
+    out = bytearray()
+    while number >= 0x80:
+        out.append(0x80 | number & 0x7F)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def _read_varint(content: bytes, place: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = content[place]
+        place += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, place
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number is too long")
