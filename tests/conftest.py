@@ -11,6 +11,7 @@ import pytest
 
 from xhsinr import storage
 from xhsinr.reading.reader import Reader
+from xhsinr.reading.store import forget_tiles
 from xhsinr.sidecar import file as sidecar
 
 # Where a failure has to be the change's and not chance's, the same examples every time.
@@ -38,6 +39,12 @@ def scenes() -> Path:
     if folder is None:
         pytest.skip("no real scenes: set XHSINR_SCENES to a folder with scenes.csv")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _empty_store() -> None:
+    """No test finds what another one decoded."""
+    forget_tiles()
 
 
 @pytest.fixture

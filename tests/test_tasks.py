@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from xhsinr.errors import MemoryLimitError
-from xhsinr.running.tasks import Tasks, client_in_scope, in_order, run_tiles
+from xhsinr.running.tasks import Tasks, client_in_scope, run_tiles
+from xhsinr.running.threads import in_order
 from xhsinr.scene import Scene
 from xhsinr.tiling import Tiling
 

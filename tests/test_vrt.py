@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
@@ -24,6 +23,7 @@ from xhsinr.demo import synthetic_scene
 from xhsinr.errors import NotASidecarError, OutputExistsError, SidecarError
 from xhsinr.gdal import pixel_function, vrt
 from xhsinr.reading.reader import Reader
+from xhsinr.reading.store import STORE_VARIABLE, forget_tiles
 from xhsinr.sidecar.file import Sidecar
 
 BANDS, ROWS, COLS, TILE = 6, 150, 200, 64
@@ -38,11 +38,8 @@ def compressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(vrt.TRUSTED_MODULES_OPTION, "")
-    pixel_function._cache.cache_clear()
-    yield
-    pixel_function._cache.cache_clear()
 
 
 def decoded(path: Path, overview: int = 1) -> np.ndarray:
@@ -117,6 +114,7 @@ def test_a_warped_dataset_decodes_each_tile_once(compressed: Path, tiles: list[i
 def test_many_threads_decode_each_tile_once(compressed: Path, tiles: list[int]) -> None:
     expected = decoded(compressed)
     tiles.clear()
+    forget_tiles()
 
     def read(band: int) -> bool:
         with xhsinr.open_rasterio_dataset(compressed) as dataset:
@@ -127,19 +125,10 @@ def test_many_threads_decode_each_tile_once(compressed: Path, tiles: list[int]) 
     assert sorted(tiles) == list(range(12))
 
 
-def test_a_window_that_the_cache_cannot_hold_is_read_band_by_band(
+def test_a_malformed_size_of_the_store_is_an_error(
     compressed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(pixel_function.CACHE_VARIABLE, "0")
-    with xhsinr.open_rasterio_dataset(compressed) as dataset:
-        np.testing.assert_array_equal(dataset.read(), decoded(compressed))
-    assert len(pixel_function._cache()) == 0
-
-
-def test_a_malformed_cache_size_is_an_error(
-    compressed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(pixel_function.CACHE_VARIABLE, "much")
+    monkeypatch.setenv(STORE_VARIABLE, "much")
     assert "XHSINR_CACHE_MB is 'much'" in failure(compressed)
 
 

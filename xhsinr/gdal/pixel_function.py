@@ -6,8 +6,8 @@ import rasterio, which would bring a second one.
 GDAL lets a VRT whose bands name a trusted module run Python code of its own, too. So nothing here
 makes GDAL trust this module but `xhsinr.gdal.vrt.open_rasterio_dataset`, around its own reads.
 
-GDAL calls once for every band of every window. The tiles that a window touches are therefore
-decoded with all their bands and kept for the calls that follow.
+GDAL calls once for every band of every window: what is decoded stays in the process's store
+(`xhsinr.reading.store`) for the calls that follow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.errors import HsinrError, SidecarError
-from xhsinr.gdal.tile_cache import TileCache
 from xhsinr.reading.reader import Reader, finest_overview
 from xhsinr.sidecar.file import Sidecar
 
-__all__ = ["CACHE_VARIABLE", "read_band", "without_samples"]
+__all__ = ["read_band", "without_samples"]
 
-CACHE_VARIABLE = "XHSINR_CACHE_MB"
-"""Environment variable: megabytes of decoded tiles that a process keeps for GDAL."""
-
-_CACHE_MB = 1024
 _OPEN_FILES = 16
 
 Samples = npt.NDArray[Any]
@@ -94,7 +89,7 @@ def read_band(
     try:
         name = os.fsdecode(path)
         number = int(band)
-        full = _open(name, _state_of(name), 1)
+        full = _open(name, _state_of(name))
         expected = (full.shape[1:], full.dtype)
         known = 0 <= number < full.shape[0]
         if not known or ((raster_ysize, raster_xsize), out_ar.dtype) != expected:
@@ -106,7 +101,8 @@ def read_band(
         overview = finest_overview(full.sidecar, shrink)
         rows = _nearest(yoff, ysize, out_ar.shape[0]) // overview
         cols = _nearest(xoff, xsize, out_ar.shape[1]) // overview
-        _fill(out_ar, name, overview, number, rows, cols)
+        reader = full if overview == 1 else Reader(full.sidecar, overview)
+        out_ar[:] = reader.window(np.array([number]), rows, cols)[0]
     except HsinrError as error:
         # Without the frames that the user cannot do anything about.
         raise type(error)(str(error)) from None
@@ -115,31 +111,6 @@ def read_band(
 def _nearest(offset: int, size: int, count: int) -> Indices:
     """Pixels of a window under the centres of ``count`` pixels of a buffer."""
     return offset + ((np.arange(count) + 0.5) * (size / count)).astype(np.intp)
-
-
-def _fill(out: Samples, name: str, overview: int, band: int, rows: Indices, cols: Indices) -> None:
-    state = _state_of(name)
-    reader = _open(name, state, overview)
-    tiling = reader.tiling
-    touched = list(
-        tiling.touching(
-            slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
-        )
-    )
-    cache = _cache()
-    pixels = sum(height * width for height, width in map(tiling.shape, touched))
-    if reader.shape[0] * pixels * reader.dtype.itemsize > cache.limit_bytes:
-        # Its other bands would be gone before GDAL asks for them.
-        out[:] = reader.window(np.array([band]), rows, cols)[0]
-        return
-    for number in touched:
-        down, across = tiling.window(number)
-        tile = cache.get((name, state, overview, number), partial(reader.tile, number))
-        i = np.flatnonzero((rows >= down.start) & (rows < down.stop))
-        j = np.flatnonzero((cols >= across.start) & (cols < across.stop))
-        if len(i) and len(j):
-            part = tile[band][np.ix_(rows[i] - down.start, cols[j] - across.start)]
-            out[i[0] : i[-1] + 1, j[0] : j[-1] + 1] = part
 
 
 def _state_of(name: str) -> tuple[int, ...]:
@@ -158,17 +129,6 @@ def _state_of(name: str) -> tuple[int, ...]:
 
 
 @lru_cache(_OPEN_FILES)
-def _open(name: str, state: tuple[int, ...], overview: int) -> Reader:
-    if overview > 1:
-        return Reader(_open(name, state, 1).sidecar, overview=overview)
+def _open(name: str, state: tuple[int, ...]) -> Reader:
     # A path, never a URL, whatever its text looks like.
     return Reader(Sidecar.open(Path(name)))
-
-
-@lru_cache(1)
-def _cache() -> TileCache:
-    """The tiles of this process; the limit is read when the first one is decoded."""
-    text = os.environ.get(CACHE_VARIABLE, str(_CACHE_MB))
-    if not text.isdecimal():
-        raise SidecarError(f"{CACHE_VARIABLE} is {text!r}: give a number of megabytes")
-    return TileCache(int(text) << 20)

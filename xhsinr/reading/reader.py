@@ -5,8 +5,9 @@ Needs neither rasterio nor dask to decode: programs with a GDAL of their own rea
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy.typing as npt
 from xhsinr.coding.codec import Codec
 from xhsinr.coding.overview import coarse_side
 from xhsinr.errors import DamagedSidecarError, SidecarError
+from xhsinr.reading.store import shared_store
+from xhsinr.running.threads import on_all_cores
 from xhsinr.sidecar.codec_header import codec_of
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.tiling import Tiling
@@ -104,7 +107,7 @@ class Reader:
         return scene if self.overview == 1 else coarse_scene(scene, int(self.overview), self)
 
     def tile(self, number: int, bands: Indices | None = None) -> npt.NDArray[Any]:
-        """Decode one tile, shape (bands, rows, cols).
+        """Decode one tile, shape (bands, rows, cols), from the file and not from the store.
 
         Raises
         ------
@@ -144,25 +147,44 @@ class Reader:
         out = np.empty((len(bands), len(rows), len(cols)), self.dtype)
         if out.size == 0:
             return out
-        tiling = self.tiling
-        touched = tiling.touching(
+        touched = self.tiling.touching(
             slice(int(rows.min()), int(rows.max()) + 1), slice(int(cols.min()), int(cols.max()) + 1)
         )
-        for number in touched:
-            down, across = tiling.window(number)
-            i = np.flatnonzero((rows >= down.start) & (rows < down.stop))
-            j = np.flatnonzero((cols >= across.start) & (cols < across.stop))
-            if len(i) and len(j):
-                tile = self.tile(number, None if _whole(bands, self.shape[0]) else bands)
-                part = tile[:, _run(rows[i] - down.start)][:, :, _run(cols[j] - across.start)]
-                if part.shape == out.shape:
-                    return part
-                # Rows first, then columns of that view: runs copy faster than picked places.
-                if isinstance(_run(i), slice):
-                    out[:, _run(i)][:, :, _run(j)] = part
-                else:
-                    out[:, i[:, None], j[None, :]] = part
+        on_all_cores(
+            partial(self._fill, out, bands, rows, cols), self._holding(touched, rows, cols)
+        )
         return out
+
+    def _holding(self, touched: Iterable[int], rows: Indices, cols: Indices) -> list[int]:
+        """Those of some tiles that have one of the rows and one of the columns."""
+
+        def any_within(indices: Indices, side: slice) -> bool:
+            return bool(((indices >= side.start) & (indices < side.stop)).any())
+
+        windows = ((number, *self.tiling.window(number)) for number in touched)
+        return [n for n, i, j in windows if any_within(rows, i) and any_within(cols, j)]
+
+    def _fill(
+        self, out: npt.NDArray[Any], bands: Indices, rows: Indices, cols: Indices, number: int
+    ) -> None:
+        """Put a tile's part of a window in its place."""
+        down, across = self.tiling.window(number)
+        i = np.flatnonzero((rows >= down.start) & (rows < down.stop))
+        j = np.flatnonzero((cols >= across.start) & (cols < across.stop))
+        tile = self._held(number)[_run(bands)]
+        part = tile[:, _run(rows[i] - down.start)][:, :, _run(cols[j] - across.start)]
+        # Rows first, then columns of that view: runs copy faster than picked places.
+        if isinstance(_run(i), slice):
+            out[:, _run(i)][:, :, _run(j)] = part
+        else:
+            out[:, i[:, None], j[None, :]] = part
+
+    def _held(self, number: int) -> npt.NDArray[Any]:
+        """All bands of a tile, from the store of this process, or decoded into it."""
+        sidecar = self.sidecar
+        key = sidecar.name, sidecar.file_bytes, sidecar.front_crc, int(self.overview), number
+        samples: npt.NDArray[Any] = shared_store().get(key, partial(self.tile, number))
+        return samples
 
     def to_dask(self) -> dask.array.Array:
         """The samples (bands, rows, cols) as a lazy array, one chunk a tile."""
@@ -201,8 +223,3 @@ def _run(indices: Indices) -> slice | Indices:
     if last - first + 1 == len(indices) and (np.diff(indices) == 1).all():
         return slice(first, last + 1)
     return indices
-
-
-def _whole(bands: Indices, count: int) -> bool:
-    run = _run(bands)
-    return isinstance(run, slice) and run == slice(0, count)

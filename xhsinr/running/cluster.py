@@ -19,7 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from xhsinr.errors import MemoryLimitError
 from xhsinr.network.base import BaseNetwork, remember
-from xhsinr.running.tasks import TileFunction, in_order, on_tile
+from xhsinr.running.tasks import TileFunction, on_tile
+from xhsinr.running.threads import in_order
 from xhsinr.scene import Scene
 from xhsinr.tiling import Tiling, Window
 

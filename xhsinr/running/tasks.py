@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import dask.array
 import dask.config
@@ -18,13 +16,14 @@ from tqdm import tqdm
 
 from xhsinr.network.base import BaseNetwork
 from xhsinr.running.memory import tiles_at_once
+from xhsinr.running.threads import by_threads
 from xhsinr.scene import Scene
 from xhsinr.tiling import Tiling, Window
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Tasks", "TileFunction", "client_in_scope", "in_order", "on_tile", "run_tiles"]
+__all__ = ["Tasks", "TileFunction", "client_in_scope", "on_tile", "run_tiles"]
 
 # A bar appears only for what takes longer than this many seconds.
 _PATIENCE = 2.0
@@ -88,7 +87,7 @@ class Tasks:
         threads = self.threads or _threads(client)
         fitting = tiles_at_once(self.max_memory, threads, tile_bytes, tiling.shape(0), what)
         if client is None:
-            results = _by_threads(partial(self._do, function, tiling), tiles, fitting)
+            results = by_threads(partial(self._do, function, tiling), tiles, fitting)
         else:
             from xhsinr.running.cluster import by_workers
 
@@ -108,36 +107,14 @@ def run_tiles(
     do: Callable[[int], T], tiles: Sequence[int], what: str, *, progress: bool
 ) -> Iterator[T]:
     """Results of a function on numbers of tiles by threads of this process, in their order."""
-    return _with_bar(_by_threads(do, tiles, _threads(None)), len(tiles), what, progress=progress)
+    return _with_bar(by_threads(do, tiles, _threads(None)), len(tiles), what, progress=progress)
 
 
 def on_tile(
-    function: TileFunction[T], window: Window, nodata: int | float | None, samples: Any
+    function: TileFunction[T], window: Window, nodata: int | float | None, samples: object
 ) -> T:
     """Call a function on the samples of a tile."""
     return function(Scene(data=np.asarray(samples), nodata=nodata), window)
-
-
-class _Future(Protocol):
-    """What futures of threads and of workers have in common."""
-
-    def result(self) -> Any: ...
-    def cancel(self) -> Any: ...
-
-
-def in_order(submit: Callable[[int], _Future], tiles: Sequence[int], at_once: int) -> Iterator[Any]:
-    """Results of tasks in their order, with at most that many submitted and not yet taken."""
-    waiting: deque[_Future] = deque()
-    try:
-        for tile in tiles:
-            if len(waiting) == at_once:
-                yield waiting.popleft().result()
-            waiting.append(submit(tile))
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def client_in_scope() -> Client | None:
@@ -173,15 +150,3 @@ def _with_bar(results: Iterator[T], total: int, what: str, *, progress: bool) ->
         disable=not progress,
         leave=False,
     )
-
-
-def _by_threads(do: Callable[[int], T], tiles: Sequence[int], threads: int) -> Iterator[T]:
-    if threads == 1 or len(tiles) == 1:
-        yield from map(do, tiles)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-
-        def submit(tile: int) -> Future[T]:
-            return pool.submit(do, tile)
-
-        yield from in_order(submit, tiles, 2 * threads)
