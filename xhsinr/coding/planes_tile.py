@@ -1,0 +1,301 @@
+"""Score planes of a tile as symbols: the order of bands, their means, and what predicts what.
+
+The coarse images of all components come first, then level after level from coarse to fine, and
+within a level component after component, so that whoever wants a small picture stops early. All
+planes are in units of the quantiser's step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from xhsinr.coding.planes_bands import (
+    MARGIN,
+    Neighbours,
+    Network,
+    decode_band,
+    encode_band,
+    fixed_inputs,
+    symbol_room,
+    take_symbol,
+)
+from xhsinr.entropy import rans
+from xhsinr.errors import DamagedSidecarError
+from xhsinr.network.prior import INPUTS, MEAN_SYMBOLS, Prior, bits_of_odds
+from xhsinr.transform.wavelet import LEVELS, analyse, band_shape, gain, synthesise
+
+__all__ = ["WORTH", "PlaneDecoder", "PlaneEncoder", "Record"]
+
+WORTH = 0.11
+"""What a bit costs the quantiser, in squared steps."""
+
+_NO_MEAN = -20  # code of the mean of a band that is zero or is not there
+_MEAN_START = -6  # expected of a band when neither parent nor the component before has any
+_MIDDLE = MEAN_SYMBOLS // 2
+_COUNT = 16  # bits of the number of components
+
+Planes = npt.NDArray[np.float64]
+Values = npt.NDArray[np.int32]
+
+
+class _Bands:
+    """The bands of a tile, as far as they are coded: what encoder and decoder have in common."""
+
+    def __init__(self, components: int, rows: int, cols: int, prior: Prior) -> None:
+        self.components, self.rows, self.cols = components, rows, cols
+        self.prior, self.network = prior, Network.of(prior)
+        self.means = np.full((LEVELS + 2, components, 3), _NO_MEAN)
+        self.magnitudes = [self._blank(level) for level in range(LEVELS + 1)]
+        self.earlier = [np.zeros(m.shape[1:], np.int32) for m in self.magnitudes]
+
+    def _blank(self, level: int) -> npt.NDArray[np.uint16]:
+        if level == 0:
+            rows, cols = band_shape(self.rows, self.cols, LEVELS, 0)
+        else:
+            rows, cols = band_shape(self.rows, self.cols, level, 0)
+        shape = self.components, 3 if level else 1, rows + 2 * MARGIN, cols + 2 * MARGIN
+        return np.zeros(shape, np.uint16)
+
+    def shape(self, level: int, orientation: int) -> tuple[int, int]:
+        """Shape of a band; level 0 is the coarse image."""
+        return band_shape(self.rows, self.cols, level or LEVELS, orientation)
+
+    def planes(self, stop: int = 0) -> list[Planes]:
+        """Code all bands down to a level, and make the planes of what they decode to."""
+        coarse = []
+        for component in range(self.components):
+            values = self.band(component, 0, 0, np.zeros((0, 0)))
+            coarse.append(values / gain(LEVELS, 0))
+        for level in range(LEVELS, stop, -1):
+            finer: list[Planes] = []
+            for component in range(self.components):
+                bands = []
+                for orientation in (1, 2, 3):
+                    values = self.band(component, level, orientation, np.zeros((0, 0)))
+                    bands.append(values / gain(level, orientation))
+                finer.append(synthesise(coarse[component], *bands))
+            coarse = finer
+        return coarse
+
+    def band(self, component: int, level: int, orientation: int, expected: Planes) -> Values:
+        """Code a band, and return what it decodes to, less what was predicted."""
+        index = max(orientation - 1, 0)
+        if component > 3 and index == 0:
+            self.earlier[level] += self.magnitudes[level][component - 4]
+        rows, cols = self.shape(level, orientation)
+        if rows == 0 or cols == 0:
+            return np.zeros((rows, cols), np.int32)
+        return self._code(component, level, index, expected)
+
+    def _code(self, component: int, level: int, index: int, expected: Planes) -> Values:
+        raise NotImplementedError
+
+    def _fixed(
+        self, component: int, level: int, index: int, expected: Planes
+    ) -> npt.NDArray[np.int64]:
+        """See `fixed_inputs`."""
+        parent = level + 1 if level else LEVELS + 1
+        codes = [self.means[level, component, index], self.means[parent, component, index]]
+        before = self.means[[level, parent], component - 1, index]
+        codes += list(before) if component else [_NO_MEAN, _NO_MEAN]
+        orientation = index + 1 if level else 0
+        return fixed_inputs(
+            level, orientation, component, self.components, codes, expected.size > 0
+        )
+
+    def _near(self, component: int, level: int, index: int, expected: Planes) -> Neighbours:
+        return Neighbours(
+            self.magnitudes[level],
+            self.magnitudes[level + 1] if 0 < level < LEVELS else self.magnitudes[0][:0],
+            self.earlier[level][index],
+            component,
+            index,
+            expected,
+            self.prior.fixed_biases(self._fixed(component, level, index, expected)),
+        )
+
+    def _mean_expected(self, component: int, level: int, index: int) -> tuple[int, int]:
+        """Code of the mean that a band probably has, and which table its difference has."""
+        before = self.means[level, component - 1, index] if component else _NO_MEAN
+        parent = self.means[level + 1, component, index] if level else _NO_MEAN
+        context = int(before == _NO_MEAN) + 2 * int(parent == _NO_MEAN)
+        guesses = ((3 * before + 2 * (parent - 2)) // 5, parent - 2, before, _MEAN_START)
+        return int(guesses[context]), context
+
+
+class PlaneDecoder(_Bands):
+    """Decodes the planes of a tile.
+
+    Parameters
+    ----------
+    content : bytes
+        From `PlaneEncoder.content`.
+    most : int
+        Components of the scene's basis.
+
+    Raises
+    ------
+    DamagedSidecarError
+        If no encoder writes such bytes.
+    """
+
+    def __init__(self, content: bytes, most: int, rows: int, cols: int, prior: Prior) -> None:
+        try:
+            self._state, self._words = rans.start(content)
+        except ValueError as error:
+            raise DamagedSidecarError(f"the planes of a tile are damaged: {error}") from error
+        self._count = len(self._words)
+        components = self._number(_COUNT)
+        if components > most:
+            raise DamagedSidecarError(
+                f"a tile declares {components} components, the scene has {most}: the file "
+                "is damaged"
+            )
+        super().__init__(components, rows, cols, prior)
+
+    def _number(self, bits: int) -> int:
+        share = 1 << (rans.BITS - 1)
+        number = 0
+        for _ in range(bits):
+            bit = int(rans.peek.py_func(self._state)) >> (rans.BITS - 1)
+            self._take(np.array([share, share], np.uint16))
+            number = 2 * number + bit
+        return number
+
+    def _take(self, frequencies: npt.NDArray[np.uint16]) -> int:
+        state, self._count, symbol = take_symbol(self._state, self._words, self._count, frequencies)
+        self._state = np.uint64(state)
+        return int(symbol)
+
+    def _code(self, component: int, level: int, index: int, expected: Planes) -> Values:
+        guess, context = self._mean_expected(component, level, index)
+        symbol = self._take(self.prior.means[context])
+        rows, cols = self.shape(level, index + 1 if level else 0)
+        if symbol == 0:
+            return np.zeros((rows, cols), np.int32)
+        self.means[level, component, index] = guess + symbol - _MIDDLE
+        near = self._near(component, level, index, expected)
+        state, self._count, values = decode_band(
+            self._state, self._words, self._count, rows, cols, near, self.network
+        )
+        self._state = np.uint64(state)
+        return np.asarray(values)
+
+    def check(self) -> None:
+        """Raise `DamagedSidecarError` if the bytes went on, or ended before the planes did."""
+        if self._count or self._state != rans.EMPTY:
+            raise DamagedSidecarError("the planes of a tile do not end where they should")
+
+
+class Record:
+    """What an encoder saw of coefficients, for training.
+
+    Attributes
+    ----------
+    inputs : list of ndarray of int16, shape (n, INPUTS + FIXED)
+        Of each band, in units of ``2**-5``.
+    kinds : list of ndarray of uint8, shape (n,)
+        Classes of the coefficients.
+    means : list of (context, symbol)
+        Of each band's mean.
+    """
+
+    def __init__(self) -> None:
+        self.inputs: list[npt.NDArray[np.int16]] = []
+        self.kinds: list[npt.NDArray[np.uint8]] = []
+        self.means: list[tuple[int, int]] = []
+
+
+class PlaneEncoder(_Bands):
+    """Codes the planes of a tile.
+
+    Parameters
+    ----------
+    planes : ndarray of float64, shape (components, rows, cols)
+        In steps.
+    worth : float
+        See `WORTH`.
+    record : Record, optional
+        Takes what the coefficients look like.
+    """
+
+    def __init__(
+        self, planes: Planes, prior: Prior, worth: float = WORTH, record: Record | None = None
+    ) -> None:
+        self._targets = [_decompose(plane) for plane in planes]
+        live = [i for i, bands in enumerate(self._targets) if any(map(_matters, bands.values()))]
+        super().__init__(max(live, default=-1) + 1, *planes.shape[1:], prior)
+        self._worth, self._record = worth, record
+        self._costs = bits_of_odds()
+        self._room = symbol_room(self.magnitudes[1][:1, 0].size)
+        share = 1 << (rans.BITS - 1)
+        bits = [self.components >> i & 1 for i in range(_COUNT - 1, -1, -1)]
+        self._symbols = [np.array([[bit * share, share] for bit in bits], np.uint16)]
+
+    def _code(self, component: int, level: int, index: int, expected: Planes) -> Values:
+        guess, context = self._mean_expected(component, level, index)
+        orientation = index + 1 if level else 0
+        target = self._targets[component][level, orientation]
+        if expected.size:
+            target = target - expected
+        mean = np.abs(np.floor(np.abs(target) + 0.35)).mean()
+        if mean > 0:
+            code = int(np.rint(2 * np.log2(mean)))
+            symbol = min(max(code - guess + _MIDDLE, 1), MEAN_SYMBOLS - 1)
+            self.means[level, component, index] = guess + symbol - _MIDDLE
+            near = self._near(component, level, index, expected)
+            size = target.size if self._record else 0
+            inputs, kinds = np.empty((size, INPUTS + 1), np.int16), np.empty(size, np.uint8)
+            n, values, saved = encode_band(
+                target, near, self.network, self._costs, self._worth, self._room, inputs, kinds
+            )
+            if saved > 0 or not self._worth:
+                self._put_mean(context, symbol)
+                self._symbols.append(self._room[:n].copy())
+                if self._record:
+                    self._keep(self._fixed(component, level, index, expected), inputs, kinds)
+                return values
+            self.means[level, component, index] = _NO_MEAN
+            self.magnitudes[level][component, index] = 0
+        self._put_mean(context, 0)
+        return np.zeros(target.shape, np.int32)
+
+    def _put_mean(self, context: int, symbol: int) -> None:
+        frequencies = self.prior.means[context].astype(int)
+        pair = [frequencies[:symbol].sum(), frequencies[symbol]]
+        self._symbols.append(np.array([pair], np.uint16))
+        if self._record:
+            self._record.means.append((context, symbol))
+
+    def _keep(
+        self,
+        fixed: npt.NDArray[np.int64],
+        inputs: npt.NDArray[np.int16],
+        kinds: npt.NDArray[np.uint8],
+    ) -> None:
+        assert self._record is not None
+        rows = np.concatenate([inputs[:, :INPUTS], fixed[inputs[:, INPUTS]]], axis=1)
+        self._record.inputs.append(rows.astype(np.int16))
+        self._record.kinds.append(kinds)
+
+    def content(self) -> bytes:
+        """The symbols coded so far, as bytes."""
+        pairs = np.concatenate(self._symbols)
+        return rans.finish(*rans.take(pairs[:, 0].copy(), pairs[:, 1].copy()))
+
+
+def _decompose(plane: Planes) -> dict[tuple[int, int], Planes]:
+    """Bands of a plane by level and orientation, of gain 1."""
+    bands = {}
+    for level in range(1, LEVELS + 1):
+        plane, *details = analyse(plane)
+        for orientation, detail in enumerate(details, 1):
+            bands[level, orientation] = detail * gain(level, orientation)
+    bands[0, 0] = plane * gain(LEVELS, 0)
+    return bands
+
+
+def _matters(band: Planes) -> bool:
+    """Whether a coefficient of a band may differ from zero once quantised."""
+    return bool(band.size) and float(np.abs(band).max()) >= 0.5
