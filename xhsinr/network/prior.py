@@ -11,19 +11,18 @@ order and on any machine.
 from __future__ import annotations
 
 import decimal
-import hashlib
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import safetensors.numpy
 
 from xhsinr.entropy.rans import BITS
 from xhsinr.errors import NetworkError
+from xhsinr.network.file import Network, Tensors, read_network
 
 __all__ = [
     "FIXED",
@@ -37,7 +36,6 @@ __all__ = [
     "UNIT",
     "Prior",
     "bits_of_odds",
-    "load_prior",
     "magnitude_table",
     "odds_table",
     "package_prior",
@@ -71,7 +69,6 @@ _WEIGHT = 64
 _LARGEST_INPUT = 512
 _LARGEST_WEIGHT = 1 << 14
 _EXACT = 1 << 24
-_MOST_BYTES = 100 << 10
 
 Float32 = npt.NDArray[np.float32]
 _SHAPES = {
@@ -83,10 +80,14 @@ _SHAPES = {
     "bias_3": (HIDDEN,),
     "means": (MEAN_CONTEXTS, MEAN_SYMBOLS),
 }
+_KINDS = {
+    name: np.dtype(np.uint16 if name == "means" else np.int16 if name[0] == "w" else np.int32)
+    for name in _SHAPES
+}
 
 
 @dataclass(frozen=True, eq=False)
-class Prior:
+class Prior(Network):
     """Weights of a prior; compiled code takes the arrays.
 
     Attributes
@@ -100,9 +101,9 @@ class Prior:
         Log-odds of the first `STICKS` columns; the others are padding.
     means : ndarray of uint16, shape (MEAN_CONTEXTS, MEAN_SYMBOLS)
         Frequencies of what bands' means are coded in; each row sums to ``2**15``.
-    metadata : dict of str to str
-        Recipe, digests of the scenes it was trained on, and so on.
     """
+
+    kind: ClassVar[str] = "prior"
 
     weights_1: Float32
     bias_1: Float32
@@ -111,7 +112,6 @@ class Prior:
     weights_3: Float32
     bias_3: Float32
     means: npt.NDArray[np.uint16]
-    metadata: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, shape in _SHAPES.items():
@@ -137,8 +137,8 @@ class Prior:
         cls,
         layers: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]],
         means: npt.NDArray[Any],
-        metadata: dict[str, str],
-    ) -> Prior:
+        recipe: dict[str, Any],
+    ) -> Self:
         """Round a trained network.
 
         Parameters
@@ -158,9 +158,9 @@ class Prior:
         frequencies = np.maximum(np.floor(share * (1 << BITS)), 1).astype(np.int64)
         rows = np.arange(len(frequencies))
         frequencies[rows, frequencies.argmax(1)] += (1 << BITS) - frequencies.sum(1)
-        return cls(**arrays, means=frequencies.astype(np.uint16), metadata=metadata)
+        return cls(**arrays, means=frequencies.astype(np.uint16), recipe=recipe)
 
-    def shifted(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Prior:
+    def shifted(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Self:
         """The prior with its hidden units shifted: a latent vector's modulation, rounded.
 
         Parameters
@@ -172,6 +172,8 @@ class Prior:
             self,
             bias_1=(self.bias_1 + first).astype(np.float32),
             bias_2=(self.bias_2 + second).astype(np.float32),
+            digest="",  # it is no longer what its file says
+            path=None,
         )
 
     def fixed_biases(self, fixed: npt.NDArray[np.int64]) -> Float32:
@@ -185,65 +187,32 @@ class Prior:
         reach = fixed @ self.weights_1[INPUTS:].astype(np.int64)
         return (reach + self.bias_1.astype(np.int64)).astype(np.float32)
 
-    def to_bytes(self) -> bytes:
-        """As a safetensors file."""
-        arrays = {name: getattr(self, name) for name in _SHAPES}
-        for name in arrays:
-            kind = np.uint16 if name == "means" else np.int16 if name[0] == "w" else np.int32
-            arrays[name] = arrays[name].astype(kind)
-        return safetensors.numpy.save(arrays, metadata=self.metadata)
+    def settings(self) -> dict[str, Any]:
+        """See `Network.settings`; all priors have the same sizes."""
+        return {}
+
+    def tensors(self) -> Tensors:
+        """See `Network.tensors`."""
+        return {name: getattr(self, name).astype(kind) for name, kind in _KINDS.items()}
 
     @classmethod
-    def from_bytes(cls, content: bytes, metadata: dict[str, str]) -> Prior:
-        """Read what `to_bytes` wrote.
-
-        Raises
-        ------
-        NetworkError
-            If these are not the bytes of a prior.
-        """
-        if len(content) > _MOST_BYTES:
-            raise NetworkError(f"a prior has {_MOST_BYTES} bytes at most, this one {len(content)}")
-        try:
-            arrays = safetensors.numpy.load(content)
-        except safetensors.SafetensorError as error:
-            raise NetworkError(f"the prior is no safetensors file: {error}") from error
-        if set(arrays) != set(_SHAPES) or any(a.dtype.kind not in "iu" for a in arrays.values()):
-            raise NetworkError(f"a prior holds integers {', '.join(_SHAPES)}, this file other ones")
-        means = arrays.pop("means").astype(np.uint16)
-        floats: dict[str, Any] = {name: a.astype(np.float32) for name, a in arrays.items()}
-        return cls(**floats, means=means, metadata=metadata)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the weights, without the recipe."""
-        total = hashlib.sha256()
-        for name in _SHAPES:
-            total.update(np.ascontiguousarray(getattr(self, name), np.float64).tobytes())
-        return total.hexdigest()
-
-
-def load_prior(path: str | Path) -> Prior:
-    """The prior of a file.
-
-    Raises
-    ------
-    NetworkError
-        If the file is missing or holds no prior.
-    """
-    try:
-        content = Path(path).read_bytes()
-        with safetensors.safe_open(str(path), "np") as opened:
-            metadata = opened.metadata() or {}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise NetworkError(f"the prior {path} can't be read: {error}") from error
-    return Prior.from_bytes(content, metadata)
+    def from_file(cls, settings: Mapping[str, Any], tensors: Tensors, **about: Any) -> Self:
+        """See `Network.from_file`."""
+        for name, kind in _KINDS.items():
+            if tensors[name].dtype != kind:
+                raise NetworkError(f"{name} of a prior is {tensors[name].dtype}, not {kind}")
+        floats: dict[str, Any] = {
+            name: tensors[name].astype(np.float32) for name in _KINDS if name != "means"
+        }
+        return cls(**floats, means=tensors["means"], **about)
 
 
 @cache
 def package_prior() -> Prior:
     """The prior that comes with the package."""
-    return load_prior(Path(__file__).parents[1] / "networks" / "prior.safetensors")
+    found = read_network(Path(__file__).parents[1] / "networks" / "prior.safetensors")
+    assert isinstance(found, Prior)
+    return found
 
 
 @cache
