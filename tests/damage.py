@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from linear_network import linear_network
-from make_golden import small_network
+from small_network import small_network
 
 import xhsinr
 from xhsinr.demo import synthetic_scene

@@ -23,7 +23,7 @@ import safetensors.numpy
 from anatomy import Anatomy
 from fsspec.implementations.memory import MemoryFile
 from linear_network import linear_network
-from make_golden import small_network
+from small_network import small_network
 
 import xhsinr
 from xhsinr import backend

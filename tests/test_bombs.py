@@ -23,7 +23,7 @@ import safetensors.numpy
 from anatomy import Anatomy
 from forgery import forge
 from linear_network import linear_network, lowest_orders
-from make_golden import small_network
+from small_network import small_network
 
 import xhsinr
 from xhsinr.coding import entropy

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from forged_network import changed
 from linear_network import context_model, linear_network, lowest_orders
-from make_golden import small_network
+from small_network import small_network
 
 from xhsinr.coding.contexts import FEATURES, LARGEST_LEVEL, ContextModel
 from xhsinr.errors import NetworkError

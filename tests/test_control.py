@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from make_golden import small_network
+from small_network import small_network
 
 import xhsinr
 from xhsinr.compression import control

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from damage import PROFILES, Specimen, network_cases, rewrite, try_case, try_network
 from linear_network import linear_network
-from make_golden import small_network
+from small_network import small_network
 
 import xhsinr
 from xhsinr.demo import synthetic_scene

@@ -16,7 +16,7 @@ import pytest
 import xarray as xr
 from forgery import forge
 from linear_network import linear_network
-from make_golden import small_network
+from small_network import small_network
 
 import xhsinr
 from xhsinr.coding.contexts import LARGEST_LEVEL

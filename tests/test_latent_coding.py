@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from linear_network import linear_network
-from make_golden import small_network
+from small_network import small_network
 
 from xhsinr.coding import contexts, latent_coding
 from xhsinr.coding import old_latents as latents

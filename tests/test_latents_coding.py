@@ -76,7 +76,7 @@ def test_parameters_come_back_with_the_network_beside_the_sidecar(tmp_path: Path
     network = save_network(siren_network(), tmp_path / "networks" / "mine.safetensors")
     frame = Frame(FRAME.dtype, 4, 0, 9, tmp_path / "scene.hsinr")
     content = LatentsCoding(frame, network).to_bytes()
-    assert len(content) == 32 + 4
+    assert len(content) == 32 + 2 + 4
     found = LatentsCoding.from_bytes(content, frame)
     assert (found.frame, found.network.digest) == (frame, network.digest)
     travelled = pickle.loads(pickle.dumps(found))
@@ -85,9 +85,9 @@ def test_parameters_come_back_with_the_network_beside_the_sidecar(tmp_path: Path
         LatentsCoding.from_bytes(content, FRAME)
 
 
-@pytest.mark.parametrize("content", [b"", bytes(32), bytes(32) + b"\xff", bytes(32) + b"../a"])
+@pytest.mark.parametrize("content", [b"", bytes(32), bytes(33) + b"\xff", bytes(33) + b"../a"])
 def test_other_parameters_are_damage(content: bytes) -> None:
-    with pytest.raises(DamagedSidecarError, match="network"):
+    with pytest.raises(DamagedSidecarError, match=r"network|ends"):
         LatentsCoding.from_bytes(content, FRAME)
 
 

@@ -65,9 +65,7 @@ def test_a_network_travels_as_its_digest_and_is_read_once(path: Path) -> None:
         pickle.loads(content)
 
 
-def test_a_network_that_was_sent_needs_no_file(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_that_was_sent_needs_no_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file, "_SENT", {})
     content = pickle.dumps(read_network(path))
     remember(path.read_bytes(), path)

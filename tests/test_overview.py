@@ -12,7 +12,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from make_golden import small_network
+from small_network import small_network
 
 import xhsinr
 from xhsinr.coding import mask

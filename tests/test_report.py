@@ -73,8 +73,8 @@ def test_info_equals_an_independent_computation(tmp_path: Path, target: dict, dt
     assert info["nodata"] == -32768
     assert info["transform"] == [30, 0, 360_000, 0, -30, 5_800_000]
     assert "32633" in info["crs"]
-    parts = info["basis_bytes"] + info["index_bytes"] + info["metadata_bytes"]
-    assert sum(info["layers"].values()) + parts == size
+    parts = info["codec_bytes"] + info["index_bytes"] + info["metadata_bytes"]
+    assert sum(info["parts"].values()) + parts == size
     assert ("noise" in info) == (target == {"quality": "analysis"})
     json.dumps(info, allow_nan=False)
 

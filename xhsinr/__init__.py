@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xhsinr.gdal.vrt import open_rasterio_dataset
     from xhsinr.handle import Compressed
     from xhsinr.handle import open_sidecar as open  # noqa: A004
-    from xhsinr.network.base import load_network
+    from xhsinr.network.places import load_network
     from xhsinr.sidecar.limits import set_limits
     from xhsinr.sidecar.salvaging import Salvage, salvage
     from xhsinr.sidecar.verification import verify

@@ -32,7 +32,7 @@ class HsinrAccessor:
         max_error: float | None = None,
         bpppb: float | None = None,
         lossless: bool = False,
-        network: str | Path = "default",
+        network: str | Path | None = None,
         tile: int | None = None,
         device: str = "auto",
         max_memory: float | str | None = None,

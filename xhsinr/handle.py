@@ -70,8 +70,8 @@ class Compressed:
         info = self.info
         bands, rows, cols = info["shape"]
         psnr = "lossless" if info["max_error"] == 0 else f"{_number(info['psnr_db'])} dB"
-        layers = [f"{name} {size:,} B" for name, size in info["layers"].items()]
-        rest = [f"{name} {info[f'{name}_bytes']:,} B" for name in ("basis", "index", "metadata")]
+        parts = [f"{name} {size:,} B" for name, size in info["parts"].items()]
+        rest = [f"{name} {info[f'{name}_bytes']:,} B" for name in ("codec", "index", "metadata")]
         rate = f"{info['bpppb']:.4f} bpppb"
         if info["network"]:
             rate += f" ({info['bpppb_with_network']:.4f} with the base network)"
@@ -83,7 +83,7 @@ class Compressed:
             ("RMSE", _number(info["rmse"])),
             ("largest error", _number(info["max_error"])),
             ("mean spectral angle", f"{_number(info['mean_sam_deg'])}°"),
-            ("layers", ", ".join([*layers, *rest])),
+            ("bytes", ", ".join([*parts, *rest])),
         ]
         if info["network"]:
             network = info["network"]

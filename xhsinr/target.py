@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 PROFILES = {
-    "preview": "the base network's latents alone: the smallest files",
+    "preview": "what shows the scene: the smallest files",
     "standard": "PSNR of 45 dB or better",
     "analysis": "no sample off by more than the scene's noise, which is estimated",
     "archive": "lossless",

@@ -20,9 +20,10 @@ from xhsinr.archiving.folder import keep_network, one_run
 from xhsinr.archiving.job import Job, do
 from xhsinr.archiving.table import ArchiveReport, Row, write_table
 from xhsinr.compression.control import may_use
-from xhsinr.compression.pipeline import DEFAULT_NETWORK, Settings, check_settings
+from xhsinr.compression.pipeline import Settings, check_settings
 from xhsinr.errors import HsinrError
-from xhsinr.network.base import BaseNetwork, load_network
+from xhsinr.network.file import Network
+from xhsinr.network.places import siren_near
 
 __all__ = ["archive"]
 
@@ -36,7 +37,7 @@ def archive(
     max_error: float | None = None,
     bpppb: float | None = None,
     lossless: bool = False,
-    network: str | Path = DEFAULT_NETWORK,
+    network: str | Path | None = None,
     tile: int | None = None,
     device: str = "auto",
     max_memory: float | str | None = None,
@@ -95,9 +96,10 @@ def archive(
     check_settings(settings)
     scenes = list(stac.sources(source))
     with one_run(out), _stopped_by_sigterm():
-        base = load_network(network, near=out / "networks" / "any.hsinr")
-        held = None
-        if may_use(base, settings.target(np.dtype(np.float64))):
+        base = held = None
+        if network is not None:
+            base = siren_near(network, near=out / "networks" / "any.hsinr")
+        if base is not None and may_use(base, settings.target(np.dtype(np.float64))):
             held = keep_network(base, out)
             settings = replace(settings, network=held)
         request = _request(settings, base if held else None)
@@ -139,7 +141,7 @@ def _with_retries(run: Run, jobs: list[Job], retries: int) -> Iterator[Row]:
         jobs = again
 
 
-def _request(settings: Settings, network: BaseNetwork | None) -> dict[str, Any]:
+def _request(settings: Settings, network: Network | None) -> dict[str, Any]:
     """What of the settings decides the result."""
     told: dict[str, Any] = {"target": settings.target(np.dtype(np.float64)).to_header()}
     if settings.tile is not None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from xhsinr import stac
 from xhsinr.errors import HsinrError
-from xhsinr.network.base import BaseNetwork
+from xhsinr.network.file import Network
 from xhsinr.outputs import replacing
 from xhsinr.pictures.preview import preview_path
 
@@ -96,7 +96,7 @@ def one_run(out: Path) -> Iterator[None]:
             _sweep(out)
 
 
-def keep_network(network: BaseNetwork, out: Path) -> Path:
+def keep_network(network: Network, out: Path) -> Path:
     """Put a base network into the archive, with its item."""
     assert network.path is not None
     folder = out / "networks"

@@ -12,7 +12,7 @@ from typing import Any
 from xhsinr.bench.codecs import CODECS, Target, load, wsrc
 from xhsinr.bench.scenes import BenchScene
 from xhsinr.errors import TargetError
-from xhsinr.network.base import load_network
+from xhsinr.network.places import load_network
 
 __all__ = ["BOUNDS", "METHODS", "QUICK_RATES", "RATES", "Case", "Plan", "cases", "quoted"]
 

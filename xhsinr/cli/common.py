@@ -40,9 +40,7 @@ _QUALITY = [
     click.option("--max-error", type=float, metavar="X", help="No sample off by more than X."),
     click.option("--bpppb", type=float, metavar="BITS", help="At most this many bits per sample."),
     click.option("--lossless", is_flag=True, help="Every bit."),
-    click.option(
-        "--network", default="default", show_default=True, help="Base network: name or file."
-    ),
+    click.option("--network", help="A base network of your own: name or file."),
     click.option("--tile", type=int, help="Side of a tile in pixels, else 96 to 256."),
     click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto."),
     click.option(

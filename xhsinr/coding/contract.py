@@ -9,14 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from xhsinr.storage import Place
 
-__all__ = ["Bands", "Coding", "Frame", "Samples", "Valid"]
+if TYPE_CHECKING:
+    from xhsinr.network.file import Network
+
+__all__ = [
+    "Bands",
+    "Coding",
+    "Frame",
+    "NetworkCoding",
+    "NetworkUse",
+    "Planes",
+    "Samples",
+    "Valid",
+]
 
 Samples = npt.NDArray[Any]
 """Samples of a tile, shape (bands, rows, cols), in the data type of the scene."""
@@ -68,16 +80,21 @@ class Coding(Protocol):
     Attributes
     ----------
     name : str
-        By which a header names it.
+        By which a header names it, see `xhsinr.coding.registry`.
     parts : tuple of str
         Pieces that a tile's bytes are in, in the order in which they are decoded. The index has
         the size of each, so that a reader may fetch some.
+    exact : bool
+        Whether the same bytes decode to the same samples on every machine, to the last bit.
     frame : Frame
     """
 
     name: ClassVar[str]
     parts: ClassVar[tuple[str, ...]]
-    frame: Frame
+    exact: ClassVar[bool]
+
+    @property
+    def frame(self) -> Frame: ...
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
         """Parts of a tile; one without bytes may be left out.
@@ -105,7 +122,7 @@ class Coding(Protocol):
 
     def decode_coarse(
         self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands | None
-    ) -> npt.NDArray[np.floating[Any]]:
+    ) -> Planes:
         """Means over blocks of ``factor`` x ``factor`` pixels, cut at the edges, not rounded.
 
         Decodes no more than that size needs.
@@ -126,3 +143,45 @@ class Coding(Protocol):
 
     def memory(self, pixels: int) -> int:
         """Most bytes that encoding and decoding a tile of so many pixels takes."""
+
+
+@dataclass(frozen=True)
+class NetworkUse:
+    """A base network as a header names it.
+
+    Attributes
+    ----------
+    name : str
+        Of its file, without a suffix.
+    digest : str
+        SHA-256 of the file, hexadecimal.
+    file_bytes : int
+        Size of the file.
+    """
+
+    name: str
+    digest: str
+    file_bytes: int
+
+
+@runtime_checkable
+class NetworkCoding(Protocol):
+    """What a coding offers besides where it needs a network that is not the package's own.
+
+    Attributes
+    ----------
+    network : Network
+        Found by `Coding.from_bytes`, which raises NetworkError where it is not.
+    """
+
+    @property
+    def network(self) -> Network: ...
+
+    @classmethod
+    def network_use(cls, content: bytes) -> NetworkUse:
+        """The network that the coding needs whose `Coding.to_bytes` that was.
+
+        Raises
+        ------
+        DamagedSidecarError
+        """

@@ -3,21 +3,66 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
 from xhsinr.coding import bound
+from xhsinr.coding.contract import Bands, Frame, Planes, Samples, Valid
+from xhsinr.coding.overview import block_means
 from xhsinr.errors import DamagedSidecarError
 
-__all__ = ["decode_floats", "encode_floats"]
+__all__ = ["FloatsCoding", "decode_floats", "encode_floats"]
 
 DIGITS = 6  # after the point, of floats that are coded as integers
 LARGEST_DECIMAL = 1 << 31
 BIT_STEPS = 255  # first byte of other floats
 ZSTD_LEVEL = 19
+_PER_SAMPLE = 40  # bytes of memory
+
+
+@dataclass(frozen=True)
+class FloatsCoding:
+    """Floats bit by bit; see `xhsinr.coding.contract.Coding`."""
+
+    name: ClassVar[str] = "floats"
+    parts: ClassVar[tuple[str, ...]] = ("floats",)
+    exact: ClassVar[bool] = True
+
+    frame: Frame
+
+    def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
+        return {"floats": encode_floats(samples)}
+
+    def decode(
+        self, parts: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None
+    ) -> Samples:
+        shape = (self.frame.bands, rows, cols)
+        samples = decode_floats(parts.get("floats", b""), shape, self.frame.dtype)
+        return samples if bands is None else samples[bands]
+
+    def decode_coarse(
+        self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands | None
+    ) -> Planes:
+        return block_means(self.decode(parts, rows, cols, bands), factor, np.float64)
+
+    def to_bytes(self) -> bytes:
+        return b""
+
+    @classmethod
+    def from_bytes(cls, content: bytes, frame: Frame) -> Self:
+        if content or frame.dtype.kind != "f":
+            raise DamagedSidecarError(
+                f"its header has {len(content)} bytes for float samples of {frame.dtype}"
+            )
+        return cls(frame)
+
+    def memory(self, pixels: int) -> int:
+        return pixels * self.frame.bands * (_PER_SAMPLE + self.frame.dtype.itemsize)
 
 
 def encode_floats(values: npt.NDArray[Any]) -> bytes:

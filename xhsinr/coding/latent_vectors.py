@@ -33,9 +33,7 @@ _BYTE_SHARE = _TOTAL >> 8
 Integers = npt.NDArray[np.int32]
 
 
-def encode(
-    latents: npt.NDArray[np.float32], network: SirenNetwork
-) -> tuple[bytes, Integers]:
+def encode(latents: npt.NDArray[np.float32], network: SirenNetwork) -> tuple[bytes, Integers]:
     """Quantise and code the latents of one tile.
 
     Rounding weighs the code length of a value against its error (rate-distortion optimised),

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.coding import latent_vectors
-from xhsinr.coding.contract import Bands, Frame, Samples, Valid
+from xhsinr.coding.contract import Bands, Frame, NetworkUse, Samples, Valid
 from xhsinr.coding.overview import block_means, coarse_side
 from xhsinr.devices import need_torch
+from xhsinr.entropy.cursor import Cursor, varint
 from xhsinr.errors import DamagedSidecarError, NetworkError
 from xhsinr.network.places import network_of
 from xhsinr.network.siren import forward, pixel_grid
@@ -27,6 +28,9 @@ from xhsinr.tiling import Patching
 __all__ = ["LatentsCoding"]
 
 _DIGEST = 32
+# File systems take 255 bytes for a name, and the digest and the suffix come on top.
+_LONGEST_NAME = 200
+_NO_PATH = frozenset("/\\\0")
 # Numbers in a layer's activations at most, when reading: a few megabytes, which also is fastest.
 _ACTIVATIONS = 1 << 20
 # Coarse reads sample the network every so many pixels. With 2 they miss the mean of the full
@@ -107,8 +111,23 @@ class LatentsCoding:
         return planes if factor == step else block_means(planes, factor // step)
 
     def to_bytes(self) -> bytes:
-        """Digest and name of the network."""
-        return bytes.fromhex(self.network.digest) + self.network.name.encode()
+        """Digest of the network, size of its file as a varint, its name."""
+        network = self.network
+        return bytes.fromhex(network.digest) + varint(network.file_bytes) + network.name.encode()
+
+    @classmethod
+    def network_use(cls, content: bytes) -> NetworkUse:
+        """See `xhsinr.coding.contract.NetworkCoding`."""
+        cursor = Cursor(content, "the coding 'latents' in its header")
+        digest, file_bytes, raw = cursor.take(_DIGEST).hex(), cursor.varint(), cursor.rest()
+        try:
+            name = raw.decode()
+        except UnicodeDecodeError as error:
+            raise DamagedSidecarError(f"its network has no name: {error}") from error
+        # A name from a file is a name: no path, which would be followed.
+        if not 0 < len(raw) <= _LONGEST_NAME or not _NO_PATH.isdisjoint(name):
+            raise DamagedSidecarError(f"its network cannot be called {name[:60]!r}")
+        return NetworkUse(name, digest, file_bytes)
 
     @classmethod
     def from_bytes(cls, content: bytes, frame: Frame) -> Self:
@@ -120,15 +139,12 @@ class LatentsCoding:
             If the network isn't found, or is none of the paper's kind.
         DamagedSidecarError
         """
-        try:
-            name = content[_DIGEST:].decode()
-        except UnicodeDecodeError as error:
-            raise DamagedSidecarError(f"its network has no name: {error}") from error
-        if not name or "/" in name or "\\" in name or "\0" in name:
-            raise DamagedSidecarError(f"its network cannot be called {name!r}")
-        network = network_of(name, content[:_DIGEST].hex(), frame.sidecar)
+        use = cls.network_use(content)
+        network = network_of(use.name, use.digest, frame.sidecar)
         if not isinstance(network, SirenNetwork):
-            raise NetworkError(f"network {name!r} is a {network.kind}, and latents need a siren")
+            raise NetworkError(
+                f"network {use.name!r} is a {network.kind}, and latents need a siren"
+            )
         return cls(frame, network)
 
     def memory(self, pixels: int) -> int:

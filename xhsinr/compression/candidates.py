@@ -17,13 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding.codec import BoundCoding, Codec, LatentCoding
-from xhsinr.coding.latent_coding import quantiser_step
+from xhsinr.coding.bounded import BoundedCoding
+from xhsinr.coding.contract import Coding, Frame
+from xhsinr.coding.floats import FloatsCoding
+from xhsinr.coding.latents import LatentsCoding
+from xhsinr.coding.planes import PlanesCoding
+from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.noise import band_noise, band_weights
 from xhsinr.compression.pursuit import SMALLEST
 from xhsinr.compression.survey import Survey
-from xhsinr.errors import NetworkError
-from xhsinr.network.base import BaseNetwork
+from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.spectral.basis import SpectralBasis, worthwhile_components
 
 __all__ = ["Candidates", "Forecast"]
@@ -32,8 +35,6 @@ __all__ = ["Candidates", "Forecast"]
 _UNEXPLAINED = 0.15
 # Share of the bound that errors are measured by where the noise is less: below it they are free.
 _BOUND_NOISE = 0.5
-# Share of a scene's variance that latents leave open, roughly: the basis need not be finer.
-_LATENTS_LEAVE = 0.1
 # Share of a scene's variance that a preview leaves open.
 _PREVIEW_LEAVES = 0.05
 # Levels that a forecast is asked for, as multiples of the error aimed at.
@@ -42,7 +43,7 @@ _LEVELS = 2.0 ** np.arange(-6, 8.25, 0.25)
 # their errors have to lie above `SMALLEST`.
 _EXPONENTS = -80, 100
 
-Forecast = Callable[[Codec, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+Forecast = Callable[[TileCodec, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 """``forecast(codec, levels)``: mean squared error of a scene's scores at each level."""
 
 
@@ -58,7 +59,8 @@ class Candidates:
     nodata : int, float or None
     limit : float
         Largest error of a sample that codecs with a bound leave, in data units; 0 is lossless.
-    network : BaseNetwork
+    network : SirenNetwork or None
+        Of the user's own, to try latents with.
     forecast : callable
         See `Forecast`.
     """
@@ -67,7 +69,7 @@ class Candidates:
     dtype: np.dtype[Any]
     nodata: int | float | None
     limit: float
-    network: BaseNetwork
+    network: SirenNetwork | None
     forecast: Forecast
 
     @property
@@ -88,74 +90,41 @@ class Candidates:
         """Median of the bands' noise."""
         return float(np.median(self.band_noise))
 
-    @property
-    def linear(self) -> bool:
-        """Whether the network is linear in its latents, so that any error can be aimed at."""
-        return self.network.contexts is not None
-
-    def preview(self) -> Codec:
-        """Latents alone that show the scene."""
-        if not self.linear:
+    def preview(self) -> TileCodec:
+        """What shows the scene: latents of the user's network, or else few planes."""
+        if self.network is not None:
             return self.latents()
         mse = _PREVIEW_LEAVES * float(self.survey.variances.mean())
-        return self.sparse_latents(max(mse, SMALLEST))
+        return self.planes(max(mse, SMALLEST))
 
-    def latents(self) -> Codec:
-        """Latents alone, as precise as the network was calibrated for.
+    def latents(self) -> TileCodec:
+        """Latents of the user's network, as precise as it was calibrated for.
 
         Raises
         ------
         NetworkError
             If the network has outputs for fewer bands than the scene has.
         """
-        survey, network = self.survey, self.network
-        if network.head == "shared":
-            bands = len(survey.mean)
-            if bands > network.siren.outputs:
-                raise NetworkError(
-                    f"network {network.name!r} has outputs for {network.siren.outputs} bands, the "
-                    f"scene has {bands}: use the network default, or train one"
-                )
-            unit = (survey.high - survey.low) or 1.0
-            return replace(self._plain, latents=LatentCoding(network, 0, unit, survey.low))
-        unit = math.sqrt(survey.variances[0]) or 1.0
-        mse = _LATENTS_LEAVE * float(survey.variances.mean())
-        basis = self._basis(network.siren.outputs, max(mse, SMALLEST))
-        return replace(self._plain, basis=basis, latents=LatentCoding(network, 0, unit))
+        assert self.network is not None
+        return self._around(LatentsCoding(self._frame, self.network))
 
-    def detail(self, aim: float) -> Codec:
-        """A detail layer that leaves about this mean squared error per sample."""
-        draft, level = self._planned(aim, len(self.survey.mean))
-        return replace(draft, level=level)
-
-    def sparse_latents(self, aim: float) -> Codec:
-        """Latents alone that leave about this mean squared error per sample."""
-        draft, level = self._planned(aim, self.network.siren.outputs)
-        if level is None:
-            return draft
-        step = float(f"{quantiser_step(level):.4g}")
-        return replace(draft, latents=LatentCoding(self.network, 0, step))
-
-    def _planned(self, aim: float, most: int) -> tuple[Codec, float | None]:
-        """A basis of ``most`` vectors or fewer for an error, and the level of its scores' errors.
-
-        Without a level no component is worth its vector.
-        """
+    def planes(self, aim: float) -> TileCodec:
+        """Planes that leave about this mean squared error per sample."""
         survey = self.survey
         bands = len(survey.mean)
-        components = min(most, worthwhile_components(survey.variances, aim * bands))
+        components = worthwhile_components(survey.variances, aim * bands)
         basis = self._basis(components, aim)
-        draft = replace(self._plain, basis=basis)
+        coding = PlanesCoding(self._frame, basis)
         if basis.components == 0:
-            return draft, None
+            return self._around(coding)
         # What the components left out cost already; some has to remain for the others.
         left = max(aim - basis.unexplained(survey.mean, survey.covariance), 0.2 * aim)
         wanted = left * bands / basis.components
-        errors = np.maximum(self.forecast(draft, wanted * _LEVELS), SMALLEST)
+        errors = np.maximum(self.forecast(self._around(coding), wanted * _LEVELS), SMALLEST)
         level = wanted * np.exp(np.interp(np.log(wanted), np.log(errors), np.log(_LEVELS)))
-        return draft, float(level)
+        return self._around(replace(coding, level=float(level)))
 
-    def bounded(self, level: float) -> Codec:
+    def bounded(self, level: float) -> TileCodec:
         """A base at this level of weighted error variance, and the bound layer on it."""
         survey, weights = self.survey, self._weights
         distortion = float(np.minimum(self.weighted_variances, level).mean())
@@ -168,29 +137,38 @@ class Candidates:
             pixels=survey.pixels,
             weights=weights,
         )
-        return replace(self._plain, basis=basis, level=level, bound=self.bound)
+        assert self.bound is not None
+        max_error, exponent = self.bound
+        # A step is for the way off nodata, see `TileCodec`.
+        within = self.nodata is not None and survey.low < self.nodata < survey.high
+        coding = BoundedCoding(
+            self._frame, max_error - (within and max_error > 0), exponent, basis, level
+        )
+        return self._around(coding)
 
-    def exact_floats(self) -> Codec:
-        """Floats bit by bit, by a library's codec."""
-        return replace(self._plain, bound=BoundCoding(0, exact_floats=True))
+    def exact_floats(self) -> TileCodec:
+        """Floats bit by bit."""
+        return self._around(FloatsCoding(self._frame))
 
     @cached_property
-    def bound(self) -> BoundCoding:
-        """The bound layer for the limit; exact floats where integers would not hold it."""
+    def bound(self) -> tuple[int, int] | None:
+        """The limit in units, and the power of two that is a unit; None for exact floats.
+
+        Exact floats where integers would not hold the limit.
+        """
         survey = self.survey
         span = survey.high - survey.low
         if self.dtype.kind != "f":
-            return BoundCoding(int(min(self.limit, span)))
-        exact = BoundCoding(0, exact_floats=True)
+            return int(min(self.limit, span)), 0
         if self.limit <= 0:
-            return exact
+            return None
         # Sixteen to thirty-two units a bound: rounding to a unit costs little of it.
         exponent = math.frexp(min(self.limit, 2 * span or self._largest or 1.0))[1] - 5
         mantissa = min(np.finfo(self.dtype).nmant, 32)
         if self._largest >= math.ldexp(1.0, exponent + mantissa) or exponent < _EXPONENTS[0]:
-            return exact
+            return None
         units = min(math.ldexp(self.limit, -exponent), 1 << 20)
-        return BoundCoding(int(units - 0.5), exponent)
+        return int(units - 0.5), exponent
 
     @cached_property
     def weighted_variances(self) -> npt.NDArray[np.float64]:
@@ -213,33 +191,23 @@ class Candidates:
     @cached_property
     def _weights(self) -> npt.NDArray[np.float64]:
         """What errors of the base weigh below the bound."""
-        unit = math.ldexp(1.0, self.bound.exponent)
-        return band_weights(self.band_noise, (_BOUND_NOISE * self.bound.max_error + 0.5) * unit)
+        assert self.bound is not None
+        max_error, exponent = self.bound
+        unit = math.ldexp(1.0, exponent)
+        return band_weights(self.band_noise, (_BOUND_NOISE * max_error + 0.5) * unit)
 
     @cached_property
-    def _plain(self) -> Codec:
-        survey, integer = self.survey, self.dtype.kind != "f"
-        return Codec(
-            dtype=self.dtype,
-            states=survey.states,
-            live=survey.live,
-            low=int(survey.low) if integer else survey.low,
-            high=int(survey.high) if integer else survey.high,
-            nodata=self.nodata,
-            basis=self._coarse_mean(),
-        )
+    def _frame(self) -> Frame:
+        survey, kind = self.survey, float if self.dtype.kind == "f" else int
+        return Frame(self.dtype, len(survey.mean), kind(survey.low), kind(survey.high))
 
-    def _coarse_mean(self) -> SpectralBasis:
-        """Fills invalid samples; what decodes from scores has its own mean."""
-        mean = self.survey.mean
-        vectors = np.zeros((0, len(mean)), np.int64)
-        if self.extreme:
-            return SpectralBasis(np.zeros(len(mean), np.int64), 0, vectors)
-        span = self.survey.high - self.survey.low
-        # To some tenth of the range, and no more digits than a mean may have.
-        exponent = max(math.frexp(span)[1] - 4, math.frexp(self._largest)[1] - 30)
-        integers = np.rint(np.ldexp(mean, -exponent)).astype(np.int64)
-        return SpectralBasis(integers, exponent, vectors)
+    def _around(self, coding: Coding) -> TileCodec:
+        """The codec of the scene in some coding; the mean spectrum fills what is not valid."""
+        survey = self.survey
+        fill = np.clip(survey.mean, survey.low, survey.high)
+        if self.dtype.kind != "f":
+            fill = np.rint(fill)
+        return TileCodec(survey.states, survey.live, self.nodata, coding, fill.astype(self.dtype))
 
     def _basis(self, components: int, mse: float) -> SpectralBasis:
         survey = self.survey

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from xhsinr.coding.codec import Codec
+from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.candidates import Candidates, Forecast
 from xhsinr.compression.pursuit import SMALLEST, Attempt, Goal, Pursuit
 from xhsinr.compression.survey import Survey
 from xhsinr.errors import TargetError
-from xhsinr.network.base import PACKAGE_NETWORKS, BaseNetwork
+from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.scene import Scene
 from xhsinr.target import Target
 
 __all__ = ["Search", "may_use"]
 
-# Attempts with latents at most: they take several times as long as those with the detail layer.
-_MOST_LATENTS = 6
 _MOST_TRIALS = 14
 # No file has more bits a sample, with all its metadata on one pixel.
 _MOST_BITS = 2.0**32
@@ -26,15 +24,9 @@ _MOST_BITS = 2.0**32
 _NOISE_FACTOR, _BOUND_FACTOR, _TRIAL_FACTOR = 8.0, 1.0, 2.0
 
 
-def may_use(network: BaseNetwork, target: Target) -> bool:
-    """Whether a scene may come to have latents of a network.
-
-    Below a bound there are never latents, and those of the package's networks are for previews.
-    """
-    if target.kind not in ("preview", "psnr", "bpppb"):
-        return False
-    own = network.path is None or network.path.parent != PACKAGE_NETWORKS
-    return own or target.kind == "preview"
+def may_use(network: SirenNetwork | None, target: Target) -> bool:
+    """Whether a scene may come to have latents of a network: never below a bound."""
+    return network is not None and target.kind in ("preview", "psnr", "bpppb")
 
 
 class Search:
@@ -45,13 +37,13 @@ class Search:
     scene : Scene
     survey : Survey
     target : Target
-    network : BaseNetwork
+    network : SirenNetwork or None
     forecast : callable
         See `xhsinr.compression.candidates.Forecast`.
 
     Attributes
     ----------
-    next : Codec
+    next : TileCodec
         To be tried next.
     on_trial : bool
         A part of the scene is enough to judge `next`; else it wants the whole scene.
@@ -62,7 +54,7 @@ class Search:
         scene: Scene,
         survey: Survey,
         target: Target,
-        network: BaseNetwork,
+        network: SirenNetwork | None,
         forecast: Forecast,
     ) -> None:
         self._survey, self._target = survey, target
@@ -75,7 +67,7 @@ class Search:
         budget = int(min(rate, _MOST_BITS) * scene.samples / 8)
         self._goal = Goal(survey, target, budget)
         self._pursuit: Pursuit | None = None
-        self._detail: Attempt | None = None
+        self._planes: Attempt | None = None
         # Attempts below a bound, with the level of each.
         self._trials: list[tuple[float, Attempt]] = []
         self._level = math.inf
@@ -110,12 +102,14 @@ class Search:
             self.next = self._pursuit.next
             return False
         best = self._pursuit.best
-        if self._detail is None and self._latents_may_pay(attempt):
-            self._detail = best
-            self._pursuit = self._latents(self._pursuit.aim)
+        if self._planes is None and self._latents_may_pay:
+            self._planes = best
+            self._pursuit = Pursuit(
+                self._goal, lambda _: self._candidates.latents(), self._pursuit.aim, most=1
+            )
             self.next = self._pursuit.next
             return False
-        reaching = [found for found in (best, self._detail) if found is not None]
+        reaching = [found for found in (best, self._planes) if found is not None]
         if reaching:
             winner = max(reaching, key=self._goal.merit)
             self.next = winner.codec
@@ -125,7 +119,7 @@ class Search:
         self._settled = True
         return winner is attempt
 
-    def _first(self) -> Codec:
+    def _first(self) -> TileCodec:
         kind, candidates = self._target.kind, self._candidates
         if candidates.extreme and kind in ("bpppb", "preview"):
             raise TargetError(
@@ -143,29 +137,22 @@ class Search:
                 aim = self._goal.mse
             else:
                 aim = candidates.mse_of_bits(8 * self._goal.budget / self._survey.pixels)
-            self._pursuit = Pursuit(self._goal, candidates.detail, aim)
+            self._pursuit = Pursuit(self._goal, candidates.planes, aim)
             return self._pursuit.next
-        self.on_trial = not candidates.bound.exact_floats
-        self._settled = candidates.bound.exact_floats
+        self._settled = candidates.bound is None
+        self.on_trial = not self._settled
         return self._below_bound()
 
-    def _latents(self, aim: float) -> Pursuit:
-        """The pursuit of the goal with latents alone, where detail reached it with this aim."""
-        candidates = self._candidates
-        if candidates.linear:
-            return Pursuit(self._goal, candidates.sparse_latents, aim, most=_MOST_LATENTS)
-        return Pursuit(self._goal, lambda _: candidates.latents(), aim, most=1)
-
-    def _bounded(self, level: float) -> Codec:
+    def _bounded(self, level: float) -> TileCodec:
         self._level = level
         return self._candidates.bounded(level)
 
-    def _below_bound(self) -> Codec:
+    def _below_bound(self) -> TileCodec:
         """A codec that keeps the bound, and near the cheapest as a rule."""
         bound = self._candidates.bound
-        if bound.exact_floats:
+        if bound is None:
             return self._candidates.exact_floats()
-        limit = math.ldexp(bound.max_error + 0.5, bound.exponent)
+        limit = math.ldexp(bound[0] + 0.5, bound[1])
         return self._bounded(_NOISE_FACTOR * self._candidates.noise**2 + _BOUND_FACTOR * limit**2)
 
     def _next_trial(self) -> float | None:
@@ -181,22 +168,15 @@ class Search:
             return level / _TRIAL_FACTOR
         return None
 
-    def _cheapest(self) -> Codec:
+    def _cheapest(self) -> TileCodec:
         return min((attempt for _, attempt in self._trials), key=lambda a: a.bytes).codec
 
-    def _latents_may_pay(self, attempt: Attempt) -> bool:
-        """Whether latents alone are worth a try in place of the detail layer.
+    @property
+    def _latents_may_pay(self) -> bool:
+        """Whether latents are worth a try: of a network trained on the scene's own archive."""
+        return may_use(self._candidates.network, self._target)
 
-        A network of the user's own, trained on the scene's archive, may hold most of it. Those of
-        the package never saw it: in some hundred files at 22 to 35 dB and 0.01 to 0.055
-        bpppb latents were better in three, by 0.1 to 0.2 dB, and trying them takes time.
-        """
-        network = self._candidates.network
-        if attempt.codec.level is None or not may_use(network, self._target):
-            return False
-        return network.head == "scene" or len(self._survey.mean) <= network.siren.outputs
-
-    def _out_of_reach(self, attempts: list[Attempt]) -> Codec:
+    def _out_of_reach(self, attempts: list[Attempt]) -> TileCodec:
         """The codec for a goal that none reaches."""
         if self._target.kind == "psnr":
             return self._below_bound()

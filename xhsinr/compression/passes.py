@@ -11,15 +11,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import detail, mask
-from xhsinr.coding.codec import Codec
+from xhsinr.coding import mask
+from xhsinr.coding.contract import NetworkCoding
+from xhsinr.coding.planes import PlanesCoding
+from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.control import Search
 from xhsinr.compression.pursuit import Attempt
 from xhsinr.compression.survey import sample_states, survey
 from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
-from xhsinr.network.base import BaseNetwork, provide_network
-from xhsinr.running.memory import encoding_bytes, peak_memory, survey_bytes
+from xhsinr.network.places import provide_network
+from xhsinr.network.siren_network import SirenNetwork
+from xhsinr.running.memory import peak_memory, survey_bytes
 from xhsinr.running.tasks import Tasks
 from xhsinr.scene import Scene
 from xhsinr.sidecar import report
@@ -42,7 +45,7 @@ class CodedTile:
     quality: Quality
 
 
-def encode_tile(tile: Scene, _: Window, codec: Codec, device: str) -> CodedTile:
+def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedTile:
     """Encode a tile, decode it as a reader will, and measure the difference."""
     samples = tile.data
     states = sample_states(tile, samples)
@@ -53,7 +56,7 @@ def encode_tile(tile: Scene, _: Window, codec: Codec, device: str) -> CodedTile:
 
 
 def forecast_tile(
-    tile: Scene, _: Window, codec: Codec, levels: npt.NDArray[np.float64]
+    tile: Scene, _: Window, codec: TileCodec, levels: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Squared error of a tile's scores at each level, summed over its pixels.
 
@@ -62,9 +65,10 @@ def forecast_tile(
     states = sample_states(tile, tile.data)
     if not (states == mask.VALID).any():
         return np.zeros(len(levels))
-    scores = codec.scores(tile.data, states)
-    total: npt.NDArray[np.float64] = detail.expected_distortion(scores, levels) * tile.data[0].size
-    return total
+    assert isinstance(codec.coding, PlanesCoding)
+    filled = codec.filled(tile.data, states)
+    errors = codec.coding.expected_errors(filled, levels)
+    return np.asarray(errors * tile.data[0].size)
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Compression:
         Does the work on the tiles of the scene.
     tiling : Tiling
     target : Target
-    network : BaseNetwork
+    network : SirenNetwork or None
     device : str
         Where latents are fitted.
     """
@@ -85,7 +89,7 @@ class Compression:
     tasks: Tasks
     tiling: Tiling
     target: Target
-    network: BaseNetwork
+    network: SirenNetwork | None
     device: str
 
     def write(self, path: Path) -> Compressed:
@@ -99,7 +103,7 @@ class Compression:
             search.learn(self._trial(search.next))
         while True:
             codec = search.next
-            with SidecarWriter(path, len(tiling)) as writer:
+            with SidecarWriter(path, len(tiling), codec.parts) as writer:
                 qualities = []
                 for number, part in enumerate(self._encode(codec, tiling, every, "encode")):
                     writer.add(number, part.payload)
@@ -110,36 +114,39 @@ class Compression:
                 )
                 attempt = Attempt(codec, writer.size(header, arrays), Quality.merge(qualities))
                 if search.learn(attempt):
-                    if codec.latents is not None:
-                        provide_network(codec.latents.network, path)
+                    if isinstance(codec.coding, NetworkCoding):
+                        assert self.network is not None
+                        provide_network(self.network, path)
                     return Compressed(writer.finish(header, arrays), peak_memory())
 
     def _encode(
-        self, codec: Codec, tiling: Tiling, tiles: Sequence[int], what: str
+        self, codec: TileCodec, tiling: Tiling, tiles: Sequence[int], what: str
     ) -> Iterator[CodedTile]:
-        network = None if codec.latents is None else codec.latents.network
-        need = encoding_bytes(self._samples(tiling), self.tasks.scene.bands, codec)
+        network = self.network if isinstance(codec.coding, NetworkCoding) else None
+        need = codec.memory(math.prod(tiling.shape(0)))
         function = partial(encode_tile, codec=codec, device=self.device)
         return self.tasks.run(function, tiling, tiles, what, need, network)
 
-    def _trial(self, codec: Codec) -> Attempt:
+    def _trial(self, codec: TileCodec) -> Attempt:
         """What a codec makes of the middle of the scene."""
         rows, cols = self.tiling.rows, self.tiling.cols
         tiling = Tiling(rows, cols, min(self.tiling.tile, _TRIAL_TILE))
         middle = len(tiling) // 2
         (coded,) = self._encode(codec, tiling, [middle], "trial")
         share = math.prod(tiling.shape(middle)) / (rows * cols)
-        size = sum(map(len, coded.payload.values())) + round(share * len(codec.basis.to_bytes()))
+        size = sum(map(len, coded.payload.values())) + round(share * len(codec.to_bytes()))
         return Attempt(codec, size, coded.quality)
 
-    def _forecast(self, codec: Codec, levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _forecast(
+        self, codec: TileCodec, levels: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
         """Mean squared error of the scores at each level, from a spread of tiles.
 
         See `xhsinr.compression.candidates.Forecast`.
         """
         tiling = self.tiling
         spread = np.linspace(0, len(tiling) - 1, min(_FORECAST_TILES, len(tiling))).astype(int)
-        need = encoding_bytes(self._samples(tiling), self.tasks.scene.bands, codec)
+        need = codec.memory(math.prod(tiling.shape(0)))
         function = partial(forecast_tile, codec=codec, levels=levels)
         tiles = spread.tolist()
         total = sum(

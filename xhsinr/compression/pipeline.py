@@ -22,7 +22,7 @@ from xhsinr.compression.passes import Compression
 from xhsinr.devices import check_device
 from xhsinr.errors import SceneError, TargetError
 from xhsinr.handle import Compressed
-from xhsinr.network.base import load_network
+from xhsinr.network.places import siren_near
 from xhsinr.outputs import check_output
 from xhsinr.pictures.preview import preview_path, write_preview
 from xhsinr.running.memory import gdal_cache, parse_memory
@@ -35,8 +35,6 @@ from xhsinr.tiling import LARGEST_TILE, Tiling, default_tile
 
 __all__ = ["Settings", "check_settings", "compress", "compress_scene"]
 
-DEFAULT_NETWORK = "default"
-
 
 def compress(
     source: Any,
@@ -47,7 +45,7 @@ def compress(
     max_error: float | None = None,
     bpppb: float | None = None,
     lossless: bool = False,
-    network: str | Path = DEFAULT_NETWORK,
+    network: str | Path | None = None,
     tile: int | None = None,
     device: str = "auto",
     max_memory: float | str | None = None,
@@ -67,13 +65,13 @@ def compress(
         What to reach, at most one of them: see `xhsinr.target.parse_target`. With
         none, what the source was compressed to if it was read from a sidecar, else
         ``standard``.
-    network : str or Path
-        Base network, by name or path.
+    network : str or Path, optional
+        A base network of your own, by name or path: latents of it are tried.
     tile : int, optional
         Side of a tile in pixels; without it `xhsinr.tiling.default_tile` chooses.
     device : str
         Where latents are fitted: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is some and
-        fitting takes gradients. With the package's ``default`` it is one product, and the CPU's.
+        fitting takes gradients.
     max_memory : float or str, optional
         Most memory that a process may hold, its libraries included: bytes, or a text such as
         ``"1.5 GB"``. It decides how many tiles are worked on at a time. What the process holds
@@ -119,7 +117,7 @@ class Settings:
     max_error: float | None = None
     bpppb: float | None = None
     lossless: bool = False
-    network: str | Path = DEFAULT_NETWORK
+    network: str | Path | None = None
     tile: int | None = None
     device: str = "auto"
     max_memory: float | str | None = None
@@ -166,10 +164,10 @@ def compress_scene(
         previews = target.kind == "preview"
         tile = LARGEST_TILE if previews else default_tile(scene.rows, scene.cols)
     _check_rate(scene, target)
-    network = load_network(settings.network, near=path)
+    network = None if settings.network is None else siren_near(settings.network, path)
     if may_use(network, target) and (threads or client_in_scope() is None):
         check_device(settings.device)
-    if network.patch is None and target.kind == "preview":
+    if network is not None and network.patch is None and target.kind == "preview":
         tile = max(scene.rows, scene.cols)
     compression = Compression(
         Tasks(scene, max_memory, threads, progress),

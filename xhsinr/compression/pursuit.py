@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from xhsinr.coding.codec import Codec
+from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.survey import Survey
 from xhsinr.metrics import Quality
 from xhsinr.spectral.basis import worthwhile_components
@@ -31,13 +31,13 @@ class Attempt:
 
     Attributes
     ----------
-    codec : Codec
+    codec : TileCodec
     bytes : int
         Of the file; on trial, of the part tried and its share of the basis.
     quality : Quality
     """
 
-    codec: Codec
+    codec: TileCodec
     bytes: int
     quality: Quality
 
@@ -106,13 +106,13 @@ class Pursuit:
 
     Attributes
     ----------
-    next : Codec
+    next : TileCodec
         To be tried next.
     attempts : list of Attempt
     """
 
     def __init__(
-        self, goal: Goal, make: Callable[[float], Codec], aim: float, most: int = _MOST_ATTEMPTS
+        self, goal: Goal, make: Callable[[float], TileCodec], aim: float, most: int = _MOST_ATTEMPTS
     ) -> None:
         self._goal, self._make, self._most = goal, make, most
         self._aims: list[float] = []
@@ -138,7 +138,7 @@ class Pursuit:
         self.next = self._code(self._next_aim())
         return False
 
-    def _code(self, aim: float) -> Codec:
+    def _code(self, aim: float) -> TileCodec:
         self._aims.append(max(aim, SMALLEST))
         return self._make(self._aims[-1])
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding.codec import Codec
 from xhsinr.coding.overview import coarse_side
+from xhsinr.coding.tile import TileCodec
 from xhsinr.errors import DamagedSidecarError, SidecarError
 from xhsinr.reading.store import shared_store
 from xhsinr.running.threads import on_all_cores
@@ -44,7 +44,7 @@ class Reader:
     overview : int
         Above one, everything is in coarse pixels: pixel (i, j) is the mean of the valid samples
         of the block of ``overview`` x ``overview`` pixels from (i, j) times ``overview``, cut at
-        the scene's edges, see `xhsinr.coding.codec.Codec.decode_coarse`.
+        the scene's edges, see `xhsinr.coding.tile.TileCodec.decode_coarse`.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class Reader:
         return Tiling(self.shape[1], self.shape[2], tile)
 
     @cached_property
-    def codec(self) -> Codec:
+    def codec(self) -> TileCodec:
         """Read, with its base network, when the first tile is decoded."""
         return codec_of(self.sidecar)
 

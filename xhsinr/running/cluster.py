@@ -18,7 +18,7 @@ from distributed import Client, Future, Worker, WorkerPlugin, get_worker
 from threadpoolctl import threadpool_limits
 
 from xhsinr.errors import MemoryLimitError
-from xhsinr.network.base import BaseNetwork, remember
+from xhsinr.network.file import Network, remember
 from xhsinr.running.tasks import TileFunction, on_tile
 from xhsinr.running.threads import in_order
 from xhsinr.scene import Scene
@@ -35,7 +35,7 @@ class _Network(WorkerPlugin):
 
     idempotent = True
 
-    def __init__(self, network: BaseNetwork) -> None:
+    def __init__(self, network: Network) -> None:
         assert network.path is not None
         self.name = f"xhsinr-network-{network.digest}"
         self._content, self._path = network.path.read_bytes(), network.path
@@ -44,7 +44,7 @@ class _Network(WorkerPlugin):
         remember(self._content, self._path)
 
 
-def send_network(client: Client, network: BaseNetwork) -> None:
+def send_network(client: Client, network: Network) -> None:
     """Make a base network known to all workers, whether or not they have its file."""
     client.register_plugin(_Network(network))
 
@@ -61,7 +61,7 @@ def by_workers(
     scene: Scene,
     tiling: Tiling,
     tiles: Sequence[int],
-    network: BaseNetwork | None,
+    network: Network | None,
     fitting: int,
 ) -> Iterator[T]:
     """Results of a function on tiles, in their order; see `xhsinr.running.tasks.Tasks.run`.

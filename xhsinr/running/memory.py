@@ -13,11 +13,9 @@ from pathlib import Path
 import numpy as np
 from dask.utils import format_bytes, parse_bytes
 
-from xhsinr.coding.codec import Codec
 from xhsinr.errors import MemoryLimitError
 
 __all__ = [
-    "encoding_bytes",
     "gdal_cache",
     "parse_memory",
     "peak_memory",
@@ -26,22 +24,16 @@ __all__ = [
     "tiles_at_once",
 ]
 
-# What the process holds with its libraries loaded and no scene: without torch, and for torch.
-_LIBRARIES, _TORCH = 240_000_000, 200_000_000
+# What the process holds with its libraries loaded and no scene.
+_LIBRARIES = 240_000_000
 # Smaller ones are not worth their overhead.
 _SMALLEST_TILE = 16
 # Share of a limit that GDAL may keep blocks of files in; else it takes 5 % of the machine's.
 _CACHE_SHARE = 16
 # Of a tile, whatever its size.
 _FIXED = 16_000_000
-# Bytes of a sample: read and surveyed; in lossy layers, below a bound, and as floats kept exactly.
-_SURVEY, _LOSSY, _BOUND, _EXACT = 24, 24, 80, 40
-# Bytes of a component's score, and of a latent of a network that is linear in them.
-_SCORED, _LATENT = 40, 20
-# Copies of a tile's samples in their own type.
-_COPIES, _COPIES_BELOW_BOUND = 3, 4
-# Activations that fitting latents by gradients holds of a pixel: for each layer, and besides.
-_PER_LAYER, _ACTIVATIONS = 3, 4
+# Bytes of a sample in pass 1, and copies of it in its own type.
+_SURVEY, _COPIES = 24, 3
 
 
 def parse_memory(value: float | str | None) -> int | None:
@@ -94,28 +86,7 @@ def gdal_cache(limit: int) -> int:
 
 def survey_bytes(samples: int, dtype: np.dtype[np.generic]) -> int:
     """Bytes that pass 1 takes for a tile of so many samples."""
-    return _FIXED + samples * (_SURVEY + _COPIES * dtype.itemsize)
-
-
-def encoding_bytes(samples: int, bands: int, codec: Codec) -> int:
-    """Bytes that encoding, decoding and measuring takes for a tile of so many samples."""
-    size = codec.dtype.itemsize
-    if codec.bound is None:
-        per_sample = _LOSSY + _COPIES * size
-    elif codec.bound.exact_floats:
-        per_sample = _EXACT + _COPIES_BELOW_BOUND * size
-    else:
-        per_sample = _BOUND + _COPIES_BELOW_BOUND * size
-    total = _FIXED + samples * per_sample
-    scores = math.ceil(samples * codec.basis.components / bands)
-    total += scores * _SCORED
-    if codec.latents is not None and codec.latents.network.contexts is not None:
-        total += scores * _LATENT  # as many as scores, and NumPy fits them
-    elif codec.latents is not None:
-        siren = codec.latents.network.siren
-        activations = siren.width * (_ACTIVATIONS + _PER_LAYER * siren.layers)
-        total += _TORCH + samples // bands * activations * 4
-    return total
+    return samples * (_SURVEY + _COPIES * dtype.itemsize)
 
 
 def tiles_at_once(
@@ -130,7 +101,7 @@ def tiles_at_once(
     threads : int
         More are not wanted.
     tile_bytes : int
-        Bytes that a tile takes.
+        Bytes that a tile takes, besides what is the same for all.
     shape : (int, int)
         Rows and columns of a tile.
     what : str
@@ -144,6 +115,7 @@ def tiles_at_once(
     if limit is None:
         return threads
     room = limit - gdal_cache(limit) - _LIBRARIES
+    tile_bytes += _FIXED
     fitting = min(threads, room // tile_bytes)
     if fitting >= 1:
         return fitting

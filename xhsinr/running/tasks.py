@@ -14,7 +14,7 @@ import numpy as np
 from dask.system import CPU_COUNT
 from tqdm import tqdm
 
-from xhsinr.network.base import BaseNetwork
+from xhsinr.network.file import Network
 from xhsinr.running.memory import tiles_at_once
 from xhsinr.running.threads import by_threads
 from xhsinr.scene import Scene
@@ -61,7 +61,7 @@ class Tasks:
         tiles: Sequence[int],
         what: str,
         tile_bytes: int,
-        network: BaseNetwork | None = None,
+        network: Network | None = None,
     ) -> Iterator[T]:
         """Results of a function on tiles, in the order of the tiles.
 
@@ -75,7 +75,7 @@ class Tasks:
             What is done with a tile, a verb.
         tile_bytes : int
             Memory that it takes.
-        network : BaseNetwork, optional
+        network : Network, optional
             That latents are fitted with: on workers that declare a GPU, where there are some.
 
         Raises

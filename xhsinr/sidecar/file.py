@@ -2,7 +2,7 @@
 
 A file holds a canonical JSON header (in ``__metadata__["hsinr"]``), a few small arrays, an
 index, and last the payloads of all tiles, one behind the other. The small arrays are covered,
-with the header, by one CRC32C; each layer of each tile has its own.
+with the header, by one CRC32C; each part of each tile has its own.
 """
 
 from __future__ import annotations
@@ -38,25 +38,15 @@ from xhsinr.sidecar.limits import Limits, current_limits
 from xhsinr.storage import Place, locate, read_range, size_of
 from xhsinr.tiling import Tiling
 
-__all__ = ["FORMAT_VERSION", "LAYERS", "MAX_SIDE", "NAMES", "UNSIGNED", "Header", "Sidecar"]
-
-LAYERS = ("mask", "latents", "detail", "bound")
-"""Layers in the order in which they are decoded; a file has those that it lists."""
+__all__ = ["FORMAT_VERSION", "MAX_SIDE", "NAMES", "UNSIGNED", "Header", "Sidecar"]
 
 MAX_SIDE = 1 << 31
-_MOST_NETWORK_BYTES = 1 << 40
 # Bytes of the first read, which is all that opening takes for most files.
 _FIRST_READ = 1 << 16
 
 _SAMPLES = frozenset(("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"))
 _FIGURE = (int, float, type(None))
 _QUALITY = {"psnr_db": _FIGURE, "rmse": _FIGURE, "max_error": (float,), "mean_sam_deg": _FIGURE}
-_LATENTS = {
-    "network": (str,),
-    "sha256": (str,),
-    "network_bytes": (int,),
-    "patch": (int, type(None)),
-}
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 
 
@@ -73,7 +63,7 @@ class Sidecar:
     header : dict
         The canonical JSON header.
     arrays : dict of ndarray
-        Small arrays: ``index``, ``quality``, ``basis`` and those of the scene.
+        Small arrays: ``index``, ``quality``, ``codec`` and those of the scene.
     tiles_start : int
         Where in the file the payloads begin.
     file_bytes : int
@@ -193,8 +183,9 @@ class Sidecar:
         return math.prod(self.shape)
 
     @property
-    def layers(self) -> tuple[str, ...]:
-        return tuple(self.header["layers"])
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts of its tiles."""
+        return tuple(self.header["parts"])
 
     @cached_property
     def tiling(self) -> Tiling:
@@ -202,7 +193,7 @@ class Sidecar:
 
     @cached_property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """Bytes of each layer of each tile, shape (tiles, layers)."""
+        """Bytes of each part of each tile, shape (tiles, parts)."""
         sizes: npt.NDArray[np.int64] = self.arrays["index"][:, :, 0].astype(np.int64)
         return sizes
 
@@ -216,24 +207,24 @@ class Sidecar:
     def metadata_bytes(self) -> int:
         """Bytes that the samples don't need: JSON, container, wavelengths, per-tile report."""
         needed = self.sizes.sum() + self.arrays["index"].nbytes
-        if "basis" in self.arrays:
-            needed += self.arrays["basis"].nbytes
+        if "codec" in self.arrays:
+            needed += self.arrays["codec"].nbytes
         return self.file_bytes - int(needed)
 
     def payload(self, tile: int) -> dict[str, bytes]:
-        """Bytes of each layer of a tile, after checking each one's checksum.
+        """Bytes of each part of a tile, after checking each one's checksum.
 
         Raises
         ------
         DamagedSidecarError
-            Naming the file, the tile and the layer.
+            Naming the file, the tile and the part.
         """
         sizes = self.sizes[tile]
         start = int(self._starts[tile])
         content = read_range(self.place, start, start + int(sizes.sum()))
         ends = np.cumsum(sizes)
-        layers = {}
-        for i, layer in enumerate(self.layers):
+        parts = {}
+        for i, name in enumerate(self.parts):
             part = content[int(ends[i] - sizes[i]) : int(ends[i])]
             stored = int(self.arrays["index"][tile, i, 1])
             found = google_crc32c.value(part)
@@ -241,11 +232,11 @@ class Sidecar:
                 self._check_unchanged()
                 what = "is damaged" if len(part) == sizes[i] else "was cut off"
                 raise DamagedSidecarError(
-                    f"{self.name}: tile {tile}, layer {layer!r}: checksum {found:08x}, stored "
+                    f"{self.name}: tile {tile}, part {name!r}: checksum {found:08x}, stored "
                     f"{stored:08x}: the tile {what}; the others can still be read"
                 )
-            layers[layer] = part
-        return layers
+            parts[name] = part
+        return parts
 
     def check_size(self) -> None:
         """Check that the file is as long as its header says; asks a server for its size.
@@ -271,26 +262,26 @@ class Sidecar:
         header = self.header
         try:
             bands, rows, cols = header["shape"]
-            tile, layers, dtype = header["tile"], header["layers"], header["dtype"]
+            tile, parts, dtype = header["tile"], header["parts"], header["dtype"]
             index = self.arrays["index"]
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedSidecarError(
-                f"{self.name}: its header lacks the index, shape, tile, layers or dtype"
+                f"{self.name}: its header lacks the index, shape, tile, parts or dtype"
             ) from error
         fits = all(type(n) is int for n in (bands, rows, cols, tile))
         fits = fits and min(bands, rows, cols, tile) >= 1 and tile <= MAX_SIDE
-        fits = fits and isinstance(layers, list) and layers == [n for n in LAYERS if n in layers]
+        fits = fits and isinstance(parts, list) and all(type(name) is str for name in parts)
         if not (fits and isinstance(dtype, str) and dtype in _SAMPLES):
             raise DamagedSidecarError(
                 f"{self.name}: its header declares what no scene is: shape {header['shape']}, "
-                f"tile {header['tile']}, layers {header['layers']}, dtype {header['dtype']}"
+                f"tile {header['tile']}, parts {header['parts']}, dtype {header['dtype']}"
             )
         declares = f"{self.name} declares {bands} bands of {rows} x {cols} pixels"
         self.limits.check("bands", bands, declares)
         self.limits.check("side", max(rows, cols), declares)
         tiles = len(Tiling(rows, cols, tile))
         self.limits.check("tiles", tiles, f"{declares} in {tiles} tiles")
-        expected = (tiles, len(layers), 2)
+        expected = (tiles, len(parts), 2)
         if index.shape != expected or index.dtype != np.uint32:
             raise DamagedSidecarError(
                 f"{self.name}: its index has shape {index.shape}, its tiles need {expected}"
@@ -314,15 +305,8 @@ class Sidecar:
             wrong.append("quality")
         if type(self.header.get("noise", 0.0)) not in (int, float):
             wrong.append("noise")
-        coding = self.header.get("latents")
-        if "latents" in self.header and not (
-            type(coding) is dict
-            and _has(coding, _LATENTS)
-            and 0 <= coding["network_bytes"] <= _MOST_NETWORK_BYTES
-        ):
-            wrong.append("latents")
         tiles = (len(self.tiling), 2)
-        for name, shape in (("quality", tiles), ("basis", None)):
+        for name, shape in (("quality", tiles), ("codec", None)):
             array = self.arrays.get(name)
             if array is None or (shape is not None and array.shape != shape):
                 wrong.append(f"the array {name!r}")

@@ -25,7 +25,7 @@ __all__ = [
     "parse_header",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DTYPES = {
     "U8": "u1", "U16": "u2", "U32": "u4", "U64": "u8", "I8": "i1", "I16": "i2", "I32": "i4",
     "I64": "i8", "F16": "f2", "F32": "f4", "F64": "f8", "BOOL": "?",
@@ -66,9 +66,14 @@ def parse_header(raw: bytes, place: Place) -> tuple[dict[str, dict[str, Any]], H
         raise NotASidecarError(f"{place} is not an xhsinr sidecar") from error
     if type(version) is not int or version < 1:
         raise DamagedSidecarError(f"{place}: its header is damaged: format version {version!r}")
+    if version < FORMAT_VERSION:
+        raise UnsupportedVersionError(
+            f"{place} has format version {version}, which was never published and is no longer "
+            "read: compress the scene again"
+        )
     if version > FORMAT_VERSION:
         raise UnsupportedVersionError(
-            f"{place} has format version {version}, this xhsinr reads up to {FORMAT_VERSION}: "
+            f"{place} has format version {version}, this xhsinr reads {FORMAT_VERSION}: "
             "install a newer xhsinr"
         )
     return entries, header

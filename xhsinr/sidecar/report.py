@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 import xhsinr
-from xhsinr.coding.codec import Codec
+from xhsinr.coding.tile import TileCodec
 from xhsinr.metrics import Quality, bpppb
 from xhsinr.scene import Scene
-from xhsinr.sidecar.codec_header import describe_codec
+from xhsinr.sidecar.codec_header import codec_bytes_of
 from xhsinr.sidecar.file import Header, Sidecar
 from xhsinr.target import Target
 from xhsinr.tiling import Tiling
@@ -27,7 +27,7 @@ def describe(
     scene: Scene,
     tiling: Tiling,
     target: Target,
-    codec: Codec,
+    codec: TileCodec,
     qualities: Sequence[Quality],
     noise: float | None = None,
 ) -> tuple[Header, dict[str, npt.NDArray[Any]]]:
@@ -43,7 +43,6 @@ def describe(
         The scene's estimated noise, where the target rests on it.
     """
     description, scene_arrays = scene.describe()
-    coding, coding_arrays = describe_codec(codec)
     total = Quality.merge(qualities)
     header = {
         "software": f"xhsinr {xhsinr.__version__}",
@@ -58,13 +57,13 @@ def describe(
             "mean_sam_deg": _finite(total.mean_sam_deg),
         },
         "scene": description,
-        **coding,
     }
     if noise is not None:
         header["noise"] = noise
     errors = [(q.rmse if q.samples else 0.0, q.max_error) for q in qualities]
     arrays = {f"scene.{name}": value for name, value in scene_arrays.items()}
-    return header, {**arrays, **coding_arrays, "quality": np.array(errors, np.float32)}
+    coded = np.frombuffer(codec.to_bytes(), np.uint8)
+    return header, {**arrays, "codec": coded, "quality": np.array(errors, np.float32)}
 
 
 def info(sidecar: Sidecar) -> dict[str, Any]:
@@ -75,13 +74,15 @@ def info(sidecar: Sidecar) -> dict[str, Any]:
     dict
         ``bytes``, ``bpppb``, ``bpppb_with_network`` (the base network's file counted with this
         one scene), ``psnr_db`` (None if lossless), ``rmse``, ``max_error``, ``mean_sam_deg``,
-        ``shape`` (bands, rows, cols), ``dtype``, ``layers`` (bytes of each), ``network``,
+        ``shape`` (bands, rows, cols), ``dtype``, ``coding`` and its ``parts`` (bytes of each),
+        ``network``,
         ``per_tile`` (bytes, RMSE and largest error of each), and more.
     """
     sidecar.check_report()
     header = sidecar.header
-    latents = header.get("latents")
-    network_bytes = latents["network_bytes"] if latents else 0
+    codec = codec_bytes_of(sidecar)
+    use = codec.network_use
+    network_bytes = use.file_bytes if use else 0
     sizes = sidecar.sizes.sum(axis=0)
     scene = header["scene"]
     out = {
@@ -96,32 +97,32 @@ def info(sidecar: Sidecar) -> dict[str, Any]:
         "dtype": str(sidecar.dtype),
         "tile": header["tile"],
         "tiles": len(sidecar.tiling),
-        "layers": {name: int(size) for name, size in zip(sidecar.layers, sizes, strict=True)},
+        "coding": codec.kind.name,
+        "parts": {name: int(size) for name, size in zip(sidecar.parts, sizes, strict=True)},
         "per_tile": {
             "bytes": sidecar.sizes.sum(axis=1).tolist(),
             "rmse": sidecar.arrays["quality"][:, 0].tolist(),
             "max_error": sidecar.arrays["quality"][:, 1].tolist(),
         },
-        "basis_bytes": sidecar.arrays["basis"].nbytes,
+        "codec_bytes": sidecar.arrays["codec"].nbytes,
         "index_bytes": sidecar.arrays["index"].nbytes,
         "metadata_bytes": sidecar.metadata_bytes,
         "network": None,
         "crs": scene.get("crs"),
         "transform": scene.get("transform"),
-        "nodata": header.get("nodata"),
+        "nodata": _json_number(codec.nodata),
         "software": header["software"],
         "format_version": header["version"],
     }
-    if latents:
-        out["network"] = {
-            "name": latents["network"],
-            "sha256": latents["sha256"],
-            "bytes": network_bytes,
-            "patch": latents["patch"],
-        }
+    if use:
+        out["network"] = {"name": use.name, "sha256": use.digest, "bytes": network_bytes}
     if "noise" in header:
         out["noise"] = header["noise"]
     return out
+
+
+def _json_number(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else str(value)
 
 
 def _finite(value: float) -> float | None:

@@ -13,6 +13,7 @@ from xhsinr.compression.survey import sample_states
 from xhsinr.errors import HsinrError, VerificationError
 from xhsinr.metrics import Quality
 from xhsinr.reading.reader import Reader
+from xhsinr.sidecar.codec_header import codec_bytes_of
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.storage import Place, locate
 
@@ -158,7 +159,7 @@ def _check_tile(
     if not found.samples:
         return found, []
     rmse, largest = (float(value) for value in sidecar.arrays["quality"][number])
-    exact = "bound" in sidecar.header
+    exact = codec_bytes_of(sidecar).kind.exact
     limit = largest * (1 + 1e-6) if exact else largest * (1 + _TOLERANCE) + _TOLERANCE * found.range
     errors = []
     if found.max_error > limit:

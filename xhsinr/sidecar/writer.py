@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.outputs import replacing
-from xhsinr.sidecar.file import FORMAT_VERSION, LAYERS, NAMES, UNSIGNED, Header, Sidecar
+from xhsinr.sidecar.file import FORMAT_VERSION, NAMES, UNSIGNED, Header, Sidecar
 
 __all__ = ["SidecarWriter", "front"]
 
@@ -32,10 +32,12 @@ class SidecarWriter:
         Of the file to write; an existing one is replaced.
     tiles : int
         Number of tiles.
+    parts : tuple of str
+        Names of the parts that tiles may have, in the order in which they are decoded.
     """
 
-    def __init__(self, path: Path, tiles: int) -> None:
-        self._path, self._tiles = path, tiles
+    def __init__(self, path: Path, tiles: int, parts: tuple[str, ...]) -> None:
+        self._path, self._tiles, self._parts = path, tiles, parts
         self._starts: dict[int, int] = {}
         self._index: dict[int, dict[str, tuple[int, int]]] = {}
         self._spool = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 (`__exit__` closes it)
@@ -52,14 +54,14 @@ class SidecarWriter:
         self._spool.close()
 
     def add(self, tile: int, payload: Mapping[str, bytes]) -> None:
-        """Take the layers of a tile; a layer that is missing has no bytes."""
+        """Take the parts of a tile; a part that is missing has no bytes."""
         self._starts[tile] = self._spool.tell()
         self._index[tile] = {
-            layer: (len(payload[layer]), google_crc32c.value(payload[layer]))
-            for layer in LAYERS
-            if payload.get(layer)
+            name: (len(payload[name]), google_crc32c.value(payload[name]))
+            for name in self._parts
+            if payload.get(name)
         }
-        self._spool.write(b"".join(payload[layer] for layer in self._index[tile]))
+        self._spool.write(b"".join(payload[name] for name in self._index[tile]))
 
     @property
     def payload_bytes(self) -> int:
@@ -72,19 +74,19 @@ class SidecarWriter:
         Parameters
         ----------
         header : dict
-            All but the layers and the format version.
+            All but the parts and the format version.
         arrays : mapping of str to ndarray
             All but the index.
         """
-        layers = [name for name in LAYERS if any(name in t for t in self._index.values())]
+        parts = [name for name in self._parts if any(name in t for t in self._index.values())]
         index = np.array(
             [
-                [self._index[tile].get(name, (0, 0)) for name in layers]
+                [self._index[tile].get(name, (0, 0)) for name in parts]
                 for tile in range(self._tiles)
             ],
             "<u4",
-        ).reshape(self._tiles, len(layers), 2)
-        header = header | {"version": FORMAT_VERSION, "layers": layers}
+        ).reshape(self._tiles, len(parts), 2)
+        header = header | {"version": FORMAT_VERSION, "parts": parts}
         return front(header, {**arrays, "index": index}, self.payload_bytes)
 
     def size(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import pystac
 from pystac.utils import datetime_to_str
 
-from xhsinr.network.base import load_network
+from xhsinr.network.places import siren_near
 from xhsinr.stac.assets import multihash
 
 __all__ = ["network_item"]
@@ -39,7 +39,7 @@ def network_item(network: str | Path) -> pystac.Item:
     NetworkNotFoundError, NetworkError
     """
     path = Path(network)
-    loaded = load_network(path)
+    loaded = siren_near(path, path)
     siren = loaded.siren
     start, end = _ALWAYS
     properties: dict[str, Any] = {
@@ -68,7 +68,6 @@ def network_item(network: str | Path) -> pystac.Item:
             "w0_first": siren.w0_first,
             "w0": siren.w0,
             "modulation": siren.modulation,
-            "head": loaded.head,
             "patch": loaded.patch,
             "inner_steps": loaded.inner_steps,
         },

@@ -12,7 +12,7 @@ from xhsinr.bench.codecs.common import check
 from xhsinr.compression.pipeline import compress
 from xhsinr.errors import TargetError
 from xhsinr.handle import open_sidecar
-from xhsinr.network.base import load_network, provide_network
+from xhsinr.network.places import load_network, provide_network
 
 __all__ = ["MetaLearning", "Xhsinr"]
 
