@@ -1,4 +1,4 @@
-"""The measured rows as figures: PSNR and bound against rate, PSNR against time."""
+"""The measured rows as figures: PSNR, bound and seconds against bytes, PSNR against time."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 _TIMED_RATE = 0.1
+_PARETO = (
+    ("lossless", "lossless", "Size against time, lossless"),
+    ("within4", "max_error=4", "Size against time, no sample off by more than 4"),
+)
 _BOUND = "largest error allowed (data units)"
 INK, GREY = "#222222", "#9A9A9A"
 # Colours told apart with any colour vision (Okabe and Ito); the rest share greys and markers.
@@ -78,6 +82,16 @@ def draw(name: str, rows: Sequence[Row], folder: Path) -> list[Path]:
             f"PSNR against time, {_TIMED_RATE:g} bits per pixel and band",
             "seconds to encode",
             "PSNR (dB)",
+        ),
+        *(
+            (
+                f"{kind}_time",
+                _curves(good, (target,), "encode_s", "bpppb"),
+                title,
+                "seconds to encode",
+                "bits per pixel and band",
+            )
+            for kind, target, title in _PARETO
         ),
         ("bound_rate", bounds, "Bounded error against rate", "bits per pixel and band", _BOUND),
     )

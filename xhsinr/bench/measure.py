@@ -6,15 +6,18 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import dask
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from xhsinr.bench.cases import Case
 from xhsinr.bench.checkpoint import Row
 from xhsinr.bench.codecs import Codec, Target, load
 from xhsinr.bench.codecs.sharing import seconds_saved
+from xhsinr.bench.spectra import angles, noise_ratio
 from xhsinr.metrics import Quality, bpppb
 
 __all__ = ["COLUMNS", "IDENTITY", "describe", "measure", "one_thread"]
@@ -31,8 +34,12 @@ COLUMNS = (
     "rmse",
     "max_error",
     "mean_sam_deg",
+    "sam95_deg",
+    "noise_ratio",
     "encode_s",
     "decode_s",
+    "encode_mb",
+    "decode_mb",
     "runs",
     "settings",
     "note",
@@ -76,8 +83,10 @@ def measure(case: Case) -> Row:
 
 def _measured(codec: Codec, case: Case) -> Row:
     cube = case.scene.cube
-    payload, encode, runs = _timed(lambda: codec.encode(cube, case.target))
-    decoded, decode, _ = _timed(lambda: codec.decode(payload))
+    with peak_memory() as encode_mb:
+        payload, encode, runs = _timed(lambda: codec.encode(cube, case.target))
+    with peak_memory() as decode_mb:
+        decoded, decode, _ = _timed(lambda: codec.decode(payload))
     if decoded.shape != cube.shape or decoded.dtype != cube.dtype:
         return {"note": f"decodes to {decoded.dtype} {decoded.shape}"}
     quality = Quality.of(cube.transpose(2, 0, 1), decoded.transpose(2, 0, 1))
@@ -89,8 +98,12 @@ def _measured(codec: Codec, case: Case) -> Row:
         "rmse": f"{quality.rmse:.6g}",
         "max_error": f"{quality.max_error:.6g}",
         "mean_sam_deg": f"{quality.mean_sam_deg:.4f}",
+        "sam95_deg": f"{np.percentile(angles(cube, decoded), 95):.4f}",
+        "noise_ratio": f"{noise_ratio(cube, decoded):.3f}",
         "encode_s": f"{encode:.4f}",
         "decode_s": f"{decode:.4f}",
+        "encode_mb": _megabytes(encode_mb),
+        "decode_mb": _megabytes(decode_mb),
         "runs": str(runs),
         "note": "" if _met(case.target, rate, quality) else f"misses {case.target}",
     }
@@ -119,6 +132,34 @@ def _timed(task: Callable[[], T]) -> tuple[T, float, int]:
         taken.append(time.perf_counter() + seconds_saved() - start)
         if taken[0] > _PATIENCE or len(taken) == _RUNS:
             return result, statistics.median(taken), len(taken)
+
+
+@contextmanager
+def peak_memory() -> Iterator[list[int]]:
+    """A list that has the bytes by which the resident set grew at most, once the block is done.
+
+    Empty where the kernel does not count them. What a library keeps from an earlier call does
+    not count again.
+    """
+    grown: list[int] = []
+    try:
+        # Lowers the peak to what is resident now (Linux, proc(5)).
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _resident("VmRSS")
+    except OSError:
+        yield grown
+        return
+    yield grown
+    grown.append(_resident("VmHWM") - before)
+
+
+def _resident(name: str) -> int:
+    text = Path("/proc/self/status").read_text()
+    return 1024 * int(text.partition(f"{name}:")[2].split()[0])
+
+
+def _megabytes(grown: list[int]) -> str:
+    return f"{grown[0] / 1e6:.1f}" if grown else ""
 
 
 def _reason(error: Exception) -> str:

@@ -100,7 +100,10 @@ def _heading() -> str:
         f"Made by `xhsinr bench` (xhsinr {__version__}) on {machine}. Every figure is of a "
         "bitstream that was decoded again, with all its bytes; only those marked *quoted* are "
         "not. The rows are in `results.csv`.\n\n"
-        "CCSDS-123.0-B-2 is not measured, as no well-kept package has it. *Quoted* for "
-        "`jasper_ridge_198_int16`: about 6.8 bpppb lossless, 2.11 with no sample off by more "
-        "than 16.\n"
+        "`NAME@SIDE` is a mosaic of that size from one crop in its eight orientations, seams and "
+        "all (`xhsinr.bench.scenes.mosaic`). CCSDS-123.0-B-2 is our reading of the standard: no "
+        "reference implementation could be had to check it against, and the low-entropy codes of "
+        "its hybrid coder are built as the standard's are, not its tables.\n\n"
+        "*Quoted*, with the largest sample of each band as the peak of its PSNR: the "
+        "Gaussian-splatting codecs LoR-SGS and ATLAS need a CUDA GPU and are not measured here.\n"
     )

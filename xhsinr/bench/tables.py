@@ -35,12 +35,29 @@ def scene_section(scene: BenchScene, rows: Sequence[Row]) -> str:
         parts += [f"### Time at {_TIMED_RATE:g} bpppb", _TIME_NOTE, _times(timed, paper)]
     parts += _matrix(good, "bpppb=", "PSNR (dB) at rates in bpppb", lambda row: _psnr(row))
     parts += _matrix(
+        good, "bpppb=", "Spectral angle (degrees), mean and 95th percentile, at rates in bpppb",
+        lambda row: f"{float(row['mean_sam_deg']):.2f} / {float(row['sam95_deg']):.2f}",
+    )  # fmt: skip
+    parts += _matrix(
+        good, "bpppb=", "RMSE in units of each band's noise, median over bands, at rates in bpppb",
+        lambda row: f"{float(row['noise_ratio']):.2f}",
+    )  # fmt: skip
+    parts += _matrix(
+        good,
+        "bpppb=",
+        "Largest error at rates in bpppb",
+        lambda row: f"{float(row['max_error']):.4g}",
+    )
+    parts += _matrix(
         good, "max_error=", "bpppb with no sample off by more than", lambda row: row["bpppb"][:6]
     )
     exact = [row for row in good if row["target"] == "lossless"]
     if exact:
-        body = [[_label(row), f"{float(row['bpppb']):.3f}", *_seconds(row)] for row in exact]
-        header = ["codec", "bpppb", "encode (s)", "decode (s)"]
+        body = [
+            [_label(row), f"{float(row['bpppb']):.3f}", *_seconds(row), *_memory(row)]
+            for row in exact
+        ]
+        header = ["codec", "bpppb", "encode (s)", "decode (s)", "encode (MB)", "decode (MB)"]
         parts += ["### Lossless", markdown(header, sorted(body, key=lambda line: float(line[1])))]
     failed = [row for row in rows if row["note"]]
     if failed:
@@ -106,14 +123,15 @@ def _compression(rows: Sequence[Row], paper: dict[str, Any] | None, scene: Bench
 
 
 def _times(rows: Sequence[Row], paper: dict[str, Any] | None) -> str:
-    header = ["method", "protocol", "bpppb", "encode (s)", "decode (s)", "PSNR"]
+    header = ["method", "protocol", "bpppb", "encode (s)", "decode (s)", "encode (MB)"]
+    header += ["decode (MB)", "PSNR"]
     if paper:
         header += [f"{name}, *quoted*" for name in ("bpppb", "encode (s)", "decode (s)", "PSNR")]
     body = []
     for row in _ordered(rows):
         entry = _entry(paper, "times", row)
         line = [_name(row), row["protocol"], f"{float(row['bpppb']):.4f}", *_seconds(row)]
-        line.append(_psnr(row))
+        line += [*_memory(row), _psnr(row)]
         if paper:
             columns = ("bpppb", "encode_s", "decode_s", "psnr_db")
             line += [_number(entry.get(column)) for column in columns]
@@ -160,6 +178,10 @@ def _psnr(row: Row) -> str:
 
 def _seconds(row: Row) -> list[str]:
     return [f"{float(row[column]):.3f}" for column in ("encode_s", "decode_s")]
+
+
+def _memory(row: Row) -> list[str]:
+    return [row[column] or _NONE for column in ("encode_mb", "decode_mb")]
 
 
 def _entry(paper: dict[str, Any] | None, table: str, row: Row) -> dict[str, Any]:

@@ -89,6 +89,8 @@ CODECS = {
     "pca_dct": "pca_dct:PcaDct",
     "pca_jpeg2000": "pca_jpeg2000:PcaJpeg2000",
     "fpca_jpeg2000": "fpca_jpeg2000:FoldedPcaJpeg2000",
+    "clustered_pca_jpeg2000": "clustered_pca_jpeg2000:ClusteredPcaJpeg2000",
+    "pca_jpegxl": "pca_jpegxl:PcaJpegXl",
     "hevc": "hevc:Hevc",
     "rpm": "rpm:Rpm",
     "speck3d": "speck3d:Speck3d",
@@ -104,10 +106,14 @@ CODECS = {
     "geotiff_deflate": "geotiff:GeotiffDeflate",
     "geotiff_zstd": "geotiff:GeotiffZstd",
     "geotiff_lerc_zstd": "geotiff:GeotiffLerc",
+    "ccsds123_adaptive": "ccsds123:AdaptiveCcsds123",
+    "ccsds123_hybrid": "ccsds123:HybridCcsds123",
     "jpegxl": "jpegxl:JpegXl",
     "jpegls": "jpegls:JpegLs",
     "sz3": "sz3:Sz3",
     "zfp": "zfp:Zfp",
+    "pcodec": "pcodec:Pcodec",
+    "fpzip": "fpzip:Fpzip",
     "zarr_blosc": "zarr_blosc:ZarrBlosc",
 }
 """Key of each codec -> module in this package and class in it, in the order of the tables."""

@@ -12,14 +12,16 @@ from typing import ClassVar
 
 from xhsinr.bench.codecs import Cube, Kind, Target
 from xhsinr.bench.codecs.common import check
-from xhsinr.bench.codecs.pca import Axes
-from xhsinr.bench.codecs.pca_jpeg2000 import best_of, decode
+from xhsinr.bench.codecs.pca import Axes, Basis
+from xhsinr.bench.codecs.pca_jpeg2000 import Jpeg2000Planes
+from xhsinr.bench.codecs.score_planes import ScorePlanes
 from xhsinr.errors import TargetError
 
 __all__ = ["FoldedPcaJpeg2000"]
 
 # The merit fell from fold to fold on every scene measured: the first that is worse ends it.
 _FOLDS = (2, 3, 4, 6, 8)
+_PLANES = ScorePlanes(Basis.from_bytes, Jpeg2000Planes())
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class FoldedPcaJpeg2000:
         best: tuple[float, bytes] | None = None
         for folds in _FOLDS:
             axes = Axes.of(cube, folds)
-            found = best_of(cube, target, axes.strongest, axes.vectors.shape[0])
+            found = _PLANES.best(cube, target, axes.strongest, axes.vectors.shape[0])
             if best is not None and (found is None or found[0] <= best[0]):
                 break
             best = found
@@ -44,4 +46,4 @@ class FoldedPcaJpeg2000:
         return best[1]
 
     def decode(self, payload: bytes) -> Cube:
-        return decode(payload)
+        return _PLANES.decode(payload)

@@ -81,8 +81,9 @@ class Basis:
         return head + self.mean.tobytes() + self.vectors.tobytes()
 
     @classmethod
-    def from_bytes(cls, payload: bytes, bands: int) -> tuple[Basis, bytes]:
-        """A basis, and the bytes behind it."""
+    def from_bytes(cls, payload: bytes, shape: tuple[int, int, int]) -> tuple[Basis, bytes]:
+        """A basis for cubes of a shape, and the bytes behind it."""
+        bands = shape[2]
         count, folds, scale = _HEADER.unpack_from(payload)
         length = -(-bands // folds)
         end = _HEADER.size + 2 * (bands + count * length)

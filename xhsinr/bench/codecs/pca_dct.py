@@ -58,17 +58,18 @@ class PcaDct:
         payload = search(self, cube, target, code, 1e-6 * top, top)
         # Where one step more changes the number of components, the rate jumps: with that number
         # kept, finer steps use up what is left.
-        _, _, rest = unpack_shape(payload)
+        shape, _, rest = unpack_shape(payload)
         (step,) = _STEP.unpack_from(rest)
-        count = Basis.from_bytes(rest[_STEP.size :], bands)[0].n_planes
+        count = Basis.from_bytes(rest[_STEP.size :], shape)[0].n_planes
         at_count = partial(code, count=count)
         found = nearest(self.decode, cube, target, at_count, 1e-6 * top, top, step)
         return payload if found is None else found.payload
 
     def decode(self, payload: bytes) -> Cube:
-        (rows, cols, bands), dtype, rest = unpack_shape(payload)
+        shape, dtype, rest = unpack_shape(payload)
+        rows, cols, _ = shape
         (step,) = _STEP.unpack_from(rest)
-        basis, code = Basis.from_bytes(rest[_STEP.size :], bands)
+        basis, code = Basis.from_bytes(rest[_STEP.size :], shape)
         planes = coefficients.dequantise(coefficients.decode(code), step)
         count = basis.n_planes
         scores = planes.reshape(count, -1, *planes.shape[2:]).swapaxes(0, 1)
