@@ -138,7 +138,7 @@ def test_all_axes_together_give_the_cube_back(folds: int) -> None:
     cube = _cube("uint16")
     axes = Axes.of(cube, folds)
     basis = axes.strongest(len(axes.vectors))
-    again, rest = type(basis).from_bytes(basis.to_bytes() + b"rest", cube.shape[2])
+    again, rest = type(basis).from_bytes(basis.to_bytes() + b"rest", cube.shape)
     assert rest == b"rest"
     np.testing.assert_allclose(again.spectra(basis.scores(cube)), cube, atol=0.05)
 

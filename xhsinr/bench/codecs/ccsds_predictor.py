@@ -48,8 +48,8 @@ class Predictor:
     fastest: int = -2
     interval: int = 5
     theta: int = 4
-    damping: int = 3
-    offset: int = 5
+    damping: int = 0
+    offset: int = 12
 
     def parameters(self, limit: int) -> tuple[int, ...]:
         """Numbers as the kernel takes them."""
