@@ -29,9 +29,8 @@ def training_scenes(folder: Path) -> list[str]:
     """Names of the training scenes whose sites the benchmark doesn't measure."""
     with (folder / "scenes.csv").open() as table:
         rows = list(csv.DictReader(table))
-    measured = {
-        row["site"] for row in rows if any(name.startswith(row["site"]) for name in DEFAULT_SCENES)
-    }
+    names = {name.partition("@")[0] for name in DEFAULT_SCENES}
+    measured = {row["site"] for row in rows if names & {row["scene"], row["site"]}}
     return [row["scene"] for row in rows if row["split"] == "train" and row["site"] not in measured]
 
 
