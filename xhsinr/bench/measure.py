@@ -127,9 +127,9 @@ def _timed(task: Callable[[], T]) -> tuple[T, float, int]:
     """
     taken = []
     while True:
-        start = time.perf_counter() + seconds_saved()
+        start = time.process_time() + seconds_saved()
         result = task()
-        taken.append(time.perf_counter() + seconds_saved() - start)
+        taken.append(time.process_time() + seconds_saved() - start)
         if taken[0] > _PATIENCE or len(taken) == _RUNS:
             return result, statistics.median(taken), len(taken)
 

@@ -67,8 +67,9 @@ def scene_section(scene: BenchScene, rows: Sequence[Row]) -> str:
 
 
 _TIME_NOTE = (
-    "Seconds on one thread, search for the target included: median of three runs, a single run "
-    "above two seconds. The paper's are on its own machine."
+    "Seconds of one core, search for the target included: median of three runs, a single run "
+    "above two seconds. Megabytes are by how much the resident set grew at most. The paper's "
+    "seconds are on its own machine."
 )
 
 

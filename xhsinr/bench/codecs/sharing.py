@@ -22,10 +22,10 @@ def share(key: Hashable, task: Callable[[], T]) -> T:
         result, seconds = _last[key]
         _saved += seconds
     else:
-        start = time.perf_counter()
+        start = time.process_time()
         result = task()
         _last.clear()
-        _last[key] = result, time.perf_counter() - start
+        _last[key] = result, time.process_time() - start
     found: T = result
     return found
 
