@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from xhsinr.errors import OutputExistsError, SidecarError
 
-__all__ = ["check_output", "replacing"]
+__all__ = ["check_output", "replacing", "scratch", "sweep", "sync"]
+
+_SCRATCH = re.compile(r"\.(.+)\.xhsinr-[0-9a-f]{8}")
+_LONGEST_NAME = 100
 
 
 def check_output(path: Path, *, overwrite: bool, source: str | Path | None = None) -> None:
@@ -29,23 +34,93 @@ def check_output(path: Path, *, overwrite: bool, source: str | Path | None = Non
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name in the same folder to write to, which becomes ``path`` when the block is left.
+    """A file of the same name to write to, which becomes ``path`` when the block is left.
 
     By then all of it is on the disk. After an error nothing is left, and ``path`` is as it was.
-    The name begins with a dot and ends with ``.part``; two writers never share one.
+    It lies in a folder of its own beside it, see `scratch`; two writers never share one.
     """
-    # Not mkstemp, whose files only their owner may read.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
+    with scratch(path.parent, path.name) as folder:
+        part = folder / path.name
         yield part
-        _sync(part)
+        sync(part)
         part.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
+
+
+@contextlib.contextmanager
+def scratch(folder: Path, name: str) -> Iterator[Path]:
+    """A new folder in another, for what is in the making; it goes away with what is left in it.
+
+    It is called ``.<name>.xhsinr-<random>`` and locked while this process lives. What a process
+    that was killed left under the same name goes away first.
+    """
+    sweep(folder, name)
+    lock = None
+    while lock is None:
+        # Not tempfile, whose folders only their owner may read.
+        made = folder / f".{name[:_LONGEST_NAME]}.xhsinr-{secrets.token_hex(4)}"
+        made.mkdir()
+        lock = _locked(made, wait=True)
+    try:
+        yield made
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(lock)
 
 
-def _sync(path: Path) -> None:
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Remove the folders of `scratch` whose processes are gone; of one name, or all.
+
+    Nothing else: it has to be called like them, to be a folder, not a link, and not locked. Where
+    folders cannot be locked, they stay.
+    """
+    with os.scandir(folder) as entries:
+        found = [Path(entry) for entry in entries if _is_scratch(entry, name)]
+    for left in found:
+        lock = _locked(left, wait=False)
+        if lock is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+
+
+def _is_scratch(entry: os.DirEntry[str], name: str | None) -> bool:
+    match = _SCRATCH.fullmatch(entry.name)
+    if match is None or (name is not None and match[1] != name[:_LONGEST_NAME]):
+        return False
+    return entry.is_dir(follow_symlinks=False)
+
+
+def _locked(folder: Path, *, wait: bool) -> int | None:
+    """A lock on a folder, which goes away with the process; None if there is none to be had.
+
+    Where folders cannot be locked at all, one that waits gets the open folder without a lock.
+    """
+    import fcntl  # here, so that files can be read where there is none (Windows)
+
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        if not wait:
+            os.close(descriptor)
+            return None
+    if os.fstat(descriptor).st_nlink == 0:  # swept before it was locked
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk.
+
+    Raises
+    ------
+    OSError
+        Also for what an earlier write could not say: that the disk is full.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

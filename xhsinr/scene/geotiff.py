@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from xhsinr.errors import SceneError
-from xhsinr.outputs import replacing
+from xhsinr.outputs import replacing, sync
 from xhsinr.scene.model import Scene
 
 __all__ = ["gdal_profile", "write_geotiff", "write_tags"]
@@ -45,6 +47,8 @@ def write_geotiff(scene: Scene, data: Any, path: str | Path) -> None:
     ------
     SceneError
         If the shape is not the scene's, or GeoTIFF cannot hold the data type.
+    OSError
+        If what was written does not read back as it was, for example because the disk is full.
     """
     target = Path(path)
     if tuple(data.shape) != scene.shape:
@@ -54,11 +58,34 @@ def write_geotiff(scene: Scene, data: Any, path: str | Path) -> None:
         raise SceneError(f"GeoTIFF cannot hold {dtype}; convert the scene to float32 first")
     with replacing(target) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        checksums = {}
         with rasterio.open(part, "w", **_geotiff_profile(scene, dtype)) as out:
             write_tags(scene, out)
             for rows, cols in _windows(data):
-                block = np.asarray(data[:, rows, cols])
-                out.write(block, window=Window.from_slices(rows, cols))
+                block = np.ascontiguousarray(data[:, rows, cols])
+                window = Window.from_slices(rows, cols)
+                checksums[window] = google_crc32c.value(block.tobytes())
+                out.write(block, window=window)
+        _check_written(part, target, checksums)
+
+
+def _check_written(part: Path, target: Path, checksums: Mapping[Window, int]) -> None:
+    """Read all of it back: GDAL keeps to itself what goes wrong when it closes a file."""
+    try:
+        sync(part)
+        with rasterio.open(part, driver="GTiff") as found:
+            whole = all(
+                google_crc32c.value(found.read(window=window).tobytes()) == checksum
+                for window, checksum in checksums.items()
+            )
+    except RasterioError as error:
+        whole, reason = False, error
+    else:
+        reason = None
+    if not whole:
+        raise OSError(
+            errno.EIO, "what was written does not read back: is the disk full?", str(target)
+        ) from reason
 
 
 def gdal_profile(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:
