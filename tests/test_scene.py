@@ -26,7 +26,7 @@ from rioxarray.rioxarray import affine_to_coords
 import xhsinr
 from xhsinr.errors import DamagedSidecarError, SceneError
 from xhsinr.scene import Scene, read, write_geotiff
-from xhsinr.scene.header import pixel_centres
+from xhsinr.scene.grid import pixel_centres
 from xhsinr.scene.numbers import pack, unpack
 
 WAVELENGTHS = np.array([399.369995, 409.21, 1000.0, 2457.23999, 2500.1])

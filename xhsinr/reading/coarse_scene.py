@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 
 from xhsinr.scene import Coordinate, Scene
-from xhsinr.scene.header import pixel_centres
+from xhsinr.scene.grid import pixel_centres
 
 __all__ = ["coarse_scene"]
 

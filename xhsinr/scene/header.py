@@ -36,7 +36,6 @@ __all__ = [
     "mapping_from_json",
     "names_from_template",
     "names_to_template",
-    "pixel_centres",
     "plain",
     "reader",
     "to_json",
@@ -82,7 +81,7 @@ def plain(value: Any, depth: int = 0) -> Any:
             raise TypeError(f"array of {value.size} values, the limit is {_MAX_ATTR_SIZE}")
         timelike = value.dtype.kind in "mM"
         return plain((value.astype(str) if timelike else value).tolist(), depth + 1)
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | Affine):
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
@@ -263,22 +262,6 @@ def _finite(numbers: Any) -> bool:
     return isinstance(numbers, list) and all(
         type(n) in (int, float) and abs(n) < 1e300 for n in numbers
     )
-
-
-def pixel_centres(
-    transform: Affine, rows: int, cols: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """y and x of the pixel centres: of each row and column, or of each pixel of a rotated grid.
-
-    In the order of operations of rioxarray, so that its coordinates come out to the last bit.
-    """
-    a, b, c, d, e, f = tuple(transform)[:6]
-    left, top = a * 0.5 + b * 0.5 + c, d * 0.5 + e * 0.5 + f
-    col, row = np.arange(cols, dtype=np.float64), np.arange(rows, dtype=np.float64)
-    if b == 0 and d == 0:
-        return row * e + top, col * a + left
-    col_grid, row_grid = np.meshgrid(col, row)
-    return col_grid * d + row_grid * e + top, col_grid * a + row_grid * b + left
 
 
 def grid_attrs(

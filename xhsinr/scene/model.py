@@ -6,6 +6,7 @@ reads it back, and gives the scene as a DataArray laid out as it came.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,18 +17,15 @@ import xarray as xr
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.rpc import RPC
 
 from xhsinr.scene import header
+from xhsinr.scene.grid import pixel_centres
 from xhsinr.scene.numbers import expect, holds, pack, unpack, vector_from_json, vector_to_json
 from xhsinr.scene.parts import NODATA_KEYS, Coordinate, GridMapping, grid_mapping_from_json
+from xhsinr.scene.spectrum import micrometres
 
 __all__ = ["Scene"]
-
-_MICROMETRES = {
-    **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 1e3),
-    **dict.fromkeys(("um", "µm", "μm", "micron", "microns", "micrometer", "micrometers"), 1.0),
-    **dict.fromkeys(("micrometre", "micrometres"), 1.0),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +132,7 @@ class Scene:
     def _in_micrometres(
         self, values: npt.NDArray[np.float64] | None
     ) -> npt.NDArray[np.float64] | None:
-        divisor = _MICROMETRES.get((self.wavelength_units or "").strip().lower())
+        divisor = micrometres(self.wavelength_units)
         return None if values is None or divisor is None else values / divisor
 
     @property
@@ -153,6 +151,14 @@ class Scene:
             columns.append(np.array(numbers, np.float64))
         scales, offsets = columns
         return None if (scales == 1).all() and (offsets == 0).all() else (scales, offsets)
+
+    @property
+    def rpcs(self) -> RPC | None:
+        """Rational polynomial coefficients, from the attribute ``rpcs``: GDAL's tags as JSON."""
+        try:
+            return RPC.from_gdal(json.loads(self.attrs["rpcs"]))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
 
     def window(self, rows: slice, cols: slice) -> npt.NDArray[Any]:
         """Samples of a window, all bands, shape (bands, rows, cols); may be a view of the data."""
@@ -289,7 +295,7 @@ class Scene:
         usual = [(self.row_dim, self.col_dim)] if rotated else [(self.row_dim,), (self.col_dim,)]
         if place is None or dims not in usual:
             return {}
-        y, x = header.pixel_centres(place, self.rows, self.cols)
+        y, x = pixel_centres(place, self.rows, self.cols)
         if rotated:
             return {"y": y, "x": x}
         return {"y": y} if dims == (self.row_dim,) else {"x": x}

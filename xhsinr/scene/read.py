@@ -9,23 +9,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import dask.array
 import numpy as np
 import numpy.typing as npt
-import pyproj.exceptions
 import xarray as xr
 from affine import Affine
-from rasterio.control import GroundControlPoint
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from xhsinr.errors import SceneError
 from xhsinr.scene.files import open_file, with_spectrum_of_file
-from xhsinr.scene.header import grid_attrs, pixel_centres, plain
+from xhsinr.scene.grid import pixel_centres
 from xhsinr.scene.model import Scene
-from xhsinr.scene.parts import NODATA_KEYS, Coordinate, GridMapping
+from xhsinr.scene.parts import NODATA_KEYS, Coordinate, plain_attrs
+from xhsinr.scene.place import Place, place_of_array
 from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES
 
 __all__ = ["read"]
@@ -188,10 +185,10 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
     _check(array, array.sizes[array.dims[axes[0]]])
     if dims != array.dims:
         array = array.rename(dict(zip(array.dims, dims, strict=True)))
-    attrs = _plain_attrs(array.attrs, "attribute")
+    attrs = plain_attrs(array.attrs, "attribute")
     wavelength_name = _spectral_coord(array, band, WAVELENGTH_NAMES)
     fwhm_name = _spectral_coord(array, band, FWHM_NAMES)
-    place = _place(array, row, col)
+    place = place_of_array(array, row, col)
     coords = _coords(array, place)
     spectral: dict[str, npt.NDArray[np.float64] | None] = {}
     for key, coord, names in (
@@ -211,7 +208,7 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
         candidates = [own.get("units"), own.get("unit"), *(low.get(key) for key in _UNIT_KEYS)]
         units = next((text for text in candidates if isinstance(text, str) and text), None)
     kept = {key: value for key, value in array.encoding.items() if key in _ENCODING_KEYS}
-    encoding = _plain_attrs(kept, "encoding")
+    encoding = plain_attrs(kept, "encoding")
     if "dtype" in array.encoding and array.encoding["dtype"] is not str:
         try:
             encoding["dtype"] = str(np.dtype(array.encoding["dtype"]))
@@ -251,18 +248,6 @@ def _samples(array: xr.DataArray, canonical: tuple[str, str, str]) -> Any:
     return data
 
 
-def _plain_attrs(attrs: Mapping[Any, Any], what: str) -> dict[str, Any]:
-    kept = {}
-    for key, value in attrs.items():
-        try:
-            if not isinstance(key, str):
-                raise TypeError("its name is not text")
-            kept[key] = plain(value)
-        except TypeError as error:
-            warnings.warn(f"{what} {key!r} is left out: {error}", UserWarning, stacklevel=2)
-    return kept
-
-
 def _spectral_coord(array: xr.DataArray, band: str, names: Iterable[str]) -> str | None:
     found = [
         str(name)
@@ -298,7 +283,7 @@ def _nodata(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> int | float | Non
     return int(value) if limits.min <= value <= limits.max and value == int(value) else None
 
 
-def _coords(array: xr.DataArray, place: _Place) -> dict[str, Coordinate]:
+def _coords(array: xr.DataArray, place: Place) -> dict[str, Coordinate]:
     kept = {}
     for name, coord in array.coords.items():
         if place.mapping is not None and name == place.mapping.name:
@@ -315,7 +300,7 @@ def _coords(array: xr.DataArray, place: _Place) -> dict[str, Coordinate]:
             reason = "it has two dimensions and does not follow from a transform"
         if reason is None:
             dims = tuple(str(dim) for dim in coord.dims)
-            kept[str(name)] = Coordinate(dims, values, _plain_attrs(coord.attrs, f"{name}:"))
+            kept[str(name)] = Coordinate(dims, values, plain_attrs(coord.attrs, f"{name}:"))
         else:
             warnings.warn(f"coordinate {name!r} is left out: {reason}", UserWarning, stacklevel=2)
     return kept
@@ -326,75 +311,3 @@ def _on_grid(values: npt.NDArray[Any], transform: Affine | None) -> bool:
         return False
     made = pixel_centres(transform, *values.shape)
     return any(np.array_equal(values, grid) for grid in made)
-
-
-class _Place(NamedTuple):
-    crs: CRS | None
-    transform: Affine | None
-    gcps: tuple[GroundControlPoint, ...] | None
-    mapping: GridMapping | None
-
-
-def _place(array: xr.DataArray, row: str, col: str) -> _Place:
-    """Where the pixels are, and what of the grid mapping rioxarray would not write itself."""
-    # The accessor remembers dimensions on the object: this one is not the caller's.
-    own = array.copy(deep=False).rio.set_spatial_dims(x_dim=col, y_dim=row)
-    name = own.rio.grid_mapping
-    mapped = name in own.coords and own.coords[name].ndim == 0
-    try:
-        crs = own.rio.crs
-        gcps = own.rio.get_gcps() if mapped else None
-    except (CRSError, pyproj.exceptions.CRSError, ValueError, KeyError) as error:
-        raise SceneError(
-            f"the CRS or the ground control points in {name!r} are malformed ({error}); mend "
-            "them with .rio.write_crs(...) or drop the coordinate"
-        ) from error
-    transform = _transform(own, row, col, crs is not None)
-    points = tuple(gcps) if gcps else None
-    if not mapped:
-        return _Place(crs, transform, points, None)
-    found = own.coords[name]
-    written = grid_attrs(crs, transform, points)
-    attrs = _plain_attrs(found.attrs, f"{name}:")
-    value = found.item() if found.dtype.kind in "iu" else 0
-    extra = {k: v for k, v in attrs.items() if k not in written or written[k] != v}
-    missing = tuple(key for key in written if key not in attrs)
-    return _Place(crs, transform, points, GridMapping(name, value, missing, extra))
-
-
-def _transform(array: xr.DataArray, row: str, col: str, has_crs: bool) -> Affine | None:
-    written = _written_transform(array)
-    if written is not None and written.is_identity and not has_crs:
-        return None
-    # xarray makes up coordinates for dimensions that have none.
-    centres = [array.coords[dim] if dim in array.coords else None for dim in (row, col)]  # noqa: SIM401
-    if any(c is None or c.dtype.kind not in "iuf" or c.size < 2 for c in centres):
-        return written
-    y, x = (np.asarray(c.values, np.float64) for c in centres if c is not None)
-    if written is not None:
-        made = pixel_centres(written, y.size, x.size)
-        if made[0].ndim == 2 or all(
-            np.array_equal(a, b) for a, b in zip((y, x), made, strict=True)
-        ):
-            return written
-    if not has_crs:
-        return None
-    for centre in (y, x):
-        steps = np.diff(centre)
-        if not (np.ptp(steps) <= 1e-3 * np.abs(steps).min()):
-            return None
-    # Coordinates follow a selection of pixels, what is written down does not.
-    transform: Affine = array.rio.transform(recalc=True)
-    return transform
-
-
-def _written_transform(array: xr.DataArray) -> Affine | None:
-    mapping = array.coords.get(array.rio.grid_mapping)
-    text = None if mapping is None else mapping.attrs.get("GeoTransform")
-    try:
-        if text is not None:
-            return Affine.from_gdal(*map(float, str(text).split()))
-        numbers = array.attrs.get("transform")
-        return None if numbers is None else Affine(*map(float, tuple(numbers)[:6]))
-    except (TypeError, ValueError):
-        return None
