@@ -76,8 +76,8 @@ def open_raster(place: Place) -> xr.DataArray:
     except RasterioError as error:
         raise SceneError(
             f"{place}: it is no image by itself that GDAL opens ({error}); if it is netCDF or "
-            "HDF5, open it with xarray and pass the variable; if it is a VRT or another description "
-            "of images elsewhere, make a file of it with gdal_translate, or pass what "
+            "HDF5, open it with xarray and pass the variable; if it is a VRT or another "
+            "description of images elsewhere, make a file of it with gdal_translate, or pass what "
             "rioxarray.open_rasterio makes of it: only where you trust it, it may read any file"
         ) from error
 
