@@ -14,6 +14,7 @@ from xhsinr.coding.planes_bands import (
     MARGIN,
     Neighbours,
     Network,
+    Room,
     decode_band,
     encode_band,
     fixed_inputs,
@@ -47,15 +48,15 @@ class _Bands:
         self.prior, self.network = prior, Network.of(prior)
         self.means = np.full((LEVELS + 2, components, 3), _NO_MEAN)
         self.magnitudes = [self._blank(level) for level in range(LEVELS + 1)]
-        self.earlier = [np.zeros(m.shape[1:], np.int32) for m in self.magnitudes]
+        self.earlier = [np.zeros(m.shape[1:], np.float32) for m in self.magnitudes]
 
-    def _blank(self, level: int) -> npt.NDArray[np.uint16]:
+    def _blank(self, level: int) -> npt.NDArray[np.float32]:
         if level == 0:
             rows, cols = band_shape(self.rows, self.cols, LEVELS, 0)
         else:
             rows, cols = band_shape(self.rows, self.cols, level, 0)
         shape = self.components, 3 if level else 1, rows + 2 * MARGIN, cols + 2 * MARGIN
-        return np.zeros(shape, np.uint16)
+        return np.zeros(shape, np.float32)
 
     def shape(self, level: int, orientation: int) -> tuple[int, int]:
         """Shape of a band; level 0 is the coarse image."""
@@ -177,7 +178,7 @@ class PlaneDecoder(_Bands):
         self.means[level, component, index] = guess + symbol - _MIDDLE
         near = self._near(component, level, index, expected)
         state, self._count, values = decode_band(
-            self._state, self._words, self._count, rows, cols, near, self.network
+            self._state, self._words, self._count, rows, cols, near, self.network, Room.of(cols)
         )
         self._state = np.uint64(state)
         return np.asarray(values)
@@ -248,7 +249,15 @@ class PlaneEncoder(_Bands):
             size = target.size if self._record else 0
             inputs, kinds = np.empty((size, INPUTS + 1), np.int16), np.empty(size, np.uint8)
             n, values, saved = encode_band(
-                target, near, self.network, self._costs, self._worth, self._room, inputs, kinds
+                target,
+                near,
+                self.network,
+                Room.of(target.shape[1]),
+                self._costs,
+                self._worth,
+                self._room,
+                inputs,
+                kinds,
             )
             if saved > 0 or not self._worth:
                 self._put_mean(context, symbol)
