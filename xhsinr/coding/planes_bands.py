@@ -273,8 +273,9 @@ def _expect_row(
     that are all zero, which only need to be looked at once.
     """
     _inputs_of_row(y, cols, near, room.row, room.total)
-    count, i = 1, 0
-    for x in range(left, cols, 2):
+    count = 1
+    for i in range((cols - left + 1) // 2):
+        x = left + 2 * i
         if room.total[x] == 0:
             room.places[i] = 0
         else:
@@ -282,7 +283,6 @@ def _expect_row(
                 room.inputs[count, k] = room.row[k, x]
             room.places[i] = count
             count += 1
-        i += 1
     _evaluate(count, group, near, network, room)
 
 

@@ -26,7 +26,7 @@ from xhsinr.errors import DamagedSidecarError
 from xhsinr.network.prior import INPUTS, MEAN_SYMBOLS, Prior, bits_of_odds
 from xhsinr.transform.wavelet import LEVELS, analyse, band_shape, gain, synthesise
 
-__all__ = ["WORTH", "PlaneDecoder", "PlaneEncoder", "Record"]
+__all__ = ["WORTH", "PlaneDecoder", "PlaneEncoder", "Record", "decompose"]
 
 WORTH = 0.11
 """What a bit costs the quantiser, in squared steps."""
@@ -224,7 +224,7 @@ class PlaneEncoder(_Bands):
     def __init__(
         self, planes: Planes, prior: Prior, worth: float = WORTH, record: Record | None = None
     ) -> None:
-        self._targets = [_decompose(plane) for plane in planes]
+        self._targets = [decompose(plane) for plane in planes]
         live = [i for i, bands in enumerate(self._targets) if any(map(_matters, bands.values()))]
         super().__init__(max(live, default=-1) + 1, *planes.shape[1:], prior)
         self._worth, self._record = worth, record
@@ -294,7 +294,7 @@ class PlaneEncoder(_Bands):
         return rans.finish(*rans.take(pairs[:, 0].copy(), pairs[:, 1].copy()))
 
 
-def _decompose(plane: Planes) -> dict[tuple[int, int], Planes]:
+def decompose(plane: Planes) -> dict[tuple[int, int], Planes]:
     """Bands of a plane by level and orientation, of gain 1."""
     bands = {}
     for level in range(1, LEVELS + 1):

@@ -37,14 +37,14 @@ _UNEXPLAINED = 0.15
 _BOUND_NOISE = 0.5
 # Share of a scene's variance that a preview leaves open.
 _PREVIEW_LEAVES = 0.05
-# Levels that a forecast is asked for, as multiples of the error aimed at.
+# Of which squared steps a forecast is asked for, as multiples of those with the error aimed at.
 _LEVELS = 2.0 ** np.arange(-6, 8.25, 0.25)
 # Floats are coded by the layers if the largest lies between these powers of two: the squares of
 # their errors have to lie above `SMALLEST`.
 _EXPONENTS = -80, 100
 
 Forecast = Callable[[TileCodec, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
-"""``forecast(codec, levels)``: mean squared error of a scene's scores at each level."""
+"""``forecast(codec, steps)``: mean squared error of a scene's scores at each quantiser's step."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,10 @@ class Candidates:
         # What the components left out cost already; some has to remain for the others.
         left = max(aim - basis.unexplained(survey.mean, survey.covariance), 0.2 * aim)
         wanted = left * bands / basis.components
-        errors = np.maximum(self.forecast(self._around(coding), wanted * _LEVELS), SMALLEST)
-        level = wanted * np.exp(np.interp(np.log(wanted), np.log(errors), np.log(_LEVELS)))
-        return self._around(replace(coding, level=float(level)))
+        steps = np.sqrt(12 * wanted * _LEVELS)
+        errors = np.maximum(self.forecast(self._around(coding), steps), SMALLEST)
+        step = np.exp(np.interp(np.log(wanted), np.log(errors), np.log(steps)))
+        return self._around(replace(coding, step=float(np.float32(step))))
 
     def bounded(self, level: float) -> TileCodec:
         """A base at this level of weighted error variance, and the bound layer on it."""

@@ -56,18 +56,18 @@ def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedT
 
 
 def forecast_tile(
-    tile: Scene, _: Window, codec: TileCodec, levels: npt.NDArray[np.float64]
+    tile: Scene, _: Window, codec: TileCodec, steps: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Squared error of a tile's scores at each level, summed over its pixels.
+    """Squared error of a tile's scores at each step, summed over its pixels.
 
     A tile without a valid sample counts as free of error.
     """
     states = sample_states(tile, tile.data)
     if not (states == mask.VALID).any():
-        return np.zeros(len(levels))
+        return np.zeros(len(steps))
     assert isinstance(codec.coding, PlanesCoding)
     filled = codec.filled(tile.data, states)
-    errors = codec.coding.expected_errors(filled, levels)
+    errors = codec.coding.expected_errors(filled, steps)
     return np.asarray(errors * tile.data[0].size)
 
 
@@ -138,19 +138,19 @@ class Compression:
         return Attempt(codec, size, coded.quality)
 
     def _forecast(
-        self, codec: TileCodec, levels: npt.NDArray[np.float64]
+        self, codec: TileCodec, steps: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
-        """Mean squared error of the scores at each level, from a spread of tiles.
+        """Mean squared error of the scores at each step, from a spread of tiles.
 
         See `xhsinr.compression.candidates.Forecast`.
         """
         tiling = self.tiling
         spread = np.linspace(0, len(tiling) - 1, min(_FORECAST_TILES, len(tiling))).astype(int)
         need = codec.memory(math.prod(tiling.shape(0)))
-        function = partial(forecast_tile, codec=codec, levels=levels)
+        function = partial(forecast_tile, codec=codec, steps=steps)
         tiles = spread.tolist()
         total = sum(
-            self.tasks.run(function, tiling, tiles, "forecast", need), np.zeros(len(levels))
+            self.tasks.run(function, tiling, tiles, "forecast", need), np.zeros(len(steps))
         )
         mean: npt.NDArray[np.float64] = total / sum(math.prod(tiling.shape(t)) for t in tiles)
         return mean
