@@ -7,8 +7,11 @@ planes are in units of the quantiser's step.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from xhsinr.coding.planes_bands import (
     MARGIN,
@@ -21,6 +24,7 @@ from xhsinr.coding.planes_bands import (
     symbol_room,
     take_symbol,
 )
+from xhsinr.coding.planes_prediction import FINEST_UNPREDICTED, STRENGTHS, Predictor
 from xhsinr.entropy import rans
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.network.prior import INPUTS, MEAN_SYMBOLS, Prior, bits_of_odds
@@ -35,6 +39,9 @@ _NO_MEAN = -20  # code of the mean of a band that is zero or is not there
 _MEAN_START = -6  # expected of a band when neither parent nor the component before has any
 _MIDDLE = MEAN_SYMBOLS // 2
 _COUNT = 16  # bits of the number of components
+
+_NOTHING = np.zeros((0, 0))
+_CHOICES = np.array([10924, 10922, 10922], np.uint16)  # frequencies of `STRENGTHS`
 
 Planes = npt.NDArray[np.float64]
 Values = npt.NDArray[np.int32]
@@ -66,18 +73,32 @@ class _Bands:
         """Code all bands down to a level, and make the planes of what they decode to."""
         coarse = []
         for component in range(self.components):
-            values = self.band(component, 0, 0, np.zeros((0, 0)))
+            values = self.band(component, 0, 0, _NOTHING)
             coarse.append(values / gain(LEVELS, 0))
         for level in range(LEVELS, stop, -1):
+            predictor = None
+            if level < FINEST_UNPREDICTED and self.components > 1:
+                predictor = Predictor(coarse, level)
             finer: list[Planes] = []
             for component in range(self.components):
+                expected = [_NOTHING] * 3
+                if predictor and component and coarse[component].any():
+                    expected = self._expected(component, level, predictor, finer)
                 bands = []
                 for orientation in (1, 2, 3):
-                    values = self.band(component, level, orientation, np.zeros((0, 0)))
-                    bands.append(values / gain(level, orientation))
+                    guess = expected[orientation - 1]
+                    values = self.band(component, level, orientation, guess)
+                    decoded = values + guess if guess.size else values
+                    bands.append(decoded / gain(level, orientation))
                 finer.append(synthesise(coarse[component], *bands))
             coarse = finer
         return coarse
+
+    def _expected(
+        self, component: int, level: int, predictor: Predictor, finer: list[Planes]
+    ) -> list[Planes]:
+        """What is predicted of a component's three bands; nothing if it is not worth it."""
+        raise NotImplementedError
 
     def band(self, component: int, level: int, orientation: int, expected: Planes) -> Values:
         """Code a band, and return what it decodes to, less what was predicted."""
@@ -183,6 +204,14 @@ class PlaneDecoder(_Bands):
         self._state = np.uint64(state)
         return np.asarray(values)
 
+    def _expected(
+        self, component: int, level: int, predictor: Predictor, finer: list[Planes]
+    ) -> list[Planes]:
+        strength = STRENGTHS[self._take(_CHOICES)]
+        if not strength:
+            return [_NOTHING] * 3
+        return [strength * band for band in predictor.predict(component, finer)]
+
     def check(self) -> None:
         """Raise `DamagedSidecarError` if the bytes went on, or ended before the planes did."""
         if self._count or self._state != rans.EMPTY:
@@ -268,7 +297,20 @@ class PlaneEncoder(_Bands):
             self.means[level, component, index] = _NO_MEAN
             self.magnitudes[level][component, index] = 0
         self._put_mean(context, 0)
-        return np.zeros(target.shape, np.int32)
+        zeros: Values = np.zeros(target.shape, np.int32)
+        return zeros
+
+    def _expected(
+        self, component: int, level: int, predictor: Predictor, finer: list[Planes]
+    ) -> list[Planes]:
+        predicted = predictor.predict(component, finer)
+        targets = [self._targets[component][level, o] for o in (1, 2, 3)]
+        costs = [sum(map(_cost, targets, predicted, [strength] * 3)) for strength in STRENGTHS]
+        choice = int(np.argmin(costs))
+        self._symbols.append(np.array([[_CHOICES[:choice].sum(), _CHOICES[choice]]], np.uint16))
+        if not choice:
+            return [_NOTHING] * 3
+        return [STRENGTHS[choice] * band for band in predicted]
 
     def _put_mean(self, context: int, symbol: int) -> None:
         frequencies = self.prior.means[context].astype(int)
@@ -303,6 +345,21 @@ def decompose(plane: Planes) -> dict[tuple[int, int], Planes]:
             bands[level, orientation] = detail * gain(level, orientation)
     bands[0, 0] = plane * gain(LEVELS, 0)
     return bands
+
+
+@njit(cache=True)
+def _cost(target: Any, predicted: Any, strength: float) -> float:
+    """About how many bits a band takes, less what is predicted of it."""
+    rows, cols = target.shape
+    total, sizes = 0.0, np.empty(cols, np.float32)
+    for y in range(rows):
+        for x in range(cols):
+            left = np.float32(target[y, x] - strength * predicted[y, x])
+            sizes[x] = np.float32(1) + np.float32(2.25) * left * left
+        logs = sizes.view(np.int32)  # exponent and mantissa: close to the logarithm
+        for x in range(cols):
+            total += logs[x] * 2.0**-23 - 127
+    return total
 
 
 def _matters(band: Planes) -> bool:
