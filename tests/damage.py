@@ -66,7 +66,7 @@ class Specimen:
         reader = Reader(Sidecar.open(path))
         self.tiles = [reader.tile(number) for number in range(len(reader.tiling))]
         self.payloads = [reader.sidecar.payload(number) for number in range(len(self.tiles))]
-        sizes = reader.sidecar.sizes.sum(axis=1)
+        sizes = reader.sidecar.index.sizes.sum(axis=1)
         self.front = reader.sidecar.tiles_start
         self.ends = self.front + np.cumsum(sizes)
         self.starts = self.ends - sizes

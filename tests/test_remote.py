@@ -136,12 +136,12 @@ def test_one_request_opens_and_one_reads_each_tile(url: str, server: Server, fil
     assert [method for method, _, _ in server.requests] == ["GET"]
     server.requests.clear()
     spectrum = lazy.isel(y=25, x=50).values
-    assert server.requests == [("GET", "/scene.hsinr", int(sidecar.sizes[5].sum()))]
+    assert server.requests == [("GET", "/scene.hsinr", int(sidecar.index.sizes[5].sum()))]
     assert np.array_equal(spectrum, xhsinr.open(files / "scene.hsinr").open()[:, 25, 50])
     server.requests.clear()
     _ = lazy.isel(band=[1, 5]).values
     assert len(server.requests) == TILES
-    assert server.sent == sidecar.sizes.sum()
+    assert server.sent == sidecar.index.sizes.sum()
 
 
 def test_two_requests_open_a_file_with_a_long_index(

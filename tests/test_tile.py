@@ -91,7 +91,7 @@ def test_a_codec_comes_back_from_its_bytes(tmp_path: Path, target: dict[str, Any
 def test_a_plain_codec_takes_few_bytes() -> None:
     frame = Frame(np.dtype("f4"), 200, 0.0, 1.0)
     live, states = np.ones(200, np.bool_), np.zeros(200, np.uint8)
-    assert len(TileCodec(states, live, None, FloatsCoding(frame)).to_bytes()) == 10
+    assert len(TileCodec(states, live, None, FloatsCoding(frame)).to_bytes()) == 9
 
 
 @given(st.binary(max_size=60))

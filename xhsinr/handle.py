@@ -12,8 +12,8 @@ import xarray as xr
 
 from xhsinr import backend
 from xhsinr.pictures import picture, preview
-from xhsinr.sidecar import report
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.sidecar.report import report
 
 __all__ = ["Compressed", "open_sidecar"]
 
@@ -47,8 +47,8 @@ class Compressed:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """The figures of ``xhsinr info``, see `xhsinr.sidecar.report.info`."""
-        return report.info(self.sidecar)
+        """The figures of ``xhsinr info``, see `xhsinr.sidecar.report.Report`."""
+        return report(self.sidecar).to_dict()
 
     def open(self, overview: int = 1) -> xr.DataArray:
         """The scene, laid out as it came; samples are decoded when they are asked for.
@@ -88,7 +88,7 @@ class Compressed:
         if info["network"]:
             network = info["network"]
             lines.append(("base network", f"{network['name']} ({network['sha256'][:12]}…)"))
-        if "noise" in info:
+        if info["noise"] is not None:
             lines.append(("noise", _number(info["noise"])))
         if (info["mean_sam_deg"] or 0) > _SUSPECT_ANGLE:
             lines.append(("caution", _CAUTION))

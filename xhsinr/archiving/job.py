@@ -24,8 +24,8 @@ from xhsinr.compression.pipeline import Settings, compress_scene
 from xhsinr.errors import HsinrError, SourceError, VerificationError
 from xhsinr.pictures.preview import write_preview
 from xhsinr.running.memory import peak_memory, share_of
-from xhsinr.sidecar import report
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.sidecar.report import report
 from xhsinr.sidecar.verification import verify
 
 __all__ = ["Job", "do"]
@@ -127,7 +127,7 @@ def _finished(
         size = stac.data_asset_of(files.item).size
         if not same or files.sidecar.stat().st_size != size or not files.preview.is_file():
             return None
-        return report.info(Sidecar.open(files.sidecar))
+        return report(Sidecar.open(files.sidecar)).to_dict()
     except (HsinrError, OSError, ValueError, KeyError, TypeError):
         return None
 

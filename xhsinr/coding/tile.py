@@ -27,7 +27,7 @@ States = npt.NDArray[np.uint8]
 
 _MIXED = 3
 """Code in a header of a band without a valid sample that is not of one state throughout."""
-_LIVE, _HAS_NODATA = mask.VALID, 1
+_LIVE, _HAS_NODATA, _HAS_GAPS = mask.VALID, 1, 2
 # Copies of a tile's samples in their own type: original, filled, decoded.
 _COPIES = 3
 
@@ -176,15 +176,16 @@ class TileCodec:
         """What a header keeps of it, without data type and number of bands; see `from_bytes`."""
         has_nodata = self.nodata is not None and self.nodata == self.nodata
         numbers = [self.low, self.high, *([self.nodata] if has_nodata else [])]
+        flags = _HAS_NODATA * has_nodata | _HAS_GAPS * (not self.live.all())
         codes = np.where(self.live, _LIVE, np.where(self.states > 0, self.states, _MIXED))
         starts = np.flatnonzero(np.diff(codes, prepend=-1))
         lengths = np.diff(np.append(starts, len(codes)))
         runs = [varint(int(n) << 2 | int(c)) for n, c in zip(lengths, codes[starts], strict=True)]
         return b"".join(
             [
-                bytes([coding_number(self.coding) << 1 | _HAS_NODATA * has_nodata]),
+                bytes([coding_number(self.coding) << 2 | flags]),
                 np.array(numbers, self.dtype.newbyteorder("<")).tobytes(),
-                *([b"\0"] if self.live.all() else runs),
+                *([] if self.live.all() else runs),
                 self.coding.to_bytes(),
             ]
         )
@@ -195,10 +196,10 @@ class TileCodec:
     ) -> TileCodec:
         """The codec whose `to_bytes` that was, of a scene of a data type and so many bands.
 
-        A byte (twice the coding's number, plus one with nodata); smallest and largest valid
-        sample and nodata, as samples; runs of bands of one kind (varints: four times the length,
-        plus 0 for valid samples, 1 for nodata throughout, 2 for NaN, 3 for both), or a zero where
-        all bands have valid samples; then the coding's own.
+        A byte (four times the coding's number, plus one with nodata, plus two where bands lack
+        valid samples); smallest and largest valid sample and nodata, as samples; in the second
+        case runs of bands of one kind (varints: four times the length, plus 0 for valid samples,
+        1 for nodata throughout, 2 for NaN, 3 for both); then the coding's own.
 
         Parameters
         ----------
@@ -293,7 +294,7 @@ class CodecBytes:
         """
         cursor = Cursor(content, "the codec in its header")
         first = cursor.byte()
-        kind = coding_of_number(first >> 1)
+        kind = coding_of_number(first >> 2)
         little = dtype.newbyteorder("<")
         low, high = np.frombuffer(cursor.take(2 * dtype.itemsize), little).tolist()
         if not low <= high or not np.isfinite([low, high]).all():
@@ -301,10 +302,17 @@ class CodecBytes:
         nodata = None
         if first & _HAS_NODATA:
             nodata = np.frombuffer(cursor.take(dtype.itemsize), little).item()
-        codes = _read_runs(cursor, bands)
+        codes = np.full(bands, _LIVE, np.uint8)
+        if first & _HAS_GAPS:
+            codes = _read_runs(cursor, bands)
         if not (codes == _LIVE).any():
             raise DamagedSidecarError("its header says that no band has a valid sample")
         return cls(kind, low, high, nodata, codes, cursor.rest())
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts of a tile, in the order in which they are decoded."""
+        return ("mask", *self.kind.parts)
 
     @property
     def network_use(self) -> NetworkUse | None:
@@ -320,8 +328,6 @@ def _read_runs(cursor: Cursor, bands: int) -> npt.NDArray[np.uint8]:
     start = 0
     while start < bands:
         run = cursor.varint()
-        if run == 0 and start == 0:
-            return codes
         length = run >> 2
         if not 1 <= length <= bands - start:
             raise DamagedSidecarError(f"its header has a run of {length} bands at band {start}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+import xhsinr
 from xhsinr.coding import mask
 from xhsinr.coding.contract import NetworkCoding
 from xhsinr.coding.planes import PlanesCoding
@@ -25,8 +26,9 @@ from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.running.memory import peak_memory, survey_bytes
 from xhsinr.running.tasks import Tasks
 from xhsinr.scene import Scene
-from xhsinr.sidecar import report
-from xhsinr.sidecar.writer import SidecarWriter
+from xhsinr.sidecar.description import write_description
+from xhsinr.sidecar.header import Header
+from xhsinr.sidecar.writer import Contents, SidecarWriter
 from xhsinr.target import Target
 from xhsinr.tiling import Tiling, Window
 
@@ -96,6 +98,7 @@ class Compression:
         """Find the codec that meets the target, and write the sidecar."""
         scene, tiling = self.tasks.scene, self.tiling
         every = range(len(tiling))
+        description = write_description(*scene.describe())
         need = survey_bytes(self._samples(tiling), scene.dtype)
         found = survey(scene, lambda f: self.tasks.run(f, tiling, every, "survey", need))
         search = Search(scene, found, self.target, self.network, self._forecast)
@@ -106,18 +109,32 @@ class Compression:
             with SidecarWriter(path, len(tiling), codec.parts) as writer:
                 qualities = []
                 for number, part in enumerate(self._encode(codec, tiling, every, "encode")):
-                    writer.add(number, part.payload)
+                    writer.add(number, part.payload, part.quality)
                     qualities.append(part.quality)
-                noise = search.noise if self.target.kind == "noise" else None
-                header, arrays = report.describe(
-                    scene, tiling, self.target, codec, qualities, noise
+                total = Quality.merge(qualities)
+                contents = Contents(
+                    self._header(total, search.noise), description, codec.to_bytes()
                 )
-                attempt = Attempt(codec, writer.size(header, arrays), Quality.merge(qualities))
+                attempt = Attempt(codec, writer.size(contents), total)
                 if search.learn(attempt):
                     if isinstance(codec.coding, NetworkCoding):
                         assert self.network is not None
                         provide_network(self.network, path)
-                    return Compressed(writer.finish(header, arrays), peak_memory())
+                    return Compressed(writer.finish(contents), peak_memory())
+
+    def _header(self, quality: Quality, noise: float) -> Header:
+        scene = self.tasks.scene
+        return Header(
+            dtype=scene.dtype.newbyteorder("="),
+            shape=scene.shape,
+            tile=self.tiling.tile,
+            target=self.target.to_header(),
+            rmse=quality.rmse,
+            max_error=quality.max_error,
+            mean_sam_deg=quality.mean_sam_deg,
+            noise=noise,
+            software=xhsinr.__version__,
+        )
 
     def _encode(
         self, codec: TileCodec, tiling: Tiling, tiles: Sequence[int], what: str
@@ -149,9 +166,7 @@ class Compression:
         need = codec.memory(math.prod(tiling.shape(0)))
         function = partial(forecast_tile, codec=codec, steps=steps)
         tiles = spread.tolist()
-        total = sum(
-            self.tasks.run(function, tiling, tiles, "forecast", need), np.zeros(len(steps))
-        )
+        total = sum(self.tasks.run(function, tiling, tiles, "forecast", need), np.zeros(len(steps)))
         mean: npt.NDArray[np.float64] = total / sum(math.prod(tiling.shape(t)) for t in tiles)
         return mean
 

@@ -28,8 +28,9 @@ from xhsinr.pictures.preview import preview_path, write_preview
 from xhsinr.running.memory import gdal_cache, parse_memory
 from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.scene import Scene
-from xhsinr.sidecar.file import MAX_SIDE
-from xhsinr.sidecar.writer import front
+from xhsinr.sidecar.description import write_description
+from xhsinr.sidecar.header import MAX_SIDE
+from xhsinr.sidecar.writer import least_front
 from xhsinr.target import Target, parse_target, remembered_target
 from xhsinr.tiling import LARGEST_TILE, Tiling, default_tile
 
@@ -213,9 +214,8 @@ def _check_rate(scene: Scene, target: Target) -> None:
     """Refuse a rate that the scene's metadata alone exceed."""
     if target.kind != "bpppb":
         return
-    description, arrays = scene.describe()
     allowed = target.value * scene.samples / 8
-    least = len(front({"scene": description}, arrays, 0))
+    least = least_front(write_description(*scene.describe()))
     if least > allowed:
         raise TargetError(
             f"bpppb = {target.value:g} allows {int(allowed)} bytes, the metadata of this scene "

@@ -21,7 +21,7 @@ from rasterio.rpc import RPC
 
 from xhsinr.scene import header
 from xhsinr.scene.grid import pixel_centres
-from xhsinr.scene.numbers import expect, holds, pack, unpack, vector_from_json, vector_to_json
+from xhsinr.scene.numbers import checked, expect, holds, vector_from_json, vector_to_json
 from xhsinr.scene.parts import NODATA_KEYS, Coordinate, GridMapping, grid_mapping_from_json
 from xhsinr.scene.spectrum import micrometres
 
@@ -225,7 +225,7 @@ class Scene:
         for key in ("wavelengths", "fwhm"):
             values = getattr(self, key)
             if values is not None:
-                out[key], arrays[key] = pack(values)
+                arrays[key] = values.astype(np.float64)
                 known[key] = values.tolist()
         if self.nodata is not None:
             out["nodata"] = header.to_json(self.nodata, {})
@@ -329,9 +329,9 @@ class Scene:
         )
         bands = (int(data.shape[0]),)
         spectral = {
-            key: unpack(description[key], arrays.get(key), bands, key).astype(np.float64)
+            key: checked(arrays[key], bands, key).astype(np.float64)
             for key in ("wavelengths", "fwhm")
-            if key in description
+            if key in arrays
         }
         known = {key: values.tolist() for key, values in spectral.items()}
         nodata = header.from_json(description.get("nodata"), {})

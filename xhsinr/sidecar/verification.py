@@ -13,7 +13,6 @@ from xhsinr.compression.survey import sample_states
 from xhsinr.errors import HsinrError, VerificationError
 from xhsinr.metrics import Quality
 from xhsinr.reading.reader import Reader
-from xhsinr.sidecar.codec_header import codec_bytes_of
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.storage import Place, locate
 
@@ -158,8 +157,8 @@ def _check_tile(
     found = Quality.of(samples, decoded, states == 0)
     if not found.samples:
         return found, []
-    rmse, largest = (float(value) for value in sidecar.arrays["quality"][number])
-    exact = codec_bytes_of(sidecar).kind.exact
+    rmse, largest = (float(value) for value in sidecar.index.errors[number])
+    exact = sidecar.codec_bytes.kind.exact
     limit = largest * (1 + 1e-6) if exact else largest * (1 + _TOLERANCE) + _TOLERANCE * found.range
     errors = []
     if found.max_error > limit:
