@@ -218,7 +218,7 @@ def test_a_missing_network_is_reported(tmp_path: Path, monkeypatch: pytest.Monke
     def lost(name: str, **_: object) -> None:
         raise xhsinr.errors.NetworkNotFoundError(f"{name} is nowhere")
 
-    monkeypatch.setattr("xhsinr.sidecar.codec_header.load_network", lost)
+    monkeypatch.setattr("xhsinr.coding.latents.network_of", lost)
     text = failure(path)
     assert "NetworkNotFoundError" in text
     assert f"{path} needs it: default is nowhere" in text

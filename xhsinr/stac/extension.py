@@ -32,7 +32,7 @@ def properties(info: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     info : dict
-        Of the sidecar, see `xhsinr.sidecar.report.info`.
+        Of the sidecar, see `xhsinr.sidecar.report.Report`.
     """
     fields: dict[str, Any] = {
         "format_version": info["format_version"],
