@@ -14,7 +14,7 @@ __all__ = ["expected_errors"]
 
 # Coefficients below this many steps become zero, as a rule; those above err by so many squared
 # steps (fitted to files of training scenes).
-_DEAD, _ERROR = 0.7, 0.095
+_DEAD, _ERROR = 0.7, 0.06
 _LOWEST, _PER_OCTAVE, _BINS = -512, 8, 8192
 
 

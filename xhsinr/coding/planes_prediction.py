@@ -79,8 +79,9 @@ def _smooth(plane: Any) -> Any:
         for x in range(2, cols - 2):
             near, far = down[x - 1] + down[x + 1], down[x - 2] + down[x + 2]
             row[x] = _CENTRE * down[x] + _NEAR * near + _FAR * far
-        for i in range(min(4, cols)):
-            x = i if i < 2 else max(cols - 4 + i, 0)
+        for x in range(cols):
+            if 2 <= x < cols - 2:
+                continue
             near = down[_mirror(x - 1, cols)] + down[_mirror(x + 1, cols)]
             far = down[_mirror(x - 2, cols)] + down[_mirror(x + 2, cols)]
             row[x] = _CENTRE * down[x] + _NEAR * near + _FAR * far
