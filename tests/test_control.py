@@ -13,7 +13,7 @@ from small_network import small_network
 import xhsinr
 from xhsinr.compression import control
 from xhsinr.compression.control import Search
-from xhsinr.compression.pursuit import PSNR_WINDOW, RATE_WINDOW, Attempt
+from xhsinr.compression.pursuit import RATE_WINDOW, WINDOW, Attempt
 from xhsinr.demo import synthetic_scene
 from xhsinr.network.base import load_network, save_network
 from xhsinr.running.tasks import Tasks
@@ -42,7 +42,7 @@ def test_psnr_is_at_the_target_or_just_above(
 ) -> None:
     handle = xhsinr.compress(source, tmp_path / "a.hsinr", psnr=psnr, tile=tile, progress=False)
     found, _ = measured(np.load(source), handle)
-    assert psnr <= found <= psnr + PSNR_WINDOW
+    assert psnr <= found <= psnr + WINDOW
 
 
 @pytest.mark.parametrize(("bpppb", "tile"), [(0.05, 256), (0.1, 256), (0.5, 256), (0.1, 64)])
@@ -68,7 +68,7 @@ def test_the_default_is_45_db(tmp_path: Path) -> None:
     scene = synthetic_scene(48, 50, 30)
     handle = xhsinr.compress(scene, tmp_path / "a.hsinr", progress=False)
     found, _ = measured(scene.transpose("y", "x", "band").values, handle)
-    assert 45 <= found <= 45 + PSNR_WINDOW
+    assert 45 <= found <= 45 + WINDOW
 
 
 def test_float_scenes_keep_a_bound_in_their_own_units(scenes: Path, tmp_path: Path) -> None:

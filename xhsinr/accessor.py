@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import xarray as xr
+
+from xhsinr.target import Options, takes_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,22 +25,15 @@ class HsinrAccessor:
     def __init__(self, obj: xr.DataArray | xr.Dataset) -> None:
         self._obj = obj
 
+    @takes_settings
     def compress(
         self,
         path: str | Path | None = None,
         *,
-        quality: str | None = None,
-        psnr: float | None = None,
-        max_error: float | None = None,
-        bpppb: float | None = None,
-        lossless: bool = False,
-        network: str | Path | None = None,
-        tile: int | None = None,
-        device: str = "auto",
-        max_memory: float | str | None = None,
         preview: bool = False,
         overwrite: bool = False,
         progress: bool = True,
+        **options: Unpack[Options],
     ) -> Compressed:
         """Compress the scene into a sidecar, see `xhsinr.compress`.
 
@@ -57,18 +52,10 @@ class HsinrAccessor:
         return compress(
             self._obj,
             self._default_path() if path is None else path,
-            quality=quality,
-            psnr=psnr,
-            max_error=max_error,
-            bpppb=bpppb,
-            lossless=lossless,
-            network=network,
-            tile=tile,
-            device=device,
-            max_memory=max_memory,
             preview=preview,
             overwrite=overwrite,
             progress=progress,
+            **options,
         )
 
     def plot_quality(

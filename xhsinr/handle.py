@@ -14,10 +14,12 @@ from xhsinr import backend
 from xhsinr.pictures import picture, preview
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.sidecar.report import report
+from xhsinr.target import decided_by
 
 __all__ = ["Compressed", "open_sidecar"]
 
 _QUICKLOOK = 256
+_DECIDED = {"psnr": "PSNR", "sam_deg": "mean spectral angle"}
 _SUSPECT_ANGLE = 10.0
 _CAUTION = (
     "spectra are far off on average: the PSNR counts against the range of all samples, outliers "
@@ -47,8 +49,14 @@ class Compressed:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """The figures of ``xhsinr info``, see `xhsinr.sidecar.report.Report`."""
-        return report(self.sidecar).to_dict()
+        """The figures of ``xhsinr info``, see `xhsinr.sidecar.report.Report`.
+
+        ``decided_by`` says which of its two figures a file of the quality ``standard`` was made
+        for.
+        """
+        found = report(self.sidecar)
+        decided = decided_by(found.target, found.psnr_db, found.mean_sam_deg)
+        return found.to_dict() | {"decided_by": decided}
 
     def open(self, overview: int = 1) -> xr.DataArray:
         """The scene, laid out as it came; samples are decoded when they are asked for.
@@ -83,6 +91,7 @@ class Compressed:
             ("RMSE", _number(info["rmse"])),
             ("largest error", _number(info["max_error"])),
             ("mean spectral angle", f"{_number(info['mean_sam_deg'])}°"),
+            *([("decided by", _DECIDED[info["decided_by"]])] if info["decided_by"] else []),
             ("bytes", ", ".join([*parts, *rest])),
         ]
         if info["network"]:

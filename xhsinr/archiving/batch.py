@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from tqdm import tqdm
@@ -20,31 +20,25 @@ from xhsinr.archiving.folder import keep_network, one_run
 from xhsinr.archiving.job import Job, do
 from xhsinr.archiving.table import ArchiveReport, Row, write_table
 from xhsinr.compression.control import may_use
-from xhsinr.compression.pipeline import Settings, check_settings
+from xhsinr.compression.pipeline import check_settings
 from xhsinr.errors import HsinrError
 from xhsinr.network.file import Network
 from xhsinr.network.places import siren_near
+from xhsinr.target import Options, Settings, takes_settings
 
 __all__ = ["archive"]
 
 
+@takes_settings
 def archive(
     source: str | Path,
     out: str | Path,
     *,
-    quality: str | None = None,
-    psnr: float | None = None,
-    max_error: float | None = None,
-    bpppb: float | None = None,
-    lossless: bool = False,
-    network: str | Path | None = None,
-    tile: int | None = None,
-    device: str = "auto",
-    max_memory: float | str | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
     retries: int = 2,
     progress: bool = True,
+    **options: Unpack[Options],
 ) -> ArchiveReport:
     """Compress many scenes into an archive: sidecars, previews and a STAC catalog.
 
@@ -61,11 +55,6 @@ def archive(
         `xhsinr.stac.sources`.
     out : str or Path
         Folder of the archive; made if it is not there. On a cluster its workers write to it.
-    quality, psnr, max_error, bpppb, lossless, network, tile, device
-        As for `xhsinr.compress`.
-    max_memory : float or str, optional
-        Most memory that a process may hold, as for `xhsinr.compress`; the threads of a worker
-        share it.
     scheduler : str, optional
         Address of a dask scheduler. Each thread of its workers takes a scene at a time.
     workers : int, optional
@@ -76,6 +65,9 @@ def archive(
         How often a scene that failed is tried again, after all others.
     progress : bool
         Show a bar on a terminal.
+    **options
+        As for `xhsinr.compress`, see `xhsinr.target.Settings`. The threads of a worker share
+        ``max_memory``.
 
     Returns
     -------
@@ -90,22 +82,20 @@ def archive(
     out = Path(out).absolute()
     if retries < 0:
         raise HsinrError(f"retries = {retries}: it should be a whole number from 0 on")
-    settings = Settings(
-        quality, psnr, max_error, bpppb, lossless, network, tile, device, max_memory
-    )
+    settings = Settings(**options)
     check_settings(settings)
     scenes = list(stac.sources(source))
     with one_run(out), _stopped_by_sigterm():
         base = held = None
-        if network is not None:
-            base = siren_near(network, near=out / "networks" / "any.hsinr")
+        if settings.network is not None:
+            base = siren_near(settings.network, near=out / "networks" / "any.hsinr")
         if base is not None and may_use(base, settings.target(np.dtype(np.float64))):
             held = keep_network(base, out)
             settings = replace(settings, network=held)
         request = _request(settings, base if held else None)
         jobs = [Job(scene, out, settings, request, held) for scene in scenes]
         rows = {job.source.id: Row(job.source.id, "pending") for job in jobs}
-        with executor(scheduler, workers, gpu=held is not None and device != "cpu") as run:
+        with executor(scheduler, workers, gpu=held is not None and settings.device != "cpu") as run:
             try:
                 results = _with_retries(run, jobs, retries)
                 for row in tqdm(

@@ -20,13 +20,14 @@ from xhsinr import scene as scenes
 from xhsinr import stac
 from xhsinr.archiving.folder import SceneFiles, making
 from xhsinr.archiving.table import Row
-from xhsinr.compression.pipeline import Settings, compress_scene
+from xhsinr.compression.pipeline import compress_scene
 from xhsinr.errors import HsinrError, SourceError, VerificationError
 from xhsinr.pictures.preview import write_preview
 from xhsinr.running.memory import peak_memory, share_of
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.sidecar.report import report
 from xhsinr.sidecar.verification import verify
+from xhsinr.target import Settings
 
 __all__ = ["Job", "do"]
 

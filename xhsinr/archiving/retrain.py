@@ -13,9 +13,10 @@ from xhsinr import scene as scenes
 from xhsinr import stac
 from xhsinr.archiving.check import archive_items, restore
 from xhsinr.archiving.folder import keep_network, making, one_run
-from xhsinr.compression.pipeline import Settings, compress_scene
+from xhsinr.compression.pipeline import compress_scene
 from xhsinr.metrics import bpppb
 from xhsinr.outputs import replacing
+from xhsinr.target import Settings
 from xhsinr.training import TrainingSettings, load_scene, train
 
 __all__ = ["Retrained", "retrain"]

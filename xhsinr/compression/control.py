@@ -26,7 +26,7 @@ _NOISE_FACTOR, _BOUND_FACTOR, _TRIAL_FACTOR = 8.0, 1.0, 2.0
 
 def may_use(network: SirenNetwork | None, target: Target) -> bool:
     """Whether a scene may come to have latents of a network: never below a bound."""
-    return network is not None and target.kind in ("preview", "psnr", "bpppb")
+    return network is not None and target.kind in ("preview", "fidelity", "bpppb")
 
 
 class Search:
@@ -132,8 +132,8 @@ class Search:
         if kind == "preview":
             self._settled = True
             return candidates.preview()
-        if kind in ("psnr", "bpppb"):
-            if kind == "psnr":
+        if kind in ("fidelity", "bpppb"):
+            if kind == "fidelity":
                 aim = self._goal.mse
             else:
                 aim = candidates.mse_of_bits(8 * self._goal.budget / self._survey.pixels)
@@ -178,7 +178,7 @@ class Search:
 
     def _out_of_reach(self, attempts: list[Attempt]) -> TileCodec:
         """The codec for a goal that none reaches."""
-        if self._target.kind == "psnr":
+        if self._target.kind == "fidelity":
             return self._below_bound()
         raise TargetError(
             f"bpppb = {self._target.value:g} allows {self._goal.budget} bytes, this scene needs "

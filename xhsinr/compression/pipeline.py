@@ -8,9 +8,9 @@ it; it is repeated while the target is missed (`control`). A few tiles are in me
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import rasterio
@@ -31,28 +31,21 @@ from xhsinr.scene import Scene
 from xhsinr.sidecar.description import write_description
 from xhsinr.sidecar.header import MAX_SIDE
 from xhsinr.sidecar.writer import least_front
-from xhsinr.target import Target, parse_target, remembered_target
+from xhsinr.target import Options, Settings, Target, remembered_target, takes_settings
 from xhsinr.tiling import LARGEST_TILE, Tiling, default_tile
 
-__all__ = ["Settings", "check_settings", "compress", "compress_scene"]
+__all__ = ["check_settings", "compress", "compress_scene"]
 
 
+@takes_settings
 def compress(
     source: Any,
     path: str | Path,
     *,
-    quality: str | None = None,
-    psnr: float | None = None,
-    max_error: float | None = None,
-    bpppb: float | None = None,
-    lossless: bool = False,
-    network: str | Path | None = None,
-    tile: int | None = None,
-    device: str = "auto",
-    max_memory: float | str | None = None,
     preview: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    **options: Unpack[Options],
 ) -> Compressed:
     """Compress a scene into a sidecar.
 
@@ -62,21 +55,6 @@ def compress(
         Whatever `xhsinr.scene.read` takes, lazy or not.
     path : str or Path
         Of the ``.hsinr`` file to write.
-    quality, psnr, max_error, bpppb, lossless
-        What to reach, at most one of them: see `xhsinr.target.parse_target`. With
-        none, what the source was compressed to if it was read from a sidecar, else
-        ``standard``.
-    network : str or Path, optional
-        A base network of your own, by name or path: latents of it are tried.
-    tile : int, optional
-        Side of a tile in pixels; without it `xhsinr.tiling.default_tile` chooses.
-    device : str
-        Where latents are fitted: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is some and
-        fitting takes gradients.
-    max_memory : float or str, optional
-        Most memory that a process may hold, its libraries included: bytes, or a text such as
-        ``"1.5 GB"``. It decides how many tiles are worked on at a time. What the process holds
-        besides, a scene in memory for example, comes on top.
     preview : bool
         Write ``scene.preview.tif`` beside ``scene.hsinr``: a small picture that opens anywhere,
         see `xhsinr.pictures.preview.write_preview`.
@@ -84,6 +62,11 @@ def compress(
         Replace ``path`` if it exists, and the preview with it.
     progress : bool
         Show a bar for what takes more than two seconds.
+    **options
+        How good the file has to be and how it is made, see `xhsinr.target.Settings`: one of
+        ``quality``, ``psnr``, ``sam_deg``, ``bpppb``, ``max_error`` and ``lossless`` at most.
+        With none, what the source was compressed to if it was read from a sidecar, else the
+        quality ``standard``.
 
     Returns
     -------
@@ -98,47 +81,13 @@ def compress(
     check_output(path, overwrite=overwrite, source=_file_of(source))
     if preview:
         check_output(preview_path(path), overwrite=overwrite, source=_file_of(source))
-    settings = Settings(
-        quality, psnr, max_error, bpppb, lossless, network, tile, device, max_memory
-    )
-    if not settings.asks:
+    settings = Settings(**options)
+    if not settings.asked:
         settings = replace(settings, **remembered_target(source))
     compressed = compress_scene(scenes.read(source), path, settings, progress=progress)
     if preview:
         write_preview(compressed.sidecar, overwrite=overwrite, progress=progress)
     return compressed
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `compress` is told about how scenes are to be compressed; see there."""
-
-    quality: str | None = None
-    psnr: float | None = None
-    max_error: float | None = None
-    bpppb: float | None = None
-    lossless: bool = False
-    network: str | Path | None = None
-    tile: int | None = None
-    device: str = "auto"
-    max_memory: float | str | None = None
-
-    @property
-    def asks(self) -> bool:
-        """Whether they say how good the file has to be."""
-        figures = (self.quality, self.psnr, self.max_error, self.bpppb)
-        return bool(self.lossless) or any(figure is not None for figure in figures)
-
-    def target(self, dtype: np.dtype[Any]) -> Target:
-        """The target for samples of some type."""
-        return parse_target(
-            dtype,
-            quality=self.quality,
-            psnr=self.psnr,
-            max_error=self.max_error,
-            bpppb=self.bpppb,
-            lossless=self.lossless,
-        )
 
 
 def compress_scene(
