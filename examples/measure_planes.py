@@ -45,7 +45,7 @@ def measured(cube: Cube, folder: Path, whole: bool, **target: float) -> Point:
     done = xhsinr.compress(cube, folder / "scene.hsinr", overwrite=True, progress=False, **target)
     decoded = done.open().transpose(*"yx", "band").values
     info = done.info
-    size = done.sidecar.stat().st_size - (0 if whole else info["metadata_bytes"])
+    size = info["bytes"] - (0 if whole else info["metadata_bytes"])
     return Point(size, psnr(cube, decoded))
 
 

@@ -89,7 +89,7 @@ class TileCodec:
         """
         varying = np.where(self.states[:, None, None] > 0, 0, states).astype(np.uint8)
         parts = {"mask": mask.encode(varying)}
-        valid = states[self.live] == mask.VALID
+        valid = self._of_live(states) == mask.VALID
         if valid.any():
             filled = self.filled(samples, states)
             parts |= self.coding.encode(filled, None if valid.all() else valid, device)
@@ -97,11 +97,14 @@ class TileCodec:
 
     def filled(self, samples: Samples, states: States) -> Samples:
         """Live bands of a tile, with `fill` in place of what is not valid."""
-        live, valid = samples[self.live], states[self.live] == mask.VALID
+        live, valid = self._of_live(samples), self._of_live(states) == mask.VALID
         if valid.all():
             return live
         assert self.fill is not None
         return np.where(valid, live, self.fill[:, None, None])
+
+    def _of_live(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return values if self.live.all() else values[self.live]
 
     def decode(
         self, parts: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None = None
