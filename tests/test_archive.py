@@ -296,8 +296,8 @@ def test_a_worker_that_sees_another_folder_does_nothing(sources: Path, out: Path
     from dataclasses import replace
 
     from xhsinr.archiving import job
-    from xhsinr.target import Settings
     from xhsinr.stac import Source
+    from xhsinr.target import Settings
 
     xhsinr.archive(sources, out, progress=False)
     work = job.Job(Source("x", str(sources / "one.npy")), out, "other", Settings(), {}, None)
