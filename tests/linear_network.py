@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from xhsinr.coding.contexts import FEATURES, FRACTION, LEVELS, LOWEST_SPREAD, ContextModel
-from xhsinr.coding.entropy import frequencies
+from xhsinr.entropy.runs import frequencies
 from xhsinr.network.base import BaseNetwork
 from xhsinr.network.siren import Siren, cosine_atoms, cosine_width
 

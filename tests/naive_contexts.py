@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from xhsinr.coding.contexts import LEVELS, ContextModel
-from xhsinr.coding.entropy import TABLE_TOTAL
+from xhsinr.entropy.runs import TABLE_TOTAL
 
 __all__ = ["features", "ideal_bits", "levels_of"]
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from xhsinr.coding.contexts import FEATURES, FRACTION, LEVELS, ContextModel
-from xhsinr.coding.entropy import TABLE_TOTAL, frequencies
+from xhsinr.entropy.runs import TABLE_TOTAL, frequencies
 from xhsinr.network.base import BaseNetwork
 from xhsinr.network.siren import Siren, cosine_atoms, cosine_width, random_parameters
 

@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from linear_network import context_model, lowest_orders
 from naive_contexts import features, ideal_bits, levels_of
 
-from xhsinr.coding import contexts, entropy
+from xhsinr.coding import contexts
 from xhsinr.coding.contexts import (
     FEATURES,
     LARGEST_LEVEL,
@@ -28,8 +28,9 @@ from xhsinr.coding.contexts import (
     MOST_LOW_BITS,
     ContextModel,
 )
-from xhsinr.coding.entropy import frequencies
 from xhsinr.coding.latent_coding import fit
+from xhsinr.entropy import runs as entropy
+from xhsinr.entropy.runs import frequencies
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.network.base import load_network
 from xhsinr.tiling import Patching

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xhsinr.coding import mask
-from xhsinr.compression.survey import Survey, sample_states, survey, survey_tile
+from xhsinr.compression.survey import Survey, survey, survey_tile
 from xhsinr.errors import SceneError
 from xhsinr.running.tasks import Tasks
 from xhsinr.scene import Scene
@@ -64,15 +64,15 @@ def test_the_statistics_are_those_of_the_pixels_that_are_complete(
 def test_states_tell_nodata_from_nan() -> None:
     samples = np.array([[[1, -1, np.nan]]], "f4")
     scene = Scene(data=samples, nodata=-1)
-    assert sample_states(scene, samples).tolist() == [[[mask.VALID, mask.NODATA, mask.NAN]]]
+    assert mask.sample_states(scene, samples).tolist() == [[[mask.VALID, mask.NODATA, mask.NAN]]]
     integers = np.array([[[1, 65535, 0]]], "u2")
     scene = Scene(data=integers, nodata=65535)
-    assert sample_states(scene, integers).tolist() == [[[mask.VALID, mask.NODATA, mask.VALID]]]
+    assert mask.sample_states(scene, integers).tolist() == [[[mask.VALID, mask.NODATA, mask.VALID]]]
 
 
 def test_nan_as_the_nodata_value_is_nan() -> None:
     samples = np.array([[[1, np.nan]]], "f4")
-    states = sample_states(Scene(data=samples, nodata=np.nan), samples)
+    states = mask.sample_states(Scene(data=samples, nodata=np.nan), samples)
     assert states.tolist() == [[[mask.VALID, mask.NAN]]]
 
 

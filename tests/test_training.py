@@ -17,10 +17,10 @@ import xhsinr
 from xhsinr import training
 from xhsinr.coding import contexts
 from xhsinr.coding import old_latents as latents
-from xhsinr.coding.entropy import TABLE_TOTAL
 from xhsinr.coding.latent_coding import LatentCoding
 from xhsinr.coding.latent_coding import fit as least_squares
 from xhsinr.demo import synthetic_scene
+from xhsinr.entropy.runs import TABLE_TOTAL
 from xhsinr.errors import NetworkError, SceneError
 from xhsinr.network.base import BaseNetwork, load_network
 from xhsinr.network.meta import fit

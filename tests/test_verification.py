@@ -12,8 +12,8 @@ import xarray as xr
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import VerificationError
+from xhsinr.reading.verification import LEVELS
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.verification import LEVELS
 
 TARGETS: tuple[dict[str, Any], ...] = (
     {"quality": "standard"},

@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 from xhsinr.compression.pipeline import compress
 from xhsinr.errors import VerificationError
 from xhsinr.pictures.figures import quality_figure
-from xhsinr.sidecar.verification import verify
+from xhsinr.reading.verification import verify
 from xhsinr.target import PROFILES
 
 __all__ = ["run", "synthetic_scene"]

@@ -14,9 +14,9 @@ from xhsinr.archiving.executors import executor
 from xhsinr.errors import HsinrError, SourceError, VerificationError
 from xhsinr.outputs import check_output
 from xhsinr.reading.reader import Reader
+from xhsinr.reading.verification import verify
 from xhsinr.scene import write_geotiff
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.verification import verify
 
 __all__ = ["ArchiveCheck", "archive_items", "restore", "verify_archive"]
 

@@ -25,8 +25,8 @@ from xhsinr.archiving.table import Row
 from xhsinr.compression.pipeline import compress_scene
 from xhsinr.errors import HsinrError, SourceError, VerificationError
 from xhsinr.pictures.preview import write_preview
+from xhsinr.reading.verification import verify
 from xhsinr.running.memory import peak_memory, share_of
-from xhsinr.sidecar.verification import verify
 from xhsinr.target import Settings
 
 __all__ = ["Job", "do", "finished"]

@@ -18,7 +18,7 @@ from xhsinr.cli.common import (
     preview_option,
     quality_options,
 )
-from xhsinr.sidecar.verification import LEVELS
+from xhsinr.reading.verification import LEVELS
 
 __all__ = ["compress", "decompress", "info", "verify"]
 

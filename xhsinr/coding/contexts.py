@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import entropy
-from xhsinr.coding.entropy import TABLE_TOTAL, raw_runs, read_raw
+from xhsinr.entropy import runs as entropy
+from xhsinr.entropy.runs import TABLE_TOTAL, raw_runs, read_raw
 from xhsinr.errors import DamagedSidecarError
 
 __all__ = [

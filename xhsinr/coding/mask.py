@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xhsinr.errors import DamagedSidecarError
 
-__all__ = ["NAN", "NODATA", "VALID", "decode", "encode"]
+if TYPE_CHECKING:
+    from xhsinr.scene import Scene
+
+__all__ = ["NAN", "NODATA", "VALID", "decode", "encode", "sample_states"]
 
 VALID, NODATA, NAN = 0, 1, 2
 
 States = npt.NDArray[np.uint8]
 
 _HEADER = struct.Struct("<H")
+
+
+def sample_states(scene: Scene, samples: npt.NDArray[Any]) -> States:
+    """State of each sample: valid, nodata or NaN."""
+    states: States = scene.invalid(samples).astype(np.uint8) * np.uint8(NODATA)
+    if samples.dtype.kind == "f":
+        states[np.isnan(samples)] = NAN
+    return states
 
 
 def encode(states: States) -> bytes:

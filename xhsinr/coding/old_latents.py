@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import entropy
-from xhsinr.coding.entropy import TABLE_TOTAL
+from xhsinr.entropy import runs as entropy
+from xhsinr.entropy.runs import TABLE_TOTAL
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.network.base import BaseNetwork
 

@@ -18,7 +18,7 @@ from xhsinr.coding.planes import PlanesCoding
 from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.control import Search
 from xhsinr.compression.pursuit import Attempt
-from xhsinr.compression.survey import sample_states, survey
+from xhsinr.compression.survey import survey
 from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
 from xhsinr.network.places import provide_network
@@ -50,7 +50,7 @@ class CodedTile:
 def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedTile:
     """Encode a tile, decode it as a reader will, and measure the difference."""
     samples = tile.data
-    states = sample_states(tile, samples)
+    states = mask.sample_states(tile, samples)
     payload = codec.encode(samples, states, device)
     decoded = codec.decode(payload, *samples.shape[1:])
     valid = None if (states == mask.VALID).all() else states == mask.VALID
@@ -64,7 +64,7 @@ def forecast_tile(
 
     A tile without a valid sample counts as free of error.
     """
-    states = sample_states(tile, tile.data)
+    states = mask.sample_states(tile, tile.data)
     if not (states == mask.VALID).any():
         return np.zeros(len(steps))
     assert isinstance(codec.coding, PlanesCoding)

@@ -18,7 +18,7 @@ from xhsinr.scene import Scene
 from xhsinr.spectral.basis import SpectralStatistics
 from xhsinr.tiling import Window
 
-__all__ = ["Survey", "TileSurvey", "sample_states", "survey", "survey_tile"]
+__all__ = ["Survey", "TileSurvey", "survey", "survey_tile"]
 
 # Spectra that the covariance is estimated from; more make the basis no better.
 _SPECTRA = 1 << 18
@@ -81,18 +81,10 @@ class Survey:
     variances: npt.NDArray[np.float64]
 
 
-def sample_states(scene: Scene, samples: Samples) -> npt.NDArray[np.uint8]:
-    """State of each sample (see `xhsinr.coding.mask`): valid, nodata or NaN."""
-    states = scene.invalid(samples).astype(np.uint8) * np.uint8(mask.NODATA)
-    if samples.dtype.kind == "f":
-        states[np.isnan(samples)] = mask.NAN
-    return states
-
-
 def survey_tile(tile: Scene, window: Window, stride: int) -> TileSurvey:
     """Pass 1 on one tile, with the spectra of every ``stride``-th pixel."""
     samples = tile.data
-    states = sample_states(tile, samples)
+    states = mask.sample_states(tile, samples)
     counts = np.stack([np.count_nonzero(states == s, axis=(1, 2)) for s in range(3)], axis=1)
     valid = states == mask.VALID
     low, high = _range(samples, valid)

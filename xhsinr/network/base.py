@@ -31,7 +31,7 @@ from xhsinr.coding.contexts import (
     MOST_RINGS,
     ContextModel,
 )
-from xhsinr.coding.entropy import TABLE_TOTAL
+from xhsinr.entropy.runs import TABLE_TOTAL
 from xhsinr.errors import NetworkDigestError, NetworkError, NetworkNotFoundError
 from xhsinr.network.siren import Parameters, Siren
 from xhsinr.outputs import replacing
@@ -97,7 +97,7 @@ class BaseNetwork:
     latent_tables : ndarray of uint8, shape (latents,)
         Which of `tables` codes each latent of an average patch.
     tables : ndarray of uint16, shape (tables, symbols)
-        Integer frequencies, see `xhsinr.coding.entropy`; the last symbol is the escape.
+        Integer frequencies, see `xhsinr.entropy.runs`; the last symbol is the escape.
     contexts : ContextModel or None
         How the latents of ``output`` modulation are coded. Such a network is fitted by least
         squares, so it has none of the five before this one.

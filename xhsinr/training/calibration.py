@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from xhsinr.coding import old_latents as latents
-from xhsinr.coding.entropy import TABLE_TOTAL, geometric_tables
 from xhsinr.coding.old_latents import CLASSES
+from xhsinr.entropy.runs import TABLE_TOTAL, geometric_tables
 from xhsinr.network.base import BaseNetwork
 from xhsinr.network.meta import Batch, batch_loss
 from xhsinr.network.siren import (

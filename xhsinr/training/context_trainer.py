@@ -14,8 +14,8 @@ from torch import Tensor
 
 from xhsinr.coding import contexts
 from xhsinr.coding.contexts import FEATURES, FRACTION, LOWEST_SPREAD, ContextModel
-from xhsinr.coding.entropy import TABLE_TOTAL, frequencies, geometric_tables
 from xhsinr.coding.latent_coding import fit, quantiser_step
+from xhsinr.entropy.runs import TABLE_TOTAL, frequencies, geometric_tables
 from xhsinr.network.base import BaseNetwork
 from xhsinr.network.siren import Parameters, Siren
 from xhsinr.spectral.basis import water_level, worthwhile_components

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import entropy
+from xhsinr.entropy import runs as entropy
 from xhsinr.errors import DamagedSidecarError
 
 __all__ = ["Envelope", "read_row", "read_shifted_row", "row_runs", "shifted_row_runs"]
@@ -86,7 +86,7 @@ def _classes(magnitudes: Int64Array) -> Int64Array:
 def row_runs(
     row: Int64Array, envelope: Envelope
 ) -> Iterator[tuple[npt.NDArray[Any], entropy.Table]]:
-    """Runs for `xhsinr.coding.entropy.encode` that code a row; the envelope takes it in.
+    """Runs for `xhsinr.entropy.runs.encode` that code a row; the envelope takes it in.
 
     Parameters
     ----------

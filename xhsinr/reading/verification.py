@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from xhsinr import scene as scenes
-from xhsinr.compression.survey import sample_states
+from xhsinr.coding.mask import sample_states
 from xhsinr.errors import HsinrError, VerificationError
 from xhsinr.metrics import Quality
 from xhsinr.reading.reader import Reader
