@@ -18,22 +18,17 @@ import xarray as xr
 from affine import Affine
 
 from xhsinr.errors import SceneError
+from xhsinr.scene.arrays import axes_of, check_sizes, named, variable_of
 from xhsinr.scene.files import open_file, with_spectrum_of_file
 from xhsinr.scene.grid import pixel_centres
 from xhsinr.scene.model import Scene
 from xhsinr.scene.parts import NODATA_KEYS, Coordinate, plain_attrs
 from xhsinr.scene.place import Place, place_of_array
-from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES
+from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES, micrometres
+from xhsinr.storage import locate
 
 __all__ = ["read"]
 
-_BAND_NAMES = WAVELENGTH_NAMES | {"band", "bands", "channel", "channels", "spectral", "spectrum"}
-_ROW_NAMES = {"y", "row", "rows", "line", "lines", "lat", "latitude", "north"} | (
-    {"northing", "northings", "downtrack", "along_track"}
-)
-_COL_NAMES = {"x", "col", "cols", "column", "columns", "sample", "samples", "lon"} | (
-    {"longitude", "east", "easting", "eastings", "crosstrack", "across_track"}
-)
 _DTYPES = frozenset(map(np.dtype, ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8")))
 _ENCODING_KEYS = {"scale_factor", "add_offset", "scales", "offsets", "units", "_Unsigned"} | (
     {"_FillValue", "missing_value"}
@@ -42,16 +37,22 @@ _UNIT_KEYS = ("wavelength_units", "wavelength_unit", "wavelengths_units", "wavel
 _CHUNK = 256
 
 
-def read(source: xr.DataArray | xr.Dataset | npt.NDArray[Any] | str | Path) -> Scene:
+def read(
+    source: xr.DataArray | xr.Dataset | npt.NDArray[Any] | str | Path,
+    variable: str | None = None,
+) -> Scene:
     """The scene in a DataArray, a Dataset, an array or a file.
 
     Parameters
     ----------
     source : xr.DataArray, xr.Dataset, ndarray or path
         A DataArray with three dimensions called like ``band``, ``y``, ``x`` in any order; a
-        Dataset with one such variable; an array of shape (rows, cols, bands); or a file:
-        a product (EnMAP L2A, DESIS, PRISMA L2D, EMIT L2A), GeoTIFF, ENVI (data or header) and
-        what else GDAL opens, MATLAB ``.mat``, ``.npy``. Files are read window by window.
+        Dataset with one such variable, or one for each band; an array of shape (rows, cols,
+        bands); or a file: a product of `xhsinr.scene.products`, GeoTIFF, ENVI (data or header) and
+        other images that GDAL opens, also behind a URL, MATLAB ``.mat``, ``.npy``. Files are read
+        window by window.
+    variable : str, optional
+        Which variable of a netCDF file or Zarr store is the scene, where there are several.
 
     Raises
     ------
@@ -61,99 +62,15 @@ def read(source: xr.DataArray | xr.Dataset | npt.NDArray[Any] | str | Path) -> S
     if isinstance(source, xr.DataArray):
         return _from_dataarray(with_spectrum_of_file(source))
     if isinstance(source, xr.Dataset):
-        return _from_dataarray(with_spectrum_of_file(_variable_of(source)))
+        return _from_dataarray(with_spectrum_of_file(variable_of(source)))
     if isinstance(source, str | Path):
-        return _from_dataarray(open_file(Path(source)))
+        return _from_dataarray(open_file(locate(source), variable))
     if isinstance(source, np.ndarray | dask.array.Array):
-        if source.ndim != 3:
-            raise SceneError(
-                f"the array has {source.ndim} dimensions; pass one of (rows, cols, bands)"
-            )
-        _check_sizes(source.shape)
-        return _from_dataarray(xr.DataArray(xr.Variable(("y", "x", "band"), source)))
+        return _from_dataarray(named(source))
     raise SceneError(
         f"{type(source).__name__} is not a scene; pass an xarray DataArray or Dataset, "
         "an array of (rows, cols, bands), or a path"
     )
-
-
-def _variable_of(dataset: xr.Dataset) -> xr.DataArray:
-    found = []
-    for name, variable in dataset.data_vars.items():
-        _check_sizes(variable.shape, repr(name))
-        try:
-            axes = _axes(variable)
-        except SceneError:
-            continue
-        if variable.shape[axes[0]] > 1 and variable.dtype.kind in "iuf":
-            found.append(name)
-    if not found:
-        shapes = [f"{name} {tuple(v.dims)}" for name, v in dataset.data_vars.items()]
-        listed = ", ".join(shapes[:5]) + (", ..." if len(shapes) > 5 else "")
-        raise SceneError(
-            "the dataset has no variable with band, row and column dimensions "
-            f'({listed or "no variables"}); rename its dimensions to "band", "y", "x", or stack '
-            'bands that are variables with .to_dataarray("band")'
-        )
-    if len(found) > 1:
-        names = " and ".join(repr(name) for name in found)
-        raise SceneError(
-            f"{names} could each be the scene; pass one of them, for example ds[{found[0]!r}]"
-        )
-    variable = dataset[found[0]]
-    band = variable.dims[_axes(variable)[0]]
-    # netCDF files keep the grid mapping, and at times the wavelengths, as variables.
-    beside = {variable.attrs.get("grid_mapping"), variable.encoding.get("grid_mapping")}
-    beside |= {
-        name
-        for name, other in dataset.data_vars.items()
-        if other.dims == (band,) and str(name).lower() in WAVELENGTH_NAMES | FWHM_NAMES
-    }
-    return dataset.set_coords(list(beside & set(dataset.data_vars)))[found[0]]
-
-
-def _axes(array: xr.DataArray) -> tuple[int, int, int]:
-    """Where bands, rows and columns stand among the dimensions."""
-    dims = [str(dim) for dim in array.dims]
-    if len(dims) != 3:
-        raise SceneError(
-            f"a scene has three dimensions and this has {len(dims)}: {tuple(dims)}; select one "
-            "time or file first, for example with .isel(time=0)"
-        )
-    if all(dim.startswith("dim_") for dim in dims):
-        raise SceneError(
-            f"the dimensions {tuple(dims)} have no names; rename them first, for example "
-            '.rename(dim_0="y", dim_1="x", dim_2="band")'
-        )
-    with_spectrum = {
-        str(coord.dims[0])
-        for name, coord in array.coords.items()
-        if coord.ndim == 1 and str(name).lower() in WAVELENGTH_NAMES
-    }
-    roles = []
-    for role, names in (("band", _BAND_NAMES), ("y", _ROW_NAMES), ("x", _COL_NAMES)):
-        found = [i for i, dim in enumerate(dims) if dim.lower() in names]
-        if role == "band" and not found:
-            found = [i for i, dim in enumerate(dims) if dim in with_spectrum]
-        if not found:
-            usual = _BAND_NAMES | _ROW_NAMES | _COL_NAMES
-            odd = next((dim for dim in dims if dim.lower() not in usual), dims[0])
-            raise SceneError(
-                f'none of the dimensions {tuple(dims)} is called "{role}" or the like; '
-                f'rename one, for example .rename({odd}="{role}")'
-            )
-        if len(found) > 1:
-            both = " and ".join(repr(dims[i]) for i in found)
-            raise SceneError(f'{both} could each be the "{role}" dimension; rename one of them')
-        roles.append(found[0])
-    return roles[0], roles[1], roles[2]
-
-
-def _check_sizes(shape: Iterable[float], what: str = "the array") -> None:
-    if any(np.isnan(size) for size in shape):
-        raise SceneError(
-            f"{what} has dask chunks of unknown size; call .compute_chunk_sizes() on it first"
-        )
 
 
 def _check(array: xr.DataArray, bands: int) -> None:
@@ -178,8 +95,8 @@ def _check(array: xr.DataArray, bands: int) -> None:
 
 
 def _from_dataarray(array: xr.DataArray) -> Scene:
-    _check_sizes(array.shape)
-    axes = _axes(array)
+    check_sizes(array.shape)
+    axes = axes_of(array)
     dims = (str(array.dims[0]), str(array.dims[1]), str(array.dims[2]))
     band, row, col = (dims[axis] for axis in axes)
     _check(array, array.sizes[array.dims[axes[0]]])
@@ -254,7 +171,23 @@ def _spectral_coord(array: xr.DataArray, band: str, names: Iterable[str]) -> str
         for name, coord in array.coords.items()
         if coord.dims == (band,) and str(name).lower() in names and coord.dtype.kind in "iuf"
     ]
-    return found[0] if found else None
+    if found or names is not WAVELENGTH_NAMES or band not in array.coords:
+        return found[0] if found else None
+    return band if _are_wavelengths(array.coords[band]) else None
+
+
+def _are_wavelengths(coord: xr.DataArray) -> bool:
+    """Whether the coordinate of the band dimension has wavelengths and not numbers of bands."""
+    values = coord.values
+    units = next((coord.attrs[key] for key in ("units", "unit") if key in coord.attrs), None)
+    if coord.ndim != 1 or values.dtype.kind not in "iuf" or values.size < 2:
+        return False
+    if isinstance(units, str) and micrometres(units) is not None:
+        return True
+    steps = np.diff(values.astype(np.float64))
+    counted = bool((values == np.round(values)).all() and (np.abs(steps) == 1).all())
+    growing = bool((steps > 0).all() or (steps < 0).all())
+    return values.dtype.kind == "f" and growing and not counted and bool(values.min() > 0)
 
 
 def _from_attrs(
@@ -268,9 +201,12 @@ def _from_attrs(
 
 
 def _nodata(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> int | float | None:
-    value = next((attrs[key] for key in NODATA_KEYS if attrs.get(key) is not None), None)
+    low = {key.lower(): value for key, value in attrs.items() if value is not None}
+    value = next((low[key.lower()] for key in NODATA_KEYS if key.lower() in low), None)
     if isinstance(value, list):
         value = value[0] if value else None
+    if isinstance(value, str):
+        value = _number(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, int) and abs(value) >= 1 << 64:
@@ -281,6 +217,16 @@ def _nodata(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> int | float | Non
     # A value that no sample can have, as -9999 in unsigned data, marks none.
     limits = np.iinfo(dtype)
     return int(value) if limits.min <= value <= limits.max and value == int(value) else None
+
+
+def _number(text: str) -> int | float | None:
+    for kind in (int, float):
+        try:
+            number: int | float = kind(text.strip())
+        except ValueError:
+            continue
+        return number
+    return None
 
 
 def _coords(array: xr.DataArray, place: Place) -> dict[str, Coordinate]:

@@ -14,6 +14,7 @@ import pystac
 
 from xhsinr.errors import SourceError
 from xhsinr.scene import Scene
+from xhsinr.scene.products import scene_files
 from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, is_catalog, is_remote, walk
 
 __all__ = ["RESERVED", "Source", "sources"]
@@ -27,7 +28,6 @@ _FILES = {"archive.json", "catalog.json", "collection.json", "report.csv", "in-s
 _IMAGES = frozenset((".tif", ".tiff", ".img", ".bsq", ".bil", ".bip", ".dat", ".raw", ".bin"))
 _SUFFIXES = _IMAGES | {".vrt", ".jp2", ".mat", ".npy", ".h5", ".he5", ".hdf5", ".nc", ".nc4"}
 _PREVIEW = ".preview.tif"
-_PRODUCT_IMAGE = "-SPECTRAL_IMAGE"
 _NOT_DATA = {"thumbnail", "overview", "metadata", "mask", "visual"}
 _BANDS = ("bands", "eo:bands", "raster:bands")  # of STAC 1.1, and of the extensions before
 _LONGEST_ID = 128
@@ -133,10 +133,7 @@ def _file_safe(name: str) -> str:
 
 
 def _of_files(path: Path) -> Iterator[Source]:
-    return (
-        Source(file.stem.removesuffix(_PRODUCT_IMAGE), str(file.absolute()))
-        for file in _files(path)
-    )
+    return (Source(name, str(file.absolute())) for name, file in scene_files(_files(path)))
 
 
 def _files(path: Path) -> list[Path]:
@@ -146,15 +143,7 @@ def _files(path: Path) -> list[Path]:
         found = path.rglob("*")
     else:
         found = Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))
-    files = sorted(file for file in found if _is_scene(file))
-    # Of an EnMAP or DESIS product, only the image of all bands is a scene, no quicklook or mask.
-    products = {_product(file) for file in files if file.stem.endswith(_PRODUCT_IMAGE)}
-    return [f for f in files if f.stem.endswith(_PRODUCT_IMAGE) or _product(f) not in products]
-
-
-def _product(file: Path) -> Path:
-    """Folder and identifier of the product that a file would be of: ``<identifier>-<kind>.TIF``."""
-    return file.with_name(file.stem.rpartition("-")[0] or file.name)
+    return sorted(file for file in found if _is_scene(file))
 
 
 def _is_scene(path: Path) -> bool:
