@@ -203,12 +203,11 @@ class Candidates:
         return Frame(self.dtype, len(survey.mean), kind(survey.low), kind(survey.high))
 
     def _around(self, coding: Coding) -> TileCodec:
-        """The codec of the scene in some coding; the mean spectrum fills what is not valid."""
+        """The codec of the scene in some coding."""
         survey = self.survey
-        fill = np.clip(survey.mean, survey.low, survey.high)
-        if self.dtype.kind != "f":
-            fill = np.rint(fill)
-        return TileCodec(survey.states, survey.live, self.nodata, coding, fill.astype(self.dtype))
+        return TileCodec(
+            survey.voids, survey.states, survey.live, self.nodata, coding, survey.filler
+        )
 
     def _basis(self, components: int, mse: float) -> SpectralBasis:
         survey = self.survey

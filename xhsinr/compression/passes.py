@@ -17,6 +17,7 @@ from xhsinr.coding.contract import NetworkCoding
 from xhsinr.coding.planes import PlanesCoding
 from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.control import Search
+from xhsinr.compression.defects import impulses
 from xhsinr.compression.pursuit import Attempt
 from xhsinr.compression.survey import survey
 from xhsinr.handle import Compressed
@@ -50,11 +51,11 @@ class CodedTile:
 def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedTile:
     """Encode a tile, decode it as a reader will, and measure the difference."""
     samples = tile.data
-    states = mask.sample_states(tile, samples)
-    payload = codec.encode(samples, states, device)
+    invalid = tile.invalid(samples)
+    exceptions = impulses(samples, codec.voids.states(samples, invalid) == mask.VALID)
+    payload = codec.encode(samples, invalid, device, exceptions)
     decoded = codec.decode(payload, *samples.shape[1:])
-    valid = None if (states == mask.VALID).all() else states == mask.VALID
-    return CodedTile(payload, Quality.of(samples, decoded, valid))
+    return CodedTile(payload, Quality.of(samples, decoded, ~invalid if invalid.any() else None))
 
 
 def forecast_tile(
@@ -64,12 +65,13 @@ def forecast_tile(
 
     A tile without a valid sample counts as free of error.
     """
-    states = mask.sample_states(tile, tile.data)
-    if not (states == mask.VALID).any():
+    valid = codec.voids.states(tile.data, tile.invalid(tile.data)) == mask.VALID
+    exceptions = impulses(tile.data, valid)
+    live, valid = codec.filled(tile.data, valid if exceptions is None else valid & ~exceptions)
+    if not valid.any():
         return np.zeros(len(steps))
     assert isinstance(codec.coding, PlanesCoding)
-    filled = codec.filled(tile.data, states)
-    errors = codec.coding.expected_errors(filled, steps)
+    errors = codec.coding.expected_errors(live, steps)
     return np.asarray(errors * tile.data[0].size)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from xhsinr import scene as scenes
-from xhsinr.coding.mask import sample_states
+from xhsinr.coding.voids import bits_of
 from xhsinr.errors import HsinrError, VerificationError
 from xhsinr.metrics import Quality
 from xhsinr.reading.reader import Reader
@@ -150,11 +150,15 @@ def _equal(one: Any, other: Any) -> bool:
 def _check_tile(
     sidecar: Sidecar, number: int, samples: Any, decoded: Any, original: scenes.Scene
 ) -> tuple[Quality, list[str]]:
-    states = sample_states(original, samples)
+    invalid = original.invalid(samples)
     where = f"{sidecar.name}: tile {number}"
-    if (sample_states(original, decoded) != states).any():
+    differing = bits_of(samples) != bits_of(decoded)
+    if (differing & (invalid | original.invalid(decoded))).any():
         return Quality(), [f"{where}: nodata or NaN samples are not those of the original"]
-    found = Quality.of(samples, decoded, states == 0)
+    target = sidecar.header.target
+    if ("lossless" in target or target.get("quality") == "archive") and differing.any():
+        return Quality(), [f"{where}: {int(differing.sum())} samples differ in some bit"]
+    found = Quality.of(samples, decoded, ~invalid)
     if not found.samples:
         return found, []
     rmse, largest = (float(value) for value in sidecar.index.errors[number])
