@@ -60,7 +60,7 @@ for asked in ({"quality": "preview"}, {"psnr": 25, "device": "cpu"}, {"quality":
     handle = xhsinr.compress(
         synthetic_scene(40, 44, 12), sys.argv[1], overwrite=True, progress=False, **asked
     )
-    found |= set(handle.info["layers"])
+    found |= set(handle.info["parts"])
 print("latents" in found, "torch" in sys.modules)
 """
     assert run(code, str(tmp_path / "a.hsinr")) == "True False"

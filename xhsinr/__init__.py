@@ -1,7 +1,7 @@
-"""Compress hyperspectral scenes with a meta-learned implicit neural network.
+"""Compress hyperspectral scenes with a small network, trained on others, that knows what to expect.
 
-Importing the package registers the ``.hsinr`` accessor with xarray; torch is imported only
-when a base network is trained or latents are fitted.
+Importing the package registers the ``.hsinr`` accessor with xarray. Torch is only needed, and
+imported, where a network is trained or latents are fitted.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _LAZY = {
     "Salvage": ("xhsinr.reading.salvaging", "Salvage"),
     "compress": ("xhsinr.compression.pipeline", "compress"),
     "salvage": ("xhsinr.reading.salvaging", "salvage"),
-    "load_network": ("xhsinr.network.base", "load_network"),
+    "load_network": ("xhsinr.network.places", "load_network"),
     "open": ("xhsinr.handle", "open_sidecar"),
     "set_limits": ("xhsinr.sidecar.limits", "set_limits"),
     "open_catalog": ("xhsinr.stac", "open_catalog"),
