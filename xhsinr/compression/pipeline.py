@@ -20,7 +20,7 @@ from xhsinr import scene as scenes
 from xhsinr.compression.control import may_use
 from xhsinr.compression.passes import Compression
 from xhsinr.devices import check_device
-from xhsinr.errors import SceneError, TargetError
+from xhsinr.errors import HsinrError, SceneError, TargetError
 from xhsinr.handle import Compressed
 from xhsinr.network.places import siren_near
 from xhsinr.outputs import check_output
@@ -28,8 +28,9 @@ from xhsinr.pictures.preview import preview_path, write_preview
 from xhsinr.running.memory import gdal_cache, parse_memory
 from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.scene import Scene
-from xhsinr.sidecar.description import write_description
+from xhsinr.sidecar.description import read_description, write_description
 from xhsinr.sidecar.header import MAX_SIDE
+from xhsinr.sidecar.limits import current_limits
 from xhsinr.sidecar.writer import least_front
 from xhsinr.target import Options, Settings, Target, remembered_target, takes_settings
 from xhsinr.tiling import LARGEST_TILE, Tiling, default_tile
@@ -113,6 +114,7 @@ def compress_scene(
         # The tiles of a preview take few bytes however large, and fewest where they are large.
         previews = target.kind == "preview"
         tile = LARGEST_TILE if previews else default_tile(scene.rows, scene.cols)
+    _check_kept(scene)
     _check_rate(scene, target)
     network = None if settings.network is None else siren_near(settings.network, path)
     if may_use(network, target) and (threads or client_in_scope() is None):
@@ -157,6 +159,19 @@ def _check_tile(tile: int | None) -> None:
     whole = isinstance(tile, int | np.integer) and not isinstance(tile, bool)
     if not whole or not 1 <= tile <= MAX_SIDE:
         raise SceneError(f"tile = {tile!r}: it should be a whole number of pixels from 1 up")
+
+
+def _check_kept(scene: Scene) -> None:
+    """Refuse what no reader would give back: its limits are the writer's."""
+    try:
+        content = write_description(*scene.describe())
+        Scene.from_description(
+            *read_description(content, current_limits().header_bytes), scene.data
+        )
+    except (HsinrError, ValueError, RecursionError, OverflowError) as error:
+        raise SceneError(
+            f"the scene's metadata cannot be kept ({error}): remove or shorten what is named there"
+        ) from error
 
 
 def _check_rate(scene: Scene, target: Target) -> None:

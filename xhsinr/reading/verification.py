@@ -121,6 +121,12 @@ def verify(
                 errors += wrong
         except (HsinrError, OSError) as error:
             errors.append(str(error))
+        except MemoryError:
+            rows, cols = tiling.shape(number)
+            errors.append(
+                f"{reader.sidecar.name}: tile {number} of {reader.shape[0]} x {rows} x {cols} "
+                "samples does not fit in this machine's memory"
+            )
     quality = Quality.merge(qualities) if qualities else None
     return Verification(place, level, len(tiling), tuple(errors), quality)
 

@@ -114,14 +114,22 @@ class SidecarWriter:
         return len(self.front(contents)) + self.payload_bytes
 
     def finish(self, contents: Contents) -> Sidecar:
-        """Write the file and open it."""
+        """Write the file and open it.
+
+        Raises
+        ------
+        LimitError
+            If readers would refuse it; a file that was there stays.
+        """
         start = self.front(contents)
-        with replacing(self._path) as part, part.open("wb") as file:
-            file.write(start)
-            for number in range(self._count):
-                tile = self._tiles[number]
-                self._spool.seek(tile.start)
-                file.write(self._spool.read(sum(tile.sizes)))
+        with replacing(self._path) as part:
+            with part.open("wb") as file:
+                file.write(start)
+                for number in range(self._count):
+                    tile = self._tiles[number]
+                    self._spool.seek(tile.start)
+                    file.write(self._spool.read(sum(tile.sizes)))
+            Sidecar.open(part).check_size()
         return Sidecar.open(self._path)
 
 
