@@ -331,7 +331,6 @@ class _Gathered:
         bands = [values[valid] for values, valid in zip(spectra, known, strict=True)]
         return find_lattice(bands, scene.dtype, _scalings(scene))
 
-
     def _grid(self, covariance: npt.NDArray[np.float64]) -> Lattice | None:
         """A grid for floats that are no integers times a step, as fine as what is predictable.
 
@@ -342,7 +341,7 @@ class _Gathered:
         if not _SIZES[0] < span < _SIZES[1] or noise <= span * _LEAST_NOISE:
             return None
         step = 2.0 ** math.floor(math.log2(noise * _GRID))
-        return Lattice(self.scene.dtype, np.array([step]), np.zeros(1))
+        return Lattice(self.scene.dtype, np.array([step]), np.zeros(1), coarse=True)
 
 
 def _is_nan(kind: bytes, dtype: np.dtype[Any]) -> bool:
