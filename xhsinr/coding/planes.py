@@ -27,8 +27,8 @@ __all__ = ["PlanesCoding"]
 
 _HEADER = struct.Struct("<Bf")
 _PRIOR = 1  # which of the package's priors; a file written with it needs that one for ever
-# Bytes of a sample as numbers, and of a component's score, at most.
-_PER_SAMPLE, _PER_SCORE = 24, 200
+# Copies of a sample as numbers; bytes of a component's score, and of the regressions of a pixel.
+_COPIES, _PER_SCORE, _PER_PIXEL = 3, 70, 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,9 @@ class PlanesCoding:
         return cls(frame, SpectralBasis.from_bytes(content[_HEADER.size :], frame.bands), step)
 
     def memory(self, pixels: int) -> int:
-        return pixels * (_PER_SAMPLE * self.frame.bands + _PER_SCORE * self.basis.components)
+        per_sample = _COPIES * max(self.frame.dtype.itemsize, 4)
+        per_pixel = per_sample * self.frame.bands + _PER_SCORE * self.basis.components
+        return pixels * (per_pixel + _PER_PIXEL)
 
     def _planes(self, samples: Samples) -> npt.NDArray[np.float64]:
         """Scores of samples, in steps."""

@@ -1,8 +1,8 @@
 """Score planes of a tile as symbols: the order of bands, their means, and what predicts what.
 
 The coarse images of all components come first, then level after level from coarse to fine, and
-within a level component after component, so that whoever wants a small picture stops early. All
-planes are in units of the quantiser's step.
+within a level component after component: what is coarse is known everywhere when finer details
+are predicted. All planes are in units of the quantiser's step.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ class _Bands:
         """Shape of a band; level 0 is the coarse image."""
         return band_shape(self.rows, self.cols, level or LEVELS, orientation)
 
-    def planes(self, stop: int = 0) -> list[Planes]:
-        """Code all bands down to a level, and make the planes of what they decode to."""
+    def planes(self) -> list[Planes]:
+        """Code all bands, and make the planes of what they decode to."""
         coarse = []
         for component in range(self.components):
             values = self.band(component, 0, 0, _NOTHING)
             coarse.append(values / gain(LEVELS, 0))
-        for level in range(LEVELS, stop, -1):
+        for level in range(LEVELS, 0, -1):
             predictor = None
             if level < FINEST_UNPREDICTED and self.components > 1:
                 predictor = Predictor(coarse, level)
