@@ -26,7 +26,7 @@ from xhsinr.archiving.retrain import retrain
 from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError, SourceError, TargetError, VerificationError
-from xhsinr.training import TrainingSettings
+from xhsinr.training import SirenSettings
 
 IDS = ("one", "three", "two")
 
@@ -514,7 +514,7 @@ def test_a_network_is_trained_on_the_archive_and_counted_once(tmp_path: Path) ->
     out = tmp_path / "archive"
     xhsinr.archive(sources, out, progress=False)
     (sources / "two.npy").unlink()
-    small = TrainingSettings(patch=16, latents=8, outputs=4, steps=3, batch=2)
+    small = SirenSettings(patch=16, latents=8, layers=2, width=8, pixels=0, steps=3, batch=2)
     found = retrain(out, small, progress=False)
     figures = json.loads((out / "in-sample.json").read_text())
     assert figures["protocol"] == "in-sample"

@@ -19,7 +19,7 @@ from xhsinr.archiving import verify_archive
 from xhsinr.compression import passes
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import MemoryLimitError, SceneError
-from xhsinr.network.base import load_network
+from xhsinr.network.places import load_network
 from xhsinr.running.cluster import gpu_resources, send_network
 from xhsinr.running.tasks import client_in_scope
 
@@ -96,7 +96,7 @@ def test_a_network_travels_as_its_digest_and_is_loaded_once_in_each_process(
     client: Client, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.safetensors"
-    shutil.copyfile(load_network("default").path, path)
+    shutil.copyfile(load_network("prior").path, path)
     network = load_network(path)
     send_network(client, network)
     content = pickle.dumps(network)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner
+from small_networks import siren_network
 
 import xhsinr
 from xhsinr import storage
@@ -33,8 +34,8 @@ from xhsinr.errors import (
     RemoteError,
     SidecarError,
 )
-from xhsinr.network.base import load_network, save_network
-from xhsinr.network.remote import fetch_network
+from xhsinr.network import places
+from xhsinr.network.file import save_network
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 
@@ -111,7 +112,7 @@ def scene() -> xr.DataArray:
 @pytest.fixture(scope="module")
 def files(scene: xr.DataArray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("remote")
-    save_network(load_network("default"), folder / "own.safetensors")
+    save_network(siren_network(outputs=20), folder / "own.safetensors")
     xhsinr.compress(scene, folder / "scene.hsinr", psnr=50, tile=20, progress=False)
     xhsinr.compress(
         scene,
@@ -199,7 +200,7 @@ def test_the_shell_takes_urls(url: str, files: Path, tmp_path: Path) -> None:
 def test_a_network_is_fetched_from_beside_the_sidecar(
     files: Path, tmp_path: Path, server: Server
 ) -> None:
-    fetch_network.cache_clear()
+    places._fetch.cache_clear()
     (tmp_path / "networks").mkdir()
     shutil.copy(files / "preview.hsinr", tmp_path)
     url = f"{server.url}/preview.hsinr"

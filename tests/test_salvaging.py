@@ -121,7 +121,7 @@ def test_a_file_of_another_kind_is_not_salvaged(tmp_path: Path) -> None:
 def test_a_missing_network_is_no_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "latents" not in Sidecar.open(path).header:
         pytest.skip("it needs no network")
-    monkeypatch.setattr("xhsinr.network.base.PACKAGE_NETWORKS", path.parent / "none")
+    monkeypatch.setattr("xhsinr.network.places.PACKAGE_NETWORKS", path.parent / "none")
     with pytest.raises(NetworkNotFoundError):
         xhsinr.salvage(path, path.with_suffix(".tif"), progress=False)
 

@@ -24,7 +24,7 @@ from rasterio.warp import transform as warp
 
 import xhsinr
 from xhsinr import stac
-from xhsinr.network.base import PACKAGE_NETWORKS
+from xhsinr.network.places import PACKAGE_NETWORKS
 from xhsinr.pictures.preview import write_preview
 from xhsinr.scene import Scene
 from xhsinr.sidecar.file import Sidecar

@@ -95,8 +95,7 @@ def decode(payload: bytes, patches: int, network: SirenNetwork) -> Integers:
 
 def dequantise(integers: Integers, network: SirenNetwork) -> npt.NDArray[np.float32]:
     """Latent vectors for `xhsinr.network.siren.forward`, shape (patches, latents)."""
-    vectors: npt.NDArray[np.float32] = integers.astype(np.float32) * network.latent_steps
-    return vectors
+    return np.asarray(integers.astype(np.float32) * network.latent_steps)
 
 
 def _cumulative(network: SirenNetwork) -> npt.NDArray[np.int64]:

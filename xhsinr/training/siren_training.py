@@ -1,4 +1,8 @@
-"""Training of a base network, from scenes to its file; stops and goes on without loss."""
+"""Training of the paper's network, from scenes to its file; stops and goes on without loss.
+
+Every batch is a function of (seed, step) alone, and a checkpoint holds the parameters and
+Adam's moments, so that a training that was stopped goes on to the same network.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +13,35 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from xhsinr.devices import check_device
 from xhsinr.errors import NetworkError, SceneError
-from xhsinr.network.base import BaseNetwork, check_network, save_network
+from xhsinr.network.file import save_network
+from xhsinr.network.siren import Siren, random_parameters
+from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.training.calibration import calibrate
-from xhsinr.training.context_trainer import ContextTrainer
-from xhsinr.training.scenes import TrainingScene, check_sizes
-from xhsinr.training.settings import TrainingSettings
-from xhsinr.training.start import start_of
+from xhsinr.training.scenes import SceneSamples
+from xhsinr.training.settings import SirenSettings
 from xhsinr.training.trainer import Trainer
 
-__all__ = ["train"]
+__all__ = ["train_siren"]
 
 _CHECKPOINT_EVERY = 25
 _VALIDATE_EVERY = 200
 
 
-def train(
-    training: Sequence[TrainingScene],
-    validation: Sequence[TrainingScene],
-    settings: TrainingSettings,
+def train_siren(
+    training: Sequence[SceneSamples],
+    validation: Sequence[SceneSamples],
+    settings: SirenSettings,
     out: Path,
     *,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
-) -> BaseNetwork:
+) -> SirenNetwork:
     """Meta-learn a base network and write it to ``out``.
 
     A checkpoint beside ``out`` is written every few steps; ``resume`` goes on from it, where there
@@ -44,9 +49,9 @@ def train(
 
     Parameters
     ----------
-    training, validation : sequences of TrainingScene
+    training, validation : sequences of SceneSamples
         Validation scenes only make the curve; without any, the curve is in-sample.
-    settings : TrainingSettings
+    settings : SirenSettings
     out : Path
         Ends in ``.safetensors``.
     resume : bool
@@ -57,7 +62,7 @@ def train(
 
     Returns
     -------
-    BaseNetwork
+    SirenNetwork
 
     Raises
     ------
@@ -70,19 +75,14 @@ def train(
     check_device(device)
     if not training:
         raise SceneError("no scene is left to train on: all of them are for validation")
-    check_sizes(training, validation, settings)
-    siren, start = start_of(training, settings)
+    siren = _sizes(training, validation, settings)
+    start = random_parameters(siren, np.random.default_rng([settings.seed]))
     recipe: dict[str, Any] = {
         "settings": asdict(settings),
         "training": {scene.name: scene.digest for scene in training},
         "validation": {scene.name: scene.digest for scene in validation},
     }
-    trainer: Trainer | ContextTrainer
-    if siren.modulation == "output":
-        trainer = ContextTrainer(siren, start, training, settings)
-        check_network(trainer.start, out)
-    else:
-        trainer = Trainer(siren, start, training, settings, device)
+    trainer = Trainer(siren, start, training, settings, device)
     checkpoint = out.with_name(out.name + ".checkpoint")
     out.parent.mkdir(parents=True, exist_ok=True)
     if checkpoint.is_file():
@@ -95,7 +95,6 @@ def train(
     bar = tqdm(
         total=settings.steps, initial=trainer.step, disable=not progress, unit="step", desc=out.stem
     )
-    figure = trainer.columns[-1]
     with bar, _told(checkpoint):
         while trainer.step < settings.steps:
             loss = trainer.advance()
@@ -103,16 +102,13 @@ def train(
             if trainer.step % _VALIDATE_EVERY == 0 or trainer.step == settings.steps:
                 value = trainer.validate(validation or training)
                 trainer.curve.append([trainer.step, round(loss, 7), round(value, 4)])
-                bar.set_postfix_str(f"loss {loss:.4g}, {figure} {value:.4g}")
+                bar.set_postfix_str(f"loss {loss:.4g}, {value:.2f} dB")
             if trainer.step % _CHECKPOINT_EVERY == 0 or trainer.step == settings.steps:
                 trainer.save(checkpoint, recipe)
-    columns = [*trainer.columns[:-1], f"validation_{figure}" if validation else figure]
+    columns = ["step", "loss", "validation_psnr_db" if validation else "psnr_db"]
     recipe |= {"curve": trainer.curve, "curve_columns": columns}
-    if isinstance(trainer, ContextTrainer):
-        network = trainer.network(recipe)
-    else:
-        network = calibrate(trainer, recipe)
-    network = save_network(network, out)
+    network = save_network(calibrate(trainer, recipe), out)
+    assert isinstance(network, SirenNetwork)
     checkpoint.unlink(missing_ok=True)
     return network
 
@@ -126,3 +122,29 @@ def _told(checkpoint: Path) -> Iterator[None]:
         if checkpoint.is_file():
             tqdm.write(f"stopped: {checkpoint} goes on with resume (--resume)", sys.stderr)
         raise
+
+
+def _sizes(
+    training: Sequence[SceneSamples], validation: Sequence[SceneSamples], settings: SirenSettings
+) -> Siren:
+    """Sizes of the network, with outputs for the most bands of any training scene."""
+    outputs = max(len(scene.samples) for scene in training)
+    for scene in [*training, *validation]:
+        bands, rows, cols = scene.samples.shape
+        if min(rows, cols) < settings.patch:
+            raise SceneError(
+                f"{scene.name} has {rows} x {cols} pixels, fewer than a patch of "
+                f"{settings.patch} x {settings.patch}: leave it out"
+            )
+        if bands > outputs:
+            raise SceneError(
+                f"{scene.name} has {bands} bands, the network {outputs} outputs: leave it out"
+            )
+    return Siren(
+        layers=settings.layers,
+        width=settings.width,
+        latents=settings.latents,
+        outputs=outputs,
+        w0_first=settings.w0_first,
+        w0=settings.w0,
+    )
