@@ -26,6 +26,8 @@ from xhsinr.coding.bounded_model import (
 __all__ = ["choose_comb", "choose_scales", "error_weights", "solve", "symbol_counts"]
 
 _RIDGE = 1e-3
+_ATTEMPTS = 4
+"""After the last one all weights stay: each left out changes the others."""
 _EXACT_BINS = 32
 _BINS = _EXACT_BINS + 8 * 30
 """Magnitudes of symbols are counted one by one up to 32, and in eighths of octaves above."""
@@ -61,7 +63,7 @@ def solve(
         if gram[i, i] > 0:
             kept[size] = i
             size += 1
-    for _ in range(4):
+    for attempt in range(_ATTEMPTS):
         weights[:] = 0
         if size == 0:
             return
@@ -107,14 +109,14 @@ def solve(
         for i in range(size):
             weights[kept[i]] = best[i]
             explained += best[i] * moment[kept[i]]
+        if attempt == _ATTEMPTS - 1:
+            return
         left = max(energy - explained, 0.0) / count + noise
         fewer = 0
         for i in range(size):
             if best[i] ** 2 / diagonal[i] / (2 * np.log(2) * left) >= worth:
                 kept[fewer] = kept[i]
                 fewer += 1
-            else:
-                weights[kept[i]] = 0
         if fewer == size:
             return
         size = fewer
@@ -153,7 +155,13 @@ def _around(
 
 @njit(cache=True, error_model="numpy")
 def error_weights(
-    integers: Any, expected: Any, classes: Any, bad: int, most: int, cols: int, every: int,
+    integers: Any,
+    expected: Any,
+    classes: Any,
+    bad: int,
+    most: int,
+    cols: int,
+    every: int,
     noise: float,
 ) -> Any:
     """Weights of the errors at the neighbours, from every so many rows.

@@ -156,7 +156,7 @@ def encode_band(
     """
     pixels, classes = len(integers), len(band.spreads)
     expected, added, labels, weights = band.expected, band.base, band.classes, band.weights
-    spreads, inverses, most, symbols = band.spreads, band.inverses, band.most, band.symbols
+    inverses, most, symbols = band.inverses, band.most, band.symbols
     based, comb, shift = len(added) > 0, band.comb > 0, band.shift
     least, greatest, max_error = band.low, band.high, band.max_error
     step = 2 * max_error + 1
@@ -314,9 +314,7 @@ def decode_band(
                 first = _below(index, centre, comb, axis, last, inverse, table, floor)
                 end = _below(index + 1, centre, comb, axis, last, inverse, table, floor)
                 if first > target or end <= target:
-                    index = _search(
-                        target, index, centre, comb, axis, last, inverse, table, floor
-                    )
+                    index = _search(target, index, centre, comb, axis, last, inverse, table, floor)
                     first = _below(index, centre, comb, axis, last, inverse, table, floor)
                     end = _below(index + 1, centre, comb, axis, last, inverse, table, floor)
                 one = uint64(end - first) * (one >> _SHIFT) + uint64(target - first)

@@ -6,6 +6,7 @@ of its own: the loops over pixels then have none but constant weights.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from xhsinr.coding.bounded_fit import solve
 
 __all__ = ["LAGS", "LARGEST_WEIGHT", "NEAR_LAGS", "WEIGHT_BITS", "Fit", "History", "classify"]
 
-LAGS = 32
+LAGS = 40
 """Earlier bands that predict a band at the same pixel."""
 
-NEAR_LAGS = 4
+NEAR_LAGS = 8
 """Earlier bands that predict it by the mean of the four neighbours."""
 
 WEIGHT_BITS = 10
@@ -33,7 +34,7 @@ _CHUNK = 1024
 _BINS = 1 << 14
 _SAMPLE = 16384
 """Pixels, at most, that weights are fitted to."""
-_WORTH = 2.0
+_WORTH = 4.0
 _CLUSTER_WORTH = 8.0
 """Bits that a weight must save to be kept, of all clusters and of one."""
 
@@ -88,7 +89,9 @@ class History:
         if self.lags:
             own = self.band % self.lags
             near = self.lags + self.band % self.near_lags
-            _remember(decoded, centre, self.place, self.shape[1], self.values[own], self.values[near])
+            _remember(
+                decoded, centre, self.place, self.shape[1], self.values[own], self.values[near]
+            )
         self.band += 1
 
 
@@ -108,7 +111,7 @@ class Fit:
         self._places = places[:: max(1, len(places) // _SAMPLE)]
         self.pixels = history.order[self._places]
         cuts = np.searchsorted(self._places, history.starts)
-        self._clusters = [slice(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        self._clusters = [slice(a, b) for a, b in itertools.pairwise(cuts)]
         size = len(history.values) + 1
         self._features = np.zeros((size, len(self._places)))
         self._features[-1] = 64.0

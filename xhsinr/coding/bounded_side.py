@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, uint32, uint64
+from numba import njit, uint64
 
 from xhsinr.coding.bounded_loop import EMPTY, NEIGHBOURS, Band, take
 from xhsinr.coding.bounded_model import COMBS, LEVELS, ONE, PRECISION, SHAPES, scale
 from xhsinr.coding.bounded_predict import LARGEST_WEIGHT
 
-__all__ = ["CLUSTERS", "Numbers", "cluster", "most", "pack_labels", "unpack_labels"]
+__all__ = [
+    "CLUSTERS",
+    "COMB_RANGE",
+    "LARGEST",
+    "Numbers",
+    "cluster",
+    "most",
+    "pack_labels",
+    "unpack_labels",
+]
 
 CLUSTERS = 4
 """Most clusters of pixels."""
@@ -24,7 +34,9 @@ COMB_RANGE = 1 << 16
 _CLUSTER_PIXELS = 3000
 _SYMBOLS = 1 << 21
 """A band with more symbols codes low bits as they are."""
-_LARGEST = 1 << 34
+LARGEST = 1 << 34
+"""Largest magnitude of an integer that a tile may hold."""
+
 _LARGEST_OFFSET = 1 << 40
 _LARGEST_ERROR_WEIGHT = 1 << 10
 _BIT_LENGTHS = 42
@@ -51,7 +63,8 @@ def cluster(samples: Ints, usable: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[n
         return labels, 1
     cuts = np.linspace(0, bands, 17).astype(int)
     forms = np.stack(
-        [samples[a:b].mean(0, dtype=np.float32).ravel() for a, b in zip(cuts, cuts[1:])], axis=1
+        [samples[a:b].mean(0, dtype=np.float32).ravel() for a, b in itertools.pairwise(cuts)],
+        axis=1,
     )
     forms -= forms[usable].mean(0)
     # Noise blurs the form of a spectrum near the mean: it counts for less.
@@ -119,9 +132,7 @@ class Numbers:
         flat = sets[: self._clusters + 1 if self._clusters > 1 else 1].ravel()
         self._rows[self._weights :, band] = flat
 
-    def put_model(
-        self, band: int, shape: int, comb: int, levels: list[int], errors: Ints
-    ) -> None:
+    def put_model(self, band: int, shape: int, comb: int, levels: list[int], errors: Ints) -> None:
         """Keep how the values of a band are distributed."""
         self._rows[3:_FIXED_ROWS, band] = shape, comb
         self._rows[_FIXED_ROWS : self._errors, band] = levels
@@ -203,7 +214,7 @@ class Numbers:
         levels[:] = np.diff(np.diff(levels, axis=1, prepend=0), axis=0, prepend=0)
         return rows
 
-    def check(self, max_error: int) -> None:
+    def check(self, max_errors: Ints, least: Ints, greatest: Ints) -> None:
         """Raise ValueError where a number is out of its range."""
         rows = self._rows
         low, width, _, shape, comb = rows[:_FIXED_ROWS]
@@ -212,13 +223,15 @@ class Numbers:
         stretched = comb > 0
         if (
             (width < 0).any()
-            or (np.abs(rows[:3]) > _LARGEST).any()
+            or (low < least).any()
+            or (low + width > greatest).any()
+            or (np.abs(rows[:3]) > LARGEST).any()
             or (shape < 0).any()
             or (shape >= SHAPES).any()
             or (comb < 0).any()
             or (comb >= len(COMBS)).any()
             or (width[stretched] >= COMB_RANGE).any()
-            or (stretched.any() and max_error > 0)
+            or (max_errors[stretched] > 0).any()
             or (levels < 0).any()
             or (levels >= LEVELS).any()
             or (np.abs(rows[self._errors : self._weights]) > _LARGEST_ERROR_WEIGHT).any()
@@ -291,7 +304,9 @@ def _read_rows(rows: Any, states: Any, words: Any) -> bool:
                 before += counts[length]
                 length += 1
             first = before * ONE // total
-            left = _drop(states, words, left, first, (before + counts[length]) * ONE // total - first)
+            left = _drop(
+                states, words, left, first, (before + counts[length]) * ONE // total - first
+            )
             counts[length] += 16
             magnitude, more = np.int64(1 if length else 0), length - 1
             while more > 0:

@@ -16,14 +16,15 @@ from xhsinr.coding import bounded_side as side
 from xhsinr.coding.bounded_predict import Fit, History, classify
 from xhsinr.errors import DamagedSidecarError
 
-__all__ = ["decode_integers", "encode_integers"]
+__all__ = ["LARGEST", "decode_integers", "encode_integers"]
+
+LARGEST = side.LARGEST
+"""Largest magnitude of an integer that is coded, and of its distance from the base."""
 
 _CLASSES = 6
 _CLASS_PIXELS = 1000
 _SEGMENT = 1 << 22
 """Symbols after which a range coder ends and another begins: they wait for it to take them."""
-_MOST_SYMBOLS = 1 << 21
-_COMB_RANGE = 1 << 16
 _ROWS_PIXELS = 16384
 """Pixels, roughly, that scales are found from."""
 
@@ -31,16 +32,17 @@ Ints = npt.NDArray[Any]
 
 
 def encode_integers(
-    samples: Ints, base: Ints | None, max_error: int, valid: npt.NDArray[np.bool_] | None
+    samples: Ints, base: Ints | None, max_errors: Ints, valid: npt.NDArray[np.bool_] | None
 ) -> tuple[bytes, Ints]:
     """Code the integers of a tile.
 
     Parameters
     ----------
-    samples : ndarray of int32, shape (bands, rows, cols)
-    base : ndarray of int32, same shape, or None
+    samples : ndarray of int32 or int64, shape (bands, rows, cols)
+        Magnitudes up to `LARGEST`.
+    base : ndarray of the same type and shape, or None
         What the decoder knows already.
-    max_error : int
+    max_errors : ndarray of int, shape (bands,)
         Largest error of a sample; 0 is lossless.
     valid : ndarray of bool, same shape, or None
         False where a sample need not come back.
@@ -49,7 +51,7 @@ def encode_integers(
     -------
     bytes
         For `decode_integers`.
-    ndarray of int32, same shape
+    ndarray of the same type and shape
         What that gives.
     """
     bands, rows, cols = samples.shape
@@ -63,16 +65,16 @@ def encode_integers(
     history = History(labels, clusters, bands)
     fitted = Fit(history, usable)
     numbers = side.Numbers(bands, classes, clusters, history.lags + history.near_lags)
-    step = 2 * max_error + 1
     every = max(1, pixels // _ROWS_PIXELS)
-    decoded = np.empty((bands, pixels), np.int32)
+    decoded = np.empty((bands, pixels), samples.dtype)
     room = 2 * (_SEGMENT + pixels)
     firsts = np.empty(min(room, 2 * bands * pixels), np.uint32)
     shares = np.empty_like(firsts)
     count, segments = 0, []
     which = np.empty(pixels, np.uint8)
-    nothing = np.zeros(0, np.int32)
-    for band in range(bands):
+    nothing = np.zeros(0, samples.dtype)
+    for band, max_error in enumerate(max_errors.tolist()):
+        step = 2 * max_error + 1
         own = samples[band].reshape(pixels)
         below = nothing if base is None else base[band].reshape(pixels)
         skip = np.zeros(0, np.bool_) if skipped is None else skipped[band]
@@ -96,13 +98,12 @@ def encode_integers(
         bins = fit.symbol_counts(*scope, most, cols, every, errors, step)
         shape, levels = fit.choose_scales(bins)
         comb = 0
-        if step == 1 and high - low < min(_COMB_RANGE, 8 * pixels):
+        if step == 1 and high - low < min(side.COMB_RANGE, 8 * pixels):
             comb = fit.choose_comb(seen, low, high, cols)
         numbers.put_model(band, shape, comb, levels, errors)
         known = numbers.band(band, expected, below, which, max_error)
-        count = loop.encode_band(
-            integers, cols, known, model.distributions()[shape], decoded[band], firsts, shares, count
-        )
+        table = model.distributions()[shape]
+        count = loop.encode_band(integers, cols, known, table, decoded[band], firsts, shares, count)
         history.add(decoded[band], centre)
         fitted.update()
         if count >= _SEGMENT or band == bands - 1:
@@ -131,9 +132,18 @@ def _mask(skipped: npt.NDArray[np.bool_] | None) -> bytes:
 
 
 def decode_integers(
-    content: bytes, base: Ints | None, max_error: int, shape: tuple[int, int, int]
+    content: bytes,
+    base: Ints | None,
+    max_errors: Ints,
+    shape: tuple[int, int, int],
+    limits: tuple[Ints, Ints],
 ) -> Ints:
-    """What `encode_integers` said it gives, with the same base and bound.
+    """What `encode_integers` said it gives, with the same base and bounds.
+
+    Parameters
+    ----------
+    limits : (ndarray, ndarray)
+        Least and greatest integer of each band, in the type of the samples.
 
     Raises
     ------
@@ -153,15 +163,15 @@ def decode_integers(
         numbers = side.Numbers.from_bytes(
             parts[2], bands, classes, clusters, history.lags + history.near_lags
         )
-        numbers.check(max_error)
+        numbers.check(max_errors, *limits)
     except (IndexError, ValueError, struct.error, zlib.error) as error:
         raise DamagedSidecarError(f"A tile's bounded integers are damaged: {error}") from error
-    decoded = np.empty((bands, pixels), np.int32)
+    decoded = np.empty((bands, pixels), limits[0].dtype)
     which = np.empty(pixels, np.uint8)
-    nothing = np.zeros(0, np.int32)
+    nothing = np.zeros(0, decoded.dtype)
     states, words, left, count = np.zeros(2, np.uint64), np.zeros(0, np.uint32), 0, _SEGMENT
     segments = iter(parts[3:])
-    for band in range(bands):
+    for band, max_error in enumerate(max_errors.tolist()):
         if count >= _SEGMENT:
             states, words = _start(next(segments, b""))
             left, count = len(words), 0

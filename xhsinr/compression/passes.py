@@ -37,7 +37,7 @@ __all__ = ["CodedTile", "Compression", "encode_tile", "forecast_tile"]
 
 _FORECAST_TILES = 16
 # Side of the part of a scene that trials are made on, at most.
-_TRIAL_TILE = 128
+_TRIAL_TILE = 96
 
 
 @dataclass(frozen=True)
