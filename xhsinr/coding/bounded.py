@@ -6,8 +6,8 @@ quantised so finely that no integer is off by more than the bound (near-lossless
 JPEG-LS, ITU-T T.87, A.4.4), and coded with a range coder (see `xhsinr.coding.bounded_tile`).
 
 Where the bound lies far above the noise, predictions from samples that are off by so much are
-poor, and a *base* comes first: few planes of scores, smooth in space, by the wavelet of
-`xhsinr.coding.detail`. The integers less the base are then coded as above.
+poor, and a *base* comes first: the same integers in few planes, by `xhsinr.coding.planes`. What
+that misses is then coded as above.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import detail
 from xhsinr.coding.bounded_tile import LARGEST, decode_integers, encode_integers
 from xhsinr.coding.contract import Bands, Frame, Planes, Samples, Valid
 from xhsinr.coding.lattice import Lattice
 from xhsinr.coding.overview import block_means
+from xhsinr.coding.planes import PlanesCoding
 from xhsinr.entropy.cursor import Cursor, varint
 from xhsinr.errors import DamagedSidecarError
-from xhsinr.spectral.basis import SpectralBasis
 
-__all__ = ["BoundedCoding"]
+__all__ = ["BoundedCoding", "base_frame"]
 
 _PER_SAMPLE, _PER_PIXEL = 48, 1024
 """Bytes of memory: of a sample, and of a pixel for the bands that predict."""
@@ -48,10 +47,8 @@ class BoundedCoding:
         What integers the samples are.
     units : ndarray of int64, shape (1,) or (bands,)
         Largest errors of the integers of all bands, or of each; 0 is lossless.
-    basis : SpectralBasis or None
-        Of the base, in the units of the integers; None for no base.
-    level : float
-        Error variance per coefficient of the base; only encoding needs it.
+    base : PlanesCoding or None
+        Of the integers, roughly; see `base_frame`.
     limit : float
         Largest error of a sample that is no integer of the lattice; only encoding needs it.
     """
@@ -63,8 +60,7 @@ class BoundedCoding:
     frame: Frame
     lattice: Lattice
     units: npt.NDArray[np.int64]
-    basis: SpectralBasis | None = None
-    level: float = 0.0
+    base: PlanesCoding | None = None
     limit: float = 0.0
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
@@ -76,11 +72,9 @@ class BoundedCoding:
                 f"integers may be up to {LARGEST}; the step of the lattice is too fine"
             )
         integers = integers.astype(self._limits[0].dtype)
-        if self.basis is not None and self.basis.components:
-            scores = self.basis.scores(integers)
-            distortion = float(detail.expected_distortion(scores, self.level))
-            if distortion > 0:
-                parts["base"] = detail.encode(scores, distortion, integer=True)
+        if self.base is not None:
+            coded = self.base.encode(integers, valid, device)
+            parts["base"] = coded.get("planes", b"")
         base = self._base(parts, *shape)
         parts["bound"], decoded = encode_integers(integers, base, self._units, valid)
         if not self.lattice.trivial:
@@ -108,8 +102,8 @@ class BoundedCoding:
     def to_bytes(self) -> bytes:
         lattice = self.lattice.to_bytes()
         numbers = b"".join(varint(int(unit)) for unit in self.units)
-        basis = b"" if self.basis is None else self.basis.to_bytes()
-        return varint(len(self.units)) + numbers + varint(len(lattice)) + lattice + basis
+        base = b"" if self.base is None else self.base.to_bytes()
+        return varint(len(self.units)) + numbers + varint(len(lattice)) + lattice + base
 
     @classmethod
     def from_bytes(cls, content: bytes, frame: Frame) -> Self:
@@ -125,12 +119,13 @@ class BoundedCoding:
             )
         lattice = Lattice.from_bytes(cursor.take(cursor.varint()), frame.dtype, frame.bands)
         rest = cursor.rest()
-        basis = SpectralBasis.from_bytes(rest, frame.bands) if rest else None
-        return cls(frame, lattice, np.array(units, np.int64), basis)
+        base = PlanesCoding.from_bytes(rest, base_frame(lattice, frame)) if rest else None
+        return cls(frame, lattice, np.array(units, np.int64), base)
 
     def memory(self, pixels: int) -> int:
-        based = 0 if self.basis is None else 16 * self.frame.bands + 40 * self.basis.components
-        return pixels * (_PER_SAMPLE * self.frame.bands + _PER_PIXEL + based) + _SEGMENT_BYTES
+        based = 0 if self.base is None else self.base.memory(pixels)
+        own = pixels * (_PER_SAMPLE * self.frame.bands + _PER_PIXEL) + _SEGMENT_BYTES
+        return own + based
 
     @property
     def _units(self) -> npt.NDArray[np.int64]:
@@ -138,27 +133,33 @@ class BoundedCoding:
 
     @property
     def _limits(self) -> tuple[Ints, Ints]:
-        """Least and greatest integer of each band, of 32 bits if these are enough."""
-        frame = self.frame
-        ends = np.array([[frame.low, frame.high]], frame.dtype)
-        integers = self.lattice.to_integers(np.repeat(ends, frame.bands, axis=0))
-        narrow = np.iinfo(np.int32)
-        fits = integers.min() >= narrow.min // 2 and integers.max() <= narrow.max // 2
-        low, high = integers.astype(np.int32 if fits else np.int64).T
-        return np.ascontiguousarray(low), np.ascontiguousarray(high)
+        return _limits(self.lattice, self.frame)
 
     def _base(self, parts: Mapping[str, bytes], rows: int, cols: int) -> Ints | None:
-        """What the part before decodes to, in integers on every machine."""
+        """What the part before decodes to: the same on every machine."""
         coded = parts.get("base", b"")
-        if self.basis is None or not coded:
+        if self.base is None or not coded:
             return None
-        scores, exponent = detail.decode_integer(coded, rows, cols, self.basis.components)
-        low, high = self._limits
-        base = self.basis.reconstruct_integer(scores, exponent, 0)
-        return np.clip(base, low[:, None, None], high[:, None, None]).astype(low.dtype)
+        return self.base.decode({"planes": coded}, rows, cols, None)
 
     def _samples(self, integers: Ints, bands: Bands | None) -> Samples:
         if self.lattice.trivial:
             return integers.astype(self.frame.dtype)
         samples = self.lattice.to_samples(integers.astype(np.int64), bands)
         return np.clip(samples, self.frame.low, self.frame.high)
+
+
+def base_frame(lattice: Lattice, frame: Frame) -> Frame:
+    """Frame of the integers of a lattice, for a base."""
+    low, high = _limits(lattice, frame)
+    return Frame(low.dtype, frame.bands, int(low.min()), int(high.max()))
+
+
+def _limits(lattice: Lattice, frame: Frame) -> tuple[Ints, Ints]:
+    """Least and greatest integer of each band, of 32 bits if these are enough."""
+    ends = np.array([[frame.low, frame.high]], frame.dtype)
+    integers = lattice.to_integers(np.repeat(ends, frame.bands, axis=0))
+    # Differences between samples have to fit too.
+    fits = np.abs(integers).max() < 1 << 30
+    low, high = integers.astype(np.int32 if fits else np.int64).T
+    return np.ascontiguousarray(low), np.ascontiguousarray(high)

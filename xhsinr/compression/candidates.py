@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding.bounded import BoundedCoding
+from xhsinr.coding.bounded import BoundedCoding, base_frame
 from xhsinr.coding.contract import Coding, Frame
 from xhsinr.coding.floats import FloatsCoding
 from xhsinr.coding.latents import LatentsCoding
@@ -141,9 +141,8 @@ class Candidates:
         # A step is for the way off nodata, see `TileCodec`.
         within = self.nodata is not None and self.survey.low < self.nodata < self.survey.high
         units = units - (within & (units > 0))
-        basis = self._base(level) if level < self.highest_level else None
-        limit = 0.0 if self.limit <= 0 else self.limit
-        return self._around(BoundedCoding(self._frame, lattice, units, basis, level, limit))
+        base = self._base(level) if level < self.highest_level else None
+        return self._around(BoundedCoding(self._frame, lattice, units, base, max(self.limit, 0.0)))
 
     @property
     def base_level(self) -> float | None:
@@ -164,8 +163,8 @@ class Candidates:
         weighted = self._scaled * self._weights * self._weights[:, None]
         return float(max(np.linalg.eigvalsh(weighted)[-1], 0.0))
 
-    def _base(self, level: float) -> SpectralBasis | None:
-        """Basis of the base below the bound, in the units of the lattice."""
+    def _base(self, level: float) -> PlanesCoding | None:
+        """The base below the bound, in the units of the lattice."""
         assert self.bound is not None
         survey, weights, lattice = self.survey, self._weights, self.bound[0]
         weighted = self._scaled * weights * weights[:, None]
@@ -179,7 +178,10 @@ class Candidates:
             pixels=survey.pixels,
             weights=weights,
         )
-        return basis if basis.components else None
+        if not basis.components:
+            return None
+        step = float(np.float32(math.sqrt(12 * level)))
+        return PlanesCoding(base_frame(lattice, self._frame), basis, step)
 
     @property
     def _widest(self) -> float:

@@ -150,7 +150,8 @@ class Compression:
         """What a codec makes of the middle of the scene."""
         rows, cols = self.tiling.rows, self.tiling.cols
         tiling = Tiling(rows, cols, min(self.tiling.tile, _TRIAL_TILE))
-        middle = len(tiling) // 2
+        down, across = (max(side // tiling.tile, 1) for side in (rows, cols))
+        middle = down // 2 * -(-cols // tiling.tile) + across // 2
         (coded,) = self._encode(codec, tiling, [middle], "trial")
         share = math.prod(tiling.shape(middle)) / (rows * cols)
         size = sum(map(len, coded.payload.values())) + round(share * len(codec.to_bytes()))
