@@ -51,7 +51,7 @@ class HsinrAccessor:
 
         return compress(
             self._obj,
-            self._default_path() if path is None else path,
+            path,
             preview=preview,
             overwrite=overwrite,
             progress=progress,
@@ -93,11 +93,3 @@ class HsinrAccessor:
         from xhsinr.pictures.figures import quality_figure
 
         return quality_figure(self._obj, decoded, path, title)
-
-    def _default_path(self) -> Path:
-        source = self._obj.encoding.get("source")
-        if source:
-            return Path(Path(str(source)).name).with_suffix(".hsinr")
-        name = self._obj.name if isinstance(self._obj, xr.DataArray) else None
-        # A name is no path: what looks like one leads nowhere.
-        return Path(f"{Path(str(name or '')).name or 'scene'}.hsinr")

@@ -20,10 +20,10 @@ __all__ = ["Compressed", "open_sidecar"]
 
 _QUICKLOOK = 256
 _DECIDED = {"psnr": "PSNR", "sam_deg": "mean spectral angle"}
-_SUSPECT_ANGLE = 10.0
+_SUSPECT_ANGLE = 3.0
 _CAUTION = (
-    "spectra are far off on average: the PSNR counts against the range of all samples, outliers "
-    "and undeclared fill values too; ask for max_error, or declare nodata"
+    "spectra are off by more than 3° on average: the PSNR counts against the range of all samples, "
+    "which outliers and undeclared fill values set; ask for sam_deg or max_error, or declare nodata"
 )
 
 
@@ -85,7 +85,7 @@ class Compressed:
             rate += f" ({info['bpppb_with_network']:.4f} with the base network)"
         lines = [
             ("scene", f"{rows} x {cols} pixels, {bands} bands, {info['dtype']}"),
-            ("size", f"{info['bytes']:,} bytes, {info['ratio']:.1f} times smaller"),
+            ("size", f"{info['bytes']:,} bytes, its samples take {info['ratio']:.1f} times that"),
             ("rate", rate),
             ("PSNR", psnr),
             ("RMSE", _number(info["rmse"])),
@@ -103,11 +103,14 @@ class Compressed:
             lines.append(("caution", _CAUTION))
         return lines
 
-    def __repr__(self) -> str:
+    def text(self) -> str:
+        """The report as lines of text."""
         lines = self.lines()
         width = max(len(label) for label, _ in lines)
-        body = "\n".join(f"  {label:<{width}}  {value}" for label, value in lines)
-        return f"<xhsinr.Compressed {self.sidecar.name}>\n{body}"
+        return "\n".join(f"  {label:<{width}}  {value}" for label, value in lines)
+
+    def __repr__(self) -> str:
+        return f"<xhsinr.Compressed {self.sidecar.name}>\n{self.text()}"
 
     def _repr_html_(self) -> str:
         rows = "".join(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from xhsinr.errors import HsinrError
+from xhsinr.errors import DamagedSidecarError, HsinrError
 from xhsinr.storage import locate
 from xhsinr.target import PROFILES, Settings
 
@@ -16,7 +17,9 @@ __all__ = [
     "EXISTING",
     "OUT",
     "SIDECAR",
+    "SOURCE",
     "Group",
+    "on_terminal",
     "overwrite_option",
     "preview_option",
     "quality_options",
@@ -33,6 +36,7 @@ class _PathOrUrl(click.Path):
 
 EXISTING = click.Path(exists=True, path_type=Path)
 SIDECAR = _PathOrUrl(exists=True, path_type=Path)
+SOURCE = SIDECAR
 OUT = click.Path(path_type=Path)
 
 
@@ -44,8 +48,20 @@ class Group(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # click ends quietly when the reader of its output has gone
+        except click.UsageError as error:
+            if "unexpected extra argument" in error.message:
+                error.message += " A glob needs quotes, and `xhsinr archive` takes many scenes."
+            raise
+        except DamagedSidecarError as error:
+            hint = "`xhsinr salvage SRC DST` saves the tiles that are whole"
+            raise click.ClickException(f"{error} ({hint})") from error
         except (HsinrError, OSError) as error:
             raise click.ClickException(str(error)) from error
+
+
+def on_terminal() -> bool:
+    """Whether someone watches: bars are for terminals, not for logs."""
+    return sys.stderr.isatty()
 
 
 def quality_options(command: Any) -> Any:

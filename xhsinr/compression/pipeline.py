@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Unpack
+from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
+import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from xhsinr import scene as scenes
@@ -32,6 +34,7 @@ from xhsinr.sidecar.description import read_description, write_description
 from xhsinr.sidecar.header import MAX_SIDE
 from xhsinr.sidecar.limits import current_limits
 from xhsinr.sidecar.writer import least_front
+from xhsinr.storage import locate
 from xhsinr.target import Options, Settings, Target, remembered_target, takes_settings
 from xhsinr.tiling import LARGEST_TILE, Tiling, default_tile
 
@@ -41,7 +44,7 @@ __all__ = ["check_settings", "compress", "compress_scene"]
 @takes_settings
 def compress(
     source: Any,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     preview: bool = False,
     overwrite: bool = False,
@@ -54,8 +57,9 @@ def compress(
     ----------
     source : DataArray, Dataset, ndarray (rows, cols, bands), or path
         Whatever `xhsinr.scene.read` takes, lazy or not.
-    path : str or Path
-        Of the ``.hsinr`` file to write.
+    path : str or Path, optional
+        Of the ``.hsinr`` file to write; without it, one beside the file that ``source`` names,
+        else one in the working folder, named after the file or the variable that the scene is.
     preview : bool
         Write ``scene.preview.tif`` beside ``scene.hsinr``: a small picture that opens anywhere,
         see `xhsinr.pictures.preview.write_preview`.
@@ -78,7 +82,7 @@ def compress(
     SceneError, TargetError, NetworkError, MemoryLimitError, OutputExistsError
         Before any sample is read, except for what only the samples tell.
     """
-    path = Path(path)
+    path = default_path(source) if path is None else Path(path)
     check_output(path, overwrite=overwrite, source=_file_of(source))
     if preview:
         check_output(preview_path(path), overwrite=overwrite, source=_file_of(source))
@@ -89,6 +93,21 @@ def compress(
     if preview:
         write_preview(compressed.sidecar, overwrite=overwrite, progress=progress)
     return compressed
+
+
+def default_path(source: Any) -> Path:
+    """Where a scene is compressed to where nothing is said."""
+    if isinstance(source, str | Path):
+        place = locate(source)
+        if isinstance(place, Path):
+            return place.with_suffix(".hsinr")
+        return Path(PurePosixPath(urlsplit(place).path).name or "scene").with_suffix(".hsinr")
+    found = getattr(source, "encoding", {}).get("source")
+    if found:
+        return Path(Path(str(found)).name).with_suffix(".hsinr")
+    name = source.name if isinstance(source, xr.DataArray) else None
+    # A name is no path: what looks like one leads nowhere.
+    return Path(f"{Path(str(name or '')).name or 'scene'}.hsinr")
 
 
 def compress_scene(
