@@ -36,8 +36,8 @@ _PREFIXES = {
 }
 _PREFIXES |= {"alternate-assets": "alternate", "timestamps": "file", "version": "file"}
 # What other fields may be called like and are not; those are left out.
-_TEXTS = ("title", "description", "license", "platform", "constellation", "mission", "datetime")
-_TEXTS += ("start_datetime", "end_datetime", "processing:lineage")
+_TEXTS = ["title", "description", "license", "platform", "constellation", "mission", "datetime"]
+_TEXTS += ["start_datetime", "end_datetime", "processing:lineage"]
 _KINDS: dict[str, Any] = dict.fromkeys(_TEXTS, str | None)
 _KINDS |= {"providers": list, "instruments": list, "keywords": list, "gsd": int | float}
 _KINDS |= {"processing:software": dict}
@@ -77,8 +77,10 @@ def _place(source: dict[str, Any]) -> dict[str, Any]:
     geometry, box = source.get("geometry"), source.get("bbox")
     if not isinstance(geometry, dict) or not {"type"} <= geometry.keys():
         return {"geometry": None, "bbox": None}
-    numbers = isinstance(box, list) and all(type(value) in (int, float) for value in box)
-    return {"geometry": geometry, "bbox": box if numbers and len(box) in (4, 6) else None}
+    numbers = [value for value in box if type(value) in (int, float)] if box else []
+    if len(numbers) not in (4, 6) or numbers != box:
+        box = None
+    return {"geometry": geometry, "bbox": box}
 
 
 def _extensions(source: dict[str, Any], properties: dict[str, Any]) -> list[str]:
