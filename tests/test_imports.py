@@ -59,21 +59,21 @@ def test_public_names_are_there_and_others_are_not() -> None:
 
 def test_what_ships_reads_and_writes_where_torch_cannot_be_imported(tmp_path: Path) -> None:
     code = """
-    import sys
-    sys.modules["torch"] = None
-    import xhsinr
-    from xhsinr.demo import synthetic_scene
-    from xhsinr.errors import HsinrError
-    scene = synthetic_scene(24, 20, 6)
-    for number, asked in enumerate(({"quality": "preview"}, {"psnr": 45}, {"max_error": 3},
-                                    {"lossless": True})):
-        path = f"{sys.argv[1]}{number}.hsinr"
-        xhsinr.compress(scene, path, progress=False, **asked)
-        assert xhsinr.open(path).open().shape == scene.shape
-    try:
-        import xhsinr.training
-    except HsinrError as error:
-        print(error)
-    """
+import sys
+sys.modules["torch"] = None
+import xhsinr
+from xhsinr.demo import synthetic_scene
+from xhsinr.errors import HsinrError
+scene = synthetic_scene(24, 20, 6)
+for number, asked in enumerate(({"quality": "preview"}, {"psnr": 45}, {"max_error": 3},
+                                {"lossless": True})):
+    path = f"{sys.argv[1]}{number}.hsinr"
+    xhsinr.compress(scene, path, progress=False, **asked)
+    assert xhsinr.open(path).open().shape == scene.shape
+try:
+    import xhsinr.training
+except HsinrError as error:
+    print(error)
+"""
     expected = "torch is needed to train base networks: pip install 'xhsinr[torch]'"
     assert run(code, str(tmp_path / "a")) == expected
