@@ -123,7 +123,7 @@ def test_a_wrong_question_is_refused(archive: Path, wrong: dict) -> None:
 def test_scenes_on_one_grid_stack_by_time(archive: Path) -> None:
     scenes = xhsinr.open_catalog(archive, bbox=(12, 52, 14, 53))
     cube = xr.concat(scenes.values(), "time", combine_attrs="drop_conflicts", join="exact")
-    assert cube.index.sizes["time"] == 2
+    assert cube.sizes["time"] == 2
     assert cube.time.dt.year.values.tolist() == [2022, 2023]
     assert cube.sel(time="2022").values.ravel()[0] == 100
 
@@ -134,7 +134,7 @@ def test_open_mfdataset_takes_the_paths(archive: Path) -> None:
         scenes.paths, engine="hsinr", combine="nested", concat_dim="time", join="exact"
     )
     (name,) = both.data_vars
-    assert both[name].index.sizes["time"] == 2
+    assert both[name].sizes["time"] == 2
     assert both[name].chunks is not None
     assert both[name][0, 0, 0, 3].compute() == 103
 
