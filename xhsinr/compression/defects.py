@@ -29,13 +29,15 @@ Samples = npt.NDArray[Any]
 Valid = npt.NDArray[np.bool_]
 
 
-def impulses(samples: Samples, valid: Valid) -> Valid | None:
+def impulses(samples: Samples, valid: Valid, least: float = 0.0) -> Valid | None:
     """Which samples of a tile are impulses, shape (bands, rows, cols); None for none.
 
     Parameters
     ----------
     samples : ndarray, shape (bands, rows, cols)
     valid : ndarray of bool, same shape
+    least : float
+        Distance below which none is worth being sent by itself.
     """
     if min(samples.shape) < 3:
         return None
@@ -44,7 +46,7 @@ def impulses(samples: Samples, valid: Valid) -> Valid | None:
     with np.errstate(over="ignore", invalid="ignore"):
         centres, limits = _usual(np.where(known, some, 0).astype(np.float64), known)
     found = np.zeros(samples.shape, np.bool_)
-    count = _find(samples, valid, centres, limits, found)
+    count = _find(samples, valid, centres, np.maximum(limits, least), found)
     return found if 0 < count <= _MOST * samples.size else None
 
 

@@ -36,6 +36,8 @@ from xhsinr.tiling import Tiling, Window
 __all__ = ["CodedTile", "Compression", "encode_tile", "forecast_tile"]
 
 _FORECAST_TILES = 16
+# Samples fewer steps off are left to the planes, which often know them better than their bands do.
+_EXCEPTION = 32.0
 # Side of the part of a scene that trials are made on, at most.
 _TRIAL_TILE = 96
 
@@ -52,10 +54,16 @@ def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedT
     """Encode a tile, decode it as a reader will, and measure the difference."""
     samples = tile.data
     invalid = tile.invalid(samples)
-    exceptions = impulses(samples, codec.voids.states(samples, invalid) == mask.VALID)
+    valid = codec.voids.states(samples, invalid) == mask.VALID
+    exceptions = impulses(samples, valid, _worth_sending(codec))
     payload = codec.encode(samples, invalid, device, exceptions)
     decoded = codec.decode(payload, *samples.shape[1:])
     return CodedTile(payload, Quality.of(samples, decoded, ~invalid if invalid.any() else None))
+
+
+def _worth_sending(codec: TileCodec) -> float:
+    """How far off a sample has to be that is sent by itself: steps of planes it would take."""
+    return _EXCEPTION * codec.coding.step if isinstance(codec.coding, PlanesCoding) else 0.0
 
 
 def forecast_tile(
@@ -66,8 +74,7 @@ def forecast_tile(
     A tile without a valid sample counts as free of error.
     """
     valid = codec.voids.states(tile.data, tile.invalid(tile.data)) == mask.VALID
-    exceptions = impulses(tile.data, valid)
-    live, valid = codec.filled(tile.data, valid if exceptions is None else valid & ~exceptions)
+    live, valid = codec.filled(tile.data, valid)
     if not valid.any():
         return np.zeros(len(steps))
     assert isinstance(codec.coding, PlanesCoding)
