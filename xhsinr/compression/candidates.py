@@ -43,6 +43,8 @@ _PREVIEW_LEAVES = 0.05
 _BASE_FROM = 0.4
 _NOISE_FACTOR, _BOUND_FACTOR = 8.0, 1.0
 _LARGEST_INTEGER = 1 << 32
+# Share of a bound that the steps of a lattice have to fill.
+_WIDE = 0.97
 # Of which squared steps a forecast is asked for, as multiples of those with the error aimed at.
 _LEVELS = 2.0 ** np.arange(-6, 8.25, 0.25)
 # Floats are coded by the layers if the largest lies between these powers of two: the squares of
@@ -218,16 +220,27 @@ class Candidates:
         Exact floats where integers would not hold the limit.
         """
         survey = self.survey
-        span = survey.high - survey.low
-        if self.dtype.kind != "f":
-            lattice = Lattice.plain(self.dtype)
-            return lattice, lattice.units(min(self.limit, span), self._largest)
-        if self.limit <= 0:
+        limit = min(self.limit, 2 * (survey.high - survey.low) or self._largest or 1.0)
+        found = survey.lattice
+        if found is not None and self._holds(found):
+            units = found.units(limit, self._largest)
+            if self.dtype.kind != "f" or limit <= 0:
+                return found, np.where(limit > 0, units, 0)
+            # Rounding is better where few steps make a bound and a part of one is lost.
+            steps = 1 / found.steps if found.rule == QUOTIENT else found.steps
+            if not found.coarse and ((2 * units + 1) * steps > _WIDE * 2 * limit).all():
+                return found, units
+        if limit <= 0:
             return None
-        lattice = Lattice.rounding(self.dtype, min(self.limit, 2 * span or self._largest or 1.0))
-        if self._largest >= float(lattice.steps[0]) * _LARGEST_INTEGER:
-            return None
-        return lattice, lattice.units(self.limit, self._largest)
+        lattice = Lattice.rounding(self.dtype, limit)
+        return (lattice, lattice.units(limit, self._largest)) if self._holds(lattice) else None
+
+    def _holds(self, lattice: Lattice) -> bool:
+        """Whether the integers of a lattice are small enough to be coded."""
+        survey = self.survey
+        ends = np.broadcast_to([survey.low, survey.high], (len(survey.mean), 2))
+        integers = np.abs(lattice.to_integers(ends.astype(self.dtype)).astype(np.float64))
+        return bool(integers.max() < _LARGEST_INTEGER)
 
     def mse_of_bits(self, bits: float) -> float:
         """Error of Gaussian scores of the scene's variances at that many bits a pixel."""
