@@ -12,7 +12,7 @@ from affine import Affine
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-__all__ = ["RotatedCentres", "centre_coords", "pixel_centres"]
+__all__ = ["RotatedCentres", "centre_coords", "lazily", "pixel_centres"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,6 +68,11 @@ class RotatedCentres(BackendArray):
         return values.reshape([part.size for part in (rows, cols) if part.ndim])
 
 
+def lazily(values: Any) -> Any:
+    """Values of a coordinate as xarray takes them, those of a rotated grid unread."""
+    return indexing.LazilyIndexedArray(values) if isinstance(values, RotatedCentres) else values
+
+
 def centre_coords(
     transform: Affine, rows: int, cols: int, dims: tuple[str, str]
 ) -> Mapping[str, Any]:
@@ -76,8 +81,6 @@ def centre_coords(
         y, x = pixel_centres(transform, rows, cols)
         return {"x": (dims[1], x), "y": (dims[0], y)}
     return {
-        f"{axis}c": xr.Variable(
-            dims, indexing.LazilyIndexedArray(RotatedCentres(transform, rows, cols, axis))
-        )
+        f"{axis}c": xr.Variable(dims, lazily(RotatedCentres(transform, rows, cols, axis)))
         for axis in ("x", "y")
     }

@@ -44,6 +44,8 @@ __all__ = [
 
 _MAX_DEPTH = 16
 _MAX_ATTR_SIZE = 4096
+# Characters of all band names together, and of a number in one.
+_MOST_NAMES, _LONGEST_NUMBER = 1 << 24, 32
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 _EPSG = re.compile(r"EPSG:(\d{1,9})")
 
@@ -134,7 +136,8 @@ def from_json(value: Any, known: Mapping[str, list[Any]], depth: int = 0) -> Any
     if value.keys() == {"$like"}:
         name = value["$like"]
         expect(isinstance(name, str) and name in known, "an attribute refers to nothing")
-        return list(known[name])
+        # The one list for all that refer to it: a header must not grow by what it repeats.
+        return known[name]
     expect(all(isinstance(key, str) for key in value), "an attribute's key is not text")
     return {
         key[1:] if key.startswith("$$") else key: from_json(item, known, depth + 1)
@@ -194,6 +197,8 @@ def names_from_template(
 ) -> list[str]:
     """Inverse of `names_to_template`."""
     expect(isinstance(parts, list) and len(parts) < 1000, "band names follow no rule")
+    length = sum(len(part) if isinstance(part, str) else _LONGEST_NUMBER for part in parts)
+    expect(length * bands <= _MOST_NAMES, "its band names are longer than any")
     columns: list[Iterable[str]] = []
     for part in parts:
         if isinstance(part, str):

@@ -20,12 +20,16 @@ from rasterio.crs import CRS
 from rasterio.rpc import RPC
 
 from xhsinr.scene import header
-from xhsinr.scene.grid import pixel_centres
+from xhsinr.scene.grid import RotatedCentres, lazily, pixel_centres
 from xhsinr.scene.numbers import checked, expect, holds, vector_from_json, vector_to_json
 from xhsinr.scene.parts import NODATA_KEYS, Coordinate, GridMapping, grid_mapping_from_json
 from xhsinr.scene.spectrum import micrometres
 
 __all__ = ["Scene"]
+
+
+# Values of coordinates that a description may make: rows and columns at their limits, twice.
+_MOST_COORDS = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +194,7 @@ class Scene:
         canonical = (self.band_dim, self.row_dim, self.col_dim)
         array = xr.DataArray(samples, dims=canonical).transpose(*self.dims)
         array = array.assign_coords(
-            {name: (c.dims, c.values, dict(c.attrs)) for name, c in self.coords.items()}
+            {name: (c.dims, lazily(c.values), dict(c.attrs)) for name, c in self.coords.items()}
         )
         # Without a name of its own xarray gives it that of a dask array.
         array.name = self.name
@@ -280,6 +284,8 @@ class Scene:
             out["dims"] = list(coord.dims)
         if coord.attrs:
             out["attrs"] = header.to_json(dict(coord.attrs), {})
+        if isinstance(coord.values, RotatedCentres):
+            return out | {"like": coord.values.axis}
         entry, array = vector_to_json(coord.values, self._derivable(coord.dims))
         if array is not None:
             arrays[f"coords.{name}"] = array
@@ -365,10 +371,12 @@ class Scene:
             encoding=header.mapping_from_json(text("encoding", dict, {}), known),
             grid_mapping=mapping,
         )
-        coords = {
-            name: scene._coord_from_json(name, entry, arrays)
-            for name, entry in text("coords", dict, {}).items()
-        }
+        coords = {}
+        made = 0
+        for name, entry in text("coords", dict, {}).items():
+            coords[name] = coord = scene._coord_from_json(name, entry, arrays)
+            made += 0 if isinstance(coord.values, RotatedCentres) else coord.values.size
+            expect(made <= _MOST_COORDS, f"it has {made:,} values of coordinates, more than any")
         return replace(scene, coords=coords)
 
     def _coord_from_json(
@@ -387,9 +395,20 @@ class Scene:
         expect(len(set(dims)) == len(dims), f"{what} has a dimension twice")
         expect(name not in sizes or dims == [name], f"{what} has the name of a dimension")
         shape = tuple(sizes[dim] for dim in dims)
+        attrs = header.mapping_from_json(entry.get("attrs", {}), {})
+        centres = self._rotated_centres(tuple(dims), entry.get("like"))
+        if centres is not None:
+            return Coordinate(tuple(dims), centres, attrs)  # type: ignore[arg-type]
         array = arrays.get(f"coords.{name}")
         values = vector_from_json(entry, array, shape, self._derivable(tuple(dims)), what)
-        return Coordinate(tuple(dims), values, header.mapping_from_json(entry.get("attrs", {}), {}))
+        return Coordinate(tuple(dims), values, attrs)
+
+    def _rotated_centres(self, dims: tuple[str, ...], axis: Any) -> RotatedCentres | None:
+        """Coordinates of the pixels of a rotated grid, which are made when they are read."""
+        place = self.transform
+        if place is None or not (place.b or place.d) or dims != (self.row_dim, self.col_dim):
+            return None
+        return RotatedCentres(place, self.rows, self.cols, axis) if axis in ("x", "y") else None
 
 
 def _as_sample(value: float, dtype: np.dtype[Any]) -> Any:

@@ -128,7 +128,8 @@ def _metadata_of(image: Path) -> Path | None:
 def _zip_of(file: Path) -> tuple[Path, str]:
     """The zip that a file is in, and its name there."""
     whole, _, inner = str(file).removeprefix(_ZIP).partition(".zip/")
-    return Path(f"{whole}.zip"), inner
+    # A Path has dropped the second of the two slashes before an absolute name.
+    return Path(f"/{whole}.zip"), inner
 
 
 def open_dlr(image: Path) -> xr.DataArray:
@@ -141,7 +142,7 @@ def open_dlr(image: Path) -> xr.DataArray:
     SceneError
         If the metadata are malformed or of another image.
     """
-    place = str(image) if str(image).startswith(_ZIP) else image
+    place = f"{_ZIP}/{str(image).removeprefix(_ZIP)}" if str(image).startswith(_ZIP) else image
     metadata = _metadata_of(image)
     if metadata is None:
         return open_raster(place)
