@@ -83,7 +83,7 @@ def cluster(samples: Ints, usable: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[n
 
 
 def _nearest(forms: npt.NDArray[Any], centres: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    return (np.square(centres).sum(1) - 2 * forms @ centres.T).argmin(1)
+    return np.asarray((np.square(centres).sum(1) - 2 * forms @ centres.T).argmin(1))
 
 
 def pack_labels(labels: npt.NDArray[np.uint8], clusters: int) -> bytes:
@@ -279,7 +279,7 @@ def _model_rows(rows: Any, firsts: Any, shares: Any) -> int:
 
 
 @njit(cache=True)
-def _drop(states: Any, words: Any, left: int, first: int, size: int) -> int:
+def _drop(states: Any, words: Any, left: Any, first: Any, size: Any) -> Any:
     """Remove a symbol from the state whose turn it is, and pass the turn on."""
     one = states[0]
     one = uint64(size) * (one >> uint64(PRECISION)) + (one & uint64(ONE - 1)) - uint64(first)
