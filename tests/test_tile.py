@@ -162,3 +162,18 @@ def test_impulses_and_borders_come_back_exactly(tmp_path: Path, target: dict[str
     assert (decoded[:, :, :6] == -9999).all()
     assert (decoded[3, 10, 20], decoded[7, 30, 33]) == (32000, -32000)
     np.testing.assert_array_equal(reader.tile(0, np.array([7, 3])), decoded[[7, 3]])
+
+
+def test_a_file_in_the_place_of_another_of_its_size_is_not_taken_for_it(tmp_path: Path) -> None:
+    integers = synthetic_scene(24, 26, 8).values
+    path = tmp_path / "scene.hsinr"
+    sizes, crcs = set(), set()
+    for scale in (0.0137, 0.0139):
+        samples = (integers * scale).astype(np.float32)
+        scene = xr.DataArray(samples, dims=("band", "y", "x"))
+        xhsinr.compress(scene, path, lossless=True, overwrite=True, progress=False)
+        np.testing.assert_array_equal(xhsinr.open(path).open().values, samples)
+        sizes.add(path.stat().st_size)
+        crcs.add(Sidecar.open(path).front_crc)
+    assert len(sizes) == 1
+    assert len(crcs) == 2

@@ -68,7 +68,7 @@ class Sidecar:
     file_bytes : int
         Size of the file.
     front_crc : int
-        CRC32C of all bytes before the tiles, by which a replaced file is told.
+        CRC32C of all bytes before the tiles, backwards, by which a replaced file is told.
     limits : Limits
         Those in force when it was opened.
     """
@@ -161,7 +161,7 @@ class Sidecar:
             index_bytes=index_bytes,
             tiles_start=start,
             file_bytes=file_bytes,
-            front_crc=google_crc32c.value(content[:start]),
+            front_crc=_front_crc(content[:start]),
             limits=limits,
         )
 
@@ -306,10 +306,18 @@ class Sidecar:
     def _check_unchanged(self) -> None:
         """What stands before the tiles is compared with what was read when it was opened."""
         front = read_range(self.place, 0, self.tiles_start)
-        if google_crc32c.value(front) != self.front_crc:
+        if _front_crc(front) != self.front_crc:
             raise ChangedSidecarError(
                 f"{self.name} was replaced, or is being written, since it was opened: open it again"
             )
+
+
+def _front_crc(front: bytes) -> int:
+    """CRC32C of what stands before the tiles and of its checksum.
+
+    Backwards: that of bytes and of their own checksum after them is the same number for all.
+    """
+    return int(google_crc32c.value(front[::-1]))
 
 
 @contextmanager
