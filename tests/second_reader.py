@@ -19,6 +19,8 @@ TARGETS = ["lossless", "standard", "preview", "analysis", "archive"]
 FIGURES = ["psnr", "bpppb", "sam_deg", "max_error"]
 PARTS = {
     0: ["mask", "listed", "planes"],
+    1: ["mask", "listed", "base", "bound", "rest"],
+    2: ["mask", "listed", "floats"],
     3: ["mask", "listed", "latents"],
 }
 

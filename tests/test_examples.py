@@ -80,5 +80,3 @@ def test_no_tile_edge_lies_on_a_seam_of_the_mosaic(benchmark: ModuleType) -> Non
     ]
     seams = np.linspace(0, benchmark.SIDE, len(benchmark.MOSAIC) + 1).astype(int)[1:-1]
     assert (seams % benchmark.TILE != 0).all()
-
-

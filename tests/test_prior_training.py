@@ -56,9 +56,7 @@ def test_training_shortens_scenes_never_seen_and_repeats_to_the_digest(tmp_path:
 
 def test_a_prior_is_tuned_to_scenes(tmp_path: Path) -> None:
     scenes, start = _scenes(2), package_prior()
-    tuned = train_prior(
-        scenes, [], tmp_path / "t.safetensors", QUICK, start=start, progress=False
-    )
+    tuned = train_prior(scenes, [], tmp_path / "t.safetensors", QUICK, start=start, progress=False)
     assert tuned.recipe["start"] == start.digest
     assert sum(_bytes(tuned, scene) for scene in scenes) < sum(
         _bytes(start, scene) for scene in scenes

@@ -51,9 +51,7 @@ def _relative(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_numpy_and_torch_agree_on_whole_batches(
-    shared: bool, rng: np.random.Generator
-) -> None:
+def test_numpy_and_torch_agree_on_whole_batches(shared: bool, rng: np.random.Generator) -> None:
     siren = _siren()
     parameters, coords, latents = _case(siren, rng, shared=shared)
     tensors = {name: torch.tensor(value) for name, value in parameters.items()}

@@ -49,9 +49,7 @@ def _train(path: Path, settings: SirenSettings, **changes: Any) -> SirenNetwork:
 
 
 @pytest.mark.parametrize("settings", [WHOLE, PATCHES, replace(WHOLE, second_order=True)])
-def test_training_raises_the_psnr_of_what_decodes(
-    tmp_path: Path, settings: SirenSettings
-) -> None:
+def test_training_raises_the_psnr_of_what_decodes(tmp_path: Path, settings: SirenSettings) -> None:
     network = _train(tmp_path / "n.safetensors", settings)
     assert read_network(tmp_path / "n.safetensors").digest == network.digest
     curve = network.recipe["curve"]
