@@ -15,7 +15,11 @@ from numba import njit
 
 from xhsinr.coding.voids import bits_of
 
-__all__ = ["impulses", "repeated_spectra"]
+__all__ = ["FAR_OFF", "impulses", "repeated_spectra"]
+
+FAR_OFF = 0.4
+"""Share of the range that an impulse is off by which the basis need not know: what is less is
+scenery as often as not, and planes hold it for less than it takes by itself."""
 
 _FAR = 12.0  # robust deviations
 _APART = 0.75  # share of its distance by which an impulse differs from its neighbours

@@ -17,7 +17,7 @@ from xhsinr.coding.contract import NetworkCoding
 from xhsinr.coding.planes import PlanesCoding
 from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.control import Search
-from xhsinr.compression.defects import impulses
+from xhsinr.compression.defects import FAR_OFF, impulses
 from xhsinr.compression.pursuit import Attempt
 from xhsinr.compression.survey import survey
 from xhsinr.handle import Compressed
@@ -36,8 +36,6 @@ from xhsinr.tiling import Tiling, Window
 __all__ = ["CodedTile", "Compression", "encode_tile", "forecast_tile"]
 
 _FORECAST_TILES = 16
-# Samples fewer steps off are left to the planes, which often know them better than their bands do.
-_EXCEPTION = 32.0
 # Side of the part of a scene that trials are made on, at most.
 _TRIAL_TILE = 96
 
@@ -62,8 +60,8 @@ def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedT
 
 
 def _worth_sending(codec: TileCodec) -> float:
-    """How far off a sample has to be that is sent by itself: steps of planes it would take."""
-    return _EXCEPTION * codec.coding.step if isinstance(codec.coding, PlanesCoding) else 0.0
+    """How far off a sample has to be that is sent by itself."""
+    return FAR_OFF * (codec.high - codec.low) if isinstance(codec.coding, PlanesCoding) else 0.0
 
 
 def forecast_tile(

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from xhsinr.coding.lattice import Lattice
 from xhsinr.coding.voids import MOST_VOIDS, Voids, bits_of
-from xhsinr.compression.defects import impulses, repeated_spectra
+from xhsinr.compression.defects import FAR_OFF, impulses, repeated_spectra
 from xhsinr.compression.noise import band_noise
 from xhsinr.compression.steps import find_lattice
 from xhsinr.errors import SceneError
@@ -169,7 +169,7 @@ def survey_tile(
     counts = np.count_nonzero(valid, axis=(1, 2)).astype(np.int64)
     flat, known = samples.reshape(bands, -1), valid.reshape(bands, -1)
     steps = flat[:, ::step_stride].copy(), known[:, ::step_stride].copy()
-    struck = impulses(samples, valid)
+    struck = impulses(samples, valid, FAR_OFF * (high - low))
     if struck is not None:
         known = known & ~struck.reshape(bands, -1)
     statistics = _statistics(flat[:, ::stride], known[:, ::stride])
