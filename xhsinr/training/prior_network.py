@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +51,7 @@ class PriorNetwork(torch.nn.Module):
             Added to the hidden units of each layer before they are rectified.
         """
         values = inputs
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(self._linear()):
             weight = _rounded(layer.weight, _WEIGHT)
             bias = _rounded(layer.bias, _WEIGHT * UNIT)
             values = torch.nn.functional.linear(values, weight, bias)
@@ -59,11 +60,14 @@ class PriorNetwork(torch.nn.Module):
                 values = values + ((values * UNIT).floor() / UNIT - values).detach()
         return values
 
+    def _linear(self) -> list[torch.nn.Linear]:
+        return [layer for layer in self.layers if isinstance(layer, torch.nn.Linear)]
+
     def prior(self, means: npt.NDArray[Any], recipe: dict[str, Any]) -> Prior:
         """The integer network."""
         layers = [
             (layer.weight.detach().numpy().T.astype(float), layer.bias.detach().numpy())
-            for layer in self.layers
+            for layer in self._linear()
         ]
         return Prior.from_floats(layers, means, recipe)
 
@@ -78,7 +82,8 @@ def code_lengths(odds: Tensor, kinds: Tensor) -> Tensor:
     stops = stick == kinds[:, None]
     passed = stick <= kinds[:, None]
     nats = torch.nn.functional.softplus(torch.where(stops, -odds, odds))
-    return (nats * passed).sum(1) / np.log(2)
+    bits: Tensor = (nats * passed).sum(1) / math.log(2)
+    return bits
 
 
 def _rounded(values: Tensor, unit: float) -> Tensor:
