@@ -16,6 +16,7 @@ from anatomy import Anatomy
 from xhsinr.coding.contract import Frame
 from xhsinr.coding.floats import FloatsCoding
 from xhsinr.coding.tile import TileCodec
+from xhsinr.coding.voids import Voids
 from xhsinr.errors import (
     ChangedSidecarError,
     DamagedSidecarError,
@@ -57,7 +58,7 @@ def header(**changes: Any) -> Header:
 def codec(bands: int = 3) -> bytes:
     coding = FloatsCoding(Frame(np.dtype("f4"), bands, 0.0, 1.0))
     live, states = np.ones(bands, np.bool_), np.zeros(bands, np.uint8)
-    return TileCodec(states, live, None, coding).to_bytes()
+    return TileCodec(Voids.none(np.dtype("f4"), bands), states, live, None, coding).to_bytes()
 
 
 CONTENTS = Contents(header(), write_description({"name": "µ ✓"}, ARRAYS), codec())
