@@ -1,34 +1,23 @@
-"""Coding ``planes``: scores in a spectral basis, as planes of wavelet coefficients.
-
-The one lossy coding. What a coefficient is likely to be says the prior, the base network of the
-package (`xhsinr.network.prior`); decoding gives the same bits on every machine.
-"""
+"""Coding ``planes``: scores in a spectral basis, as planes of a lossy picture coder."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from xhsinr.coding import detail
 from xhsinr.coding.contract import Bands, Frame, Planes, Samples, Valid
 from xhsinr.coding.overview import block_means
-from xhsinr.coding.planes_forecast import expected_errors
-from xhsinr.coding.planes_tile import PlaneDecoder, PlaneEncoder
-from xhsinr.coding.spectra import means_of_scores, samples_of_scores
-from xhsinr.errors import DamagedSidecarError, UnsupportedVersionError
-from xhsinr.network.prior import package_prior
 from xhsinr.spectral.basis import SpectralBasis
 
 __all__ = ["PlanesCoding"]
 
-_HEADER = struct.Struct("<Bf")
-_PRIOR = 1  # which of the package's priors; a file written with it needs that one for ever
-# Copies of a sample as numbers; bytes of a component's score, and of the regressions of a pixel.
-_COPIES, _PER_SCORE, _PER_PIXEL = 3, 70, 300
+# Bytes of a sample as numbers, and of a component's score.
+_PER_SAMPLE, _PER_SCORE = 24, 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,80 +28,58 @@ class PlanesCoding:
     ----------
     frame : Frame
     basis : SpectralBasis
-    step : float
-        Of the quantiser, in the unit of scores, the same in all tiles and bands; a float32.
-        Zero if nothing is coded but the mean spectrum.
+    level : float
+        Error variance per coefficient, the same in all tiles; only encoding needs it.
     """
 
     name: ClassVar[str] = "planes"
     parts: ClassVar[tuple[str, ...]] = ("planes",)
-    exact: ClassVar[bool] = True
+    exact: ClassVar[bool] = False
 
     frame: Frame
     basis: SpectralBasis
-    step: float = 0.0
+    level: float = 0.0
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
-        if not self.basis.components or not self.step:
+        scores = self.basis.scores(samples)
+        if not len(scores) or not self.level:
             return {}
-        encoder = PlaneEncoder(self._planes(samples), package_prior())
-        encoder.planes()
-        return {"planes": encoder.content()} if encoder.components else {}
+        distortion = float(detail.expected_distortion(scores, self.level))
+        return {"planes": detail.encode(scores, distortion)} if distortion > 0 else {}
 
     def expected_errors(
-        self, samples: Samples, steps: npt.NDArray[np.float64]
+        self, samples: Samples, levels: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
-        """Mean squared error of a tile's scores at each step."""
-        return expected_errors(self.basis.scores(samples).astype(np.float64), steps)
+        """Mean squared error of a tile's scores at each level."""
+        return detail.expected_distortion(self.basis.scores(samples), levels)
 
     def decode(
         self, parts: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None
     ) -> Samples:
         scores = self._scores(parts, rows, cols)
-        return samples_of_scores(scores, self.basis, self.frame, bands)
+        return self.frame.to_samples(self._of(bands).reconstruct(scores))
 
     def decode_coarse(
         self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands | None
     ) -> Planes:
-        scores = block_means(self._scores(parts, rows, cols), factor, np.float64)
-        return means_of_scores(scores, self.basis, self.frame, bands)
+        scores = block_means(self._scores(parts, rows, cols), factor)
+        return self._of(bands).reconstruct(scores)
 
     def to_bytes(self) -> bytes:
-        return _HEADER.pack(_PRIOR, self.step) + self.basis.to_bytes()
+        return self.basis.to_bytes()
 
     @classmethod
     def from_bytes(cls, content: bytes, frame: Frame) -> Self:
-        if len(content) < _HEADER.size:
-            raise DamagedSidecarError("its header ends within the coding 'planes'")
-        prior, step = _HEADER.unpack_from(content)
-        if prior != _PRIOR:
-            raise UnsupportedVersionError(
-                f"it needs prior number {prior}, this version has number {_PRIOR}: install a "
-                "newer xhsinr"
-            )
-        if not 0 <= step < np.inf:
-            raise DamagedSidecarError(f"its header has a quantiser's step of {step}")
-        return cls(frame, SpectralBasis.from_bytes(content[_HEADER.size :], frame.bands), step)
+        return cls(frame, SpectralBasis.from_bytes(content, frame.bands))
 
     def memory(self, pixels: int) -> int:
-        per_sample = _COPIES * max(self.frame.dtype.itemsize, 4)
-        per_pixel = per_sample * self.frame.bands + _PER_SCORE * self.basis.components
-        return pixels * (per_pixel + _PER_PIXEL)
+        return pixels * (_PER_SAMPLE * self.frame.bands + _PER_SCORE * self.basis.components)
 
-    def _planes(self, samples: Samples) -> npt.NDArray[np.float64]:
-        """Scores of samples, in steps."""
-        scores = self.basis.scores(samples).astype(np.float64)
-        scores /= self.step
-        return scores
+    def _scores(self, parts: Mapping[str, bytes], rows: int, cols: int) -> Planes:
+        return detail.decode(parts.get("planes", b""), rows, cols, self.basis.components)
 
-    def _scores(self, parts: Mapping[str, bytes], rows: int, cols: int) -> npt.NDArray[np.float64]:
-        content = parts.get("planes", b"")
-        if not content:
-            return np.zeros((0, rows, cols))
-        decoder = PlaneDecoder(content, self.basis.components, rows, cols, package_prior())
-        planes = decoder.planes()
-        decoder.check()
-        scores = np.empty((len(planes), rows, cols))
-        for plane, score in zip(planes, scores, strict=True):
-            np.multiply(plane, self.step, out=score)
-        return scores
+    def _of(self, bands: Bands | None) -> SpectralBasis:
+        if bands is None:
+            return self.basis
+        means, vectors = self.basis.mean_integers[bands], self.basis.vector_integers[:, bands]
+        return replace(self.basis, mean_integers=means, vector_integers=vectors)

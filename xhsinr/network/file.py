@@ -15,7 +15,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self, SupportsIndex
 
-import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
@@ -125,9 +124,7 @@ def network_content(network: Network) -> bytes:
         "recipe": network.recipe,
     }
     metadata = {"hsinr": json.dumps(about, sort_keys=True, separators=(",", ":"))}
-    # It takes arrays as they lie in memory.
-    tensors = {name: np.ascontiguousarray(value) for name, value in network.tensors().items()}
-    return safetensors.numpy.save(tensors, metadata)
+    return safetensors.numpy.save(dict(network.tensors()), metadata)
 
 
 def parse_network(content: bytes, path: Path) -> Network:
