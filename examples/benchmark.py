@@ -90,9 +90,9 @@ def held_out(scenes: dict[str, Path]) -> Table:
         for profile in PROFILES
         for result in [measure(path, quality=profile)]
     ]
-    network = xhsinr.load_network("default")
+    network = xhsinr.load_network("prior")
     note = (
-        f"Base network `default` ({network.file_bytes:,} bytes, in the package), which has seen "
+        f"Prior `{network.name}` ({network.file_bytes:,} bytes, in the package), which has seen "
         "none of these scenes. bpppb counts the whole file; bpppb of samples leaves out the "
         "metadata: JSON, wavelengths, container and report."
     )

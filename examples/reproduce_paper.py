@@ -34,8 +34,9 @@ from xhsinr.bench.cases import quoted
 from xhsinr.bench.measure import one_thread
 from xhsinr.bench.tables import markdown
 from xhsinr.metrics import bpppb, bpppb_eq5, psnr
-from xhsinr.network.base import BaseNetwork, load_network, provide_network
-from xhsinr.training import TrainingSettings, load_scene, read_settings, train
+from xhsinr.network.places import load_network, provide_network
+from xhsinr.network.siren_network import SirenNetwork
+from xhsinr.training import SirenSettings, load_samples, read_settings, train_siren
 
 RECIPE = Path(__file__).with_name("paper.json")
 # How the names of the benchmarks' files begin, in lower case.
@@ -45,8 +46,6 @@ STARTS = {
     "pavia_university": ("paviau",),
     "cuprite": ("cuprite",),
 }
-# The order of the scenes in a training is not indifferent: with Indian Pines first it came to
-# nothing within 400 steps.
 TOGETHER = "jasper_ridge", "indian_pines", "pavia_university"
 # The paper's size of the network for Cuprite; 300 numbers of 32 bits make its 0.0001 bpppb.
 CUPRITE: dict[str, Any] = {"layers": 5, "width": 60, "latents": 300}
@@ -68,9 +67,6 @@ file and back, on one thread, latents fitted on {device}. The paper's are its ow
 machine.
 - A crop has as many numbers for fewer samples: none of its figures compare with those of the \
 whole benchmark.
-- The training is fragile: with Indian Pines first, and on two threads with a schedule of 5,000 \
-steps, it fell to some 17 dB within 400 steps. On one thread, Jasper Ridge first, it did not. Its \
-progress bar shows the PSNR; if that falls, stop it and change the recipe's seed.
 - The sizes (n_h, w_h) in the paper's tables are of three networks; here Indian Pines, Jasper \
 Ridge and Pavia University share one. The paper's rate of Adam is 1e-6 or 3e-6, its inner one \
 1e-2."""
@@ -86,7 +82,7 @@ T = TypeVar("T")
 class Trained:
     """A base network, the files it was trained on, and what is known of the training."""
 
-    network: BaseNetwork
+    network: SirenNetwork
     paths: Sequence[Path]
     time: str
 
@@ -105,7 +101,7 @@ class Measured:
     """A scene in a file, and its decoded samples against the original."""
 
     path: Path
-    network: BaseNetwork
+    network: SirenNetwork
     info: dict[str, Any]
     psnr_db: float
     encode_s: float
@@ -135,7 +131,7 @@ def find_benchmarks(folder: Path) -> dict[str, Path]:
     return {key: fullest[key][1] for key in STARTS if key in fullest}
 
 
-def train_all(found: dict[str, Path], settings: TrainingSettings) -> Iterator[Trained]:
+def train_all(found: dict[str, Path], settings: SirenSettings) -> Iterator[Trained]:
     """One network for all benchmarks, and one for Cuprite, which has fewer numbers."""
     together = [found[key] for key in TOGETHER if key in found]
     if together:
@@ -146,10 +142,10 @@ def train_all(found: dict[str, Path], settings: TrainingSettings) -> Iterator[Tr
         yield trained(Path("paper_cuprite.safetensors"), [found["cuprite"]], own)
 
 
-def trained(out: Path, paths: Sequence[Path], settings: TrainingSettings) -> Trained:
+def trained(out: Path, paths: Sequence[Path], settings: SirenSettings) -> Trained:
     """Train a network, go on with a training that was stopped, or take one that is complete."""
     if out.exists():
-        network = load_network(out)
+        network = _siren(out)
         asked = asdict(settings), {path.stem: sha256(path) for path in paths}
         if (network.recipe.get("settings"), network.recipe.get("training")) != asked:
             raise SystemExit(
@@ -158,21 +154,27 @@ def trained(out: Path, paths: Sequence[Path], settings: TrainingSettings) -> Tra
             )
         return Trained(network, paths, UNTIMED)
     goes_on = out.with_name(f"{out.name}.checkpoint").exists()
-    loaded = [load_scene(path, settings) for path in paths]
+    loaded = [load_samples(path) for path in paths]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # Other sums of floats lead elsewhere, in a training as fragile as this one.
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # other sums of floats lead to another network
     start = time.perf_counter()
-    network = train(loaded, [], settings, out, resume=True, device=device)
+    network = train_siren(loaded, [], settings, out, resume=True, device=device)
     minutes = (time.perf_counter() - start) / 60
     since = " since it was resumed" if goes_on else ""
     where = f"{device}, threads: {torch.get_num_threads()}"
     return Trained(network, paths, f"{minutes:.1f} minutes{since} on {where}")
 
 
+def _siren(path: Path) -> SirenNetwork:
+    network = load_network(path)
+    if not isinstance(network, SirenNetwork):
+        raise SystemExit(f"{path} is no network of the paper's kind")
+    return network
+
+
 def load_trained(path: Path, folder: Path) -> Trained:
     """A network that is there, with the very files that it was trained on."""
-    network = load_network(path)
+    network = _siren(path)
     found = []
     for name, digest in network.recipe.get("training", {}).items():
         files = [file for file in sorted(folder.iterdir()) if file.stem == name]
@@ -191,7 +193,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def measure(path: Path, network: BaseNetwork, folder: Path) -> Measured:
+def measure(path: Path, network: SirenNetwork, folder: Path) -> Measured:
     """Compress a scene from memory to a file, decode the file, and compare."""
     array = scenes.read(path).to_xarray().load()
     file = folder / f"{path.stem}.hsinr"

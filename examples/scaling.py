@@ -22,7 +22,7 @@ import xhsinr
 from xhsinr import stac
 from xhsinr.archiving.job import Job
 from xhsinr.archiving.table import ArchiveReport, Row
-from xhsinr.compression.pipeline import Settings
+from xhsinr.target import Settings
 
 _WORKERS = (1, 16, 256)
 _TASKS_PER_WORKER = 8

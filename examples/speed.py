@@ -23,9 +23,6 @@ from tqdm import tqdm
 import xhsinr
 from xhsinr.bench.codecs.pca import Axes, Basis
 from xhsinr.bench.tables import markdown
-from xhsinr.coding.latent_coding import fit
-from xhsinr.network.base import BaseNetwork
-from xhsinr.tiling import Patching
 
 RATE, COMPONENTS, REPEATS = 0.1, 12, 3
 # Squares up to this side are compared and timed more than once; larger ones tell how time grows.
@@ -121,50 +118,6 @@ def compared(cube: Cube, sides: Sequence[int]) -> Iterator[dict[str, str]]:
             yield row | other
 
 
-def fitted(network: BaseNetwork, device: str) -> dict[str, str]:
-    """Fitting the latents of a scene's scores, and what arithmetic and memory would allow."""
-    rows, cols, bands = GPU_SCENE
-    planes = np.random.default_rng(0).normal(size=(8, rows, cols)).astype(np.float32)
-    patching = Patching(rows, cols, network.patch, even=True)
-    took = seconds(lambda: fit(network, planes, patching, device))
-    operations = 2.0 * planes.size * network.siren.atoms
-    return {
-        "device": device,
-        "scene": f"{rows} x {cols} x {bands}, 8 planes of scores from host memory",
-        "fit (s)": f"{took:.4f}",
-        "samples of the scene a second": f"{rows * cols * bands / took:.3g}",
-        "of the arithmetic's limit": f"{operations / took / _arithmetic(device):.0%}",
-        "of the memory's limit": f"{2 * planes.nbytes / took / _bandwidth(device):.0%}",
-    }
-
-
-def _arithmetic(device: str) -> float:
-    """Operations a second of a large matrix product."""
-    import torch
-
-    matrix = torch.rand(2048, 2048, device=device)
-
-    def product() -> float:
-        return float((matrix @ matrix)[0, 0])
-
-    product()
-    return 2.0 * 2048**3 / seconds(product)
-
-
-def _bandwidth(device: str) -> float:
-    """Bytes a second read and written by a copy."""
-    import torch
-
-    source = torch.rand(1 << 25, device=device)
-    target = torch.empty_like(source)
-
-    def copy() -> float:
-        return float(target.copy_(source)[0])
-
-    copy()
-    return 2.0 * source.nbytes / seconds(copy)
-
-
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -176,14 +129,11 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(words)
     cube = np.load(arguments.scene)
     rows = list(tqdm(compared(cube, arguments.sides), "sides", len(arguments.sides)))
-    row = fitted(xhsinr.load_network("default"), arguments.device)
     page = (
         f"## Previews against PCA + JPEG 2000\n\n{arguments.scene.stem}, {cube.shape[2]} bands, "
         f"mirrored. PCA + JPEG 2000: {COMPONENTS} components, {RATE:g} bpppb, told all its "
         "settings.\n\n"
         + markdown([*rows[0]], [[*found.values()] for found in rows])
-        + "\n\n## Fitting alone\n\n"
-        + markdown([*row], [[*row.values()]])
         + "\n"
     )
     print(page)

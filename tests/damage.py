@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from linear_network import linear_network
-from small_network import small_network
+from small_networks import siren_network
 
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import NetworkError, SidecarError
-from xhsinr.network.base import load_network, parse_network, save_network
+from xhsinr.network.file import parse_network, save_network
+from xhsinr.network.places import load_network
+from xhsinr.network.prior import package_prior
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 
@@ -66,7 +67,7 @@ class Specimen:
         reader = Reader(Sidecar.open(path))
         self.tiles = [reader.tile(number) for number in range(len(reader.tiling))]
         self.payloads = [reader.sidecar.payload(number) for number in range(len(self.tiles))]
-        sizes = reader.sidecar.sizes.sum(axis=1)
+        sizes = reader.sidecar.index.sizes.sum(axis=1)
         self.front = reader.sidecar.tiles_start
         self.ends = self.front + np.cumsum(sizes)
         self.starts = self.ends - sizes
@@ -229,7 +230,7 @@ def main() -> None:
                 try_case(specimen, case)
                 tried[case.kind] += 1
             report(f"{profile} ({len(specimen.content):,} bytes)", tried, start)
-        for name, network in (("nonlinear", small_network()), ("linear", linear_network())):
+        for name, network in (("siren", siren_network()), ("prior", package_prior())):
             path = Path(folder) / f"{name}.safetensors"
             save_network(network, path)
             content, start = path.read_bytes(), time.monotonic()

@@ -18,7 +18,7 @@ SYMBOLS = 64
 def siren_network(latents: int = 6, outputs: int = 4, tables: int = 20, **changes: Any) -> Any:
     """Random parameters, and tables of widths that are half an octave apart."""
     rng = np.random.default_rng(5)
-    siren = Siren(2, 5, latents, outputs, w0_first=5.0, w0=4.0, modulation="shift")
+    siren = Siren(2, 5, latents, outputs, w0_first=5.0, w0=4.0)
     values = np.abs(np.arange(SYMBOLS - 1) - (SYMBOLS - 2) // 2)
     scales = 2.0 ** (np.arange(tables)[:, None] / 2 - 2)
     weights = np.concatenate([np.exp(-values / scales), np.full((tables, 1), 1e-4)], axis=1)

@@ -26,7 +26,7 @@ from xhsinr.archiving.retrain import retrain
 from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError, SourceError, TargetError, VerificationError
-from xhsinr.training import TrainingSettings
+from xhsinr.training import SirenSettings
 
 IDS = ("one", "three", "two")
 
@@ -56,7 +56,7 @@ def files_of(out: Path) -> set[str]:
 def expected_files(ids: tuple[str, ...]) -> set[str]:
     ends = (".hsinr", ".preview.tif", ".metadata.json", ".json")
     scenes = {f"{name}/{name}{end}" for name in ids for end in ends}
-    return scenes | {"catalog.json", "collection.json", "report.csv"}
+    return scenes | {"archive.json", "catalog.json", "collection.json", "report.csv"}
 
 
 def ids_in_catalog(out: Path) -> list[str]:
@@ -103,14 +103,206 @@ def test_a_rerun_does_only_what_changed(sources: Path, out: Path) -> None:
     samples = np.load(sources / "two.npy")
     np.save(sources / "two.npy", samples + samples.dtype.type(1))
     assert statuses() == ["skipped", "skipped", "done"]
-    (out / "one" / "one.hsinr").write_bytes(b"cut off")
-    (out / "three" / "three.json").unlink()
-    assert statuses() == ["done", "done", "skipped"]
-    assert statuses(max_error=9) == ["done"] * 3
-    assert statuses(max_error=9, tile=16) == ["done"] * 3
-    assert statuses(max_error=9, tile=16) == ["skipped"] * 3
+    content = bytearray((out / "one" / "one.hsinr").read_bytes())
+    content[-3] ^= 1
+    (out / "one" / "one.hsinr").write_bytes(content)
+    (out / "three" / "three.preview.tif").write_bytes(b"")
+    (out / "two" / "two.metadata.json").unlink()
+    assert statuses() == ["done"] * 3
+    assert verify_archive(out, progress=False).valid
     assert files_of(out) == expected_files(IDS)
     assert ids_in_catalog(out) == list(IDS)
+
+
+def test_an_archive_remembers_what_it_was_asked_for(sources: Path, out: Path) -> None:
+    xhsinr.archive(sources, out, lossless=True, tile=16, progress=False)
+    before = (out / "one" / "one.hsinr").read_bytes()
+    again = xhsinr.archive(sources, out, progress=False)
+    assert [row.status for row in again.rows] == ["skipped"] * 3
+    np.save(sources / "two.npy", np.load(sources / "two.npy") + 1)
+    xhsinr.archive(sources, out, progress=False)
+    found = xhsinr.open(out / "two" / "two.hsinr")
+    assert np.array_equal(
+        found.open().transpose("y", "x", "band").values, np.load(sources / "two.npy")
+    )
+    assert found.info["tile"] == 16
+    for asked, message in (
+        ({"psnr": 45}, r"psnr=45.0 in place of lossless=True \(the scenes lose quality\)"),
+        ({"tile": 24}, "tile=24 in place of 16"),
+    ):
+        with pytest.raises(TargetError, match=message):
+            xhsinr.archive(sources, out, progress=False, **asked)
+    assert (out / "one" / "one.hsinr").read_bytes() == before
+    with pytest.warns(UserWarning, match="the scenes lose quality"):
+        changed = xhsinr.archive(sources, out, psnr=45, overwrite=True, progress=False)
+    assert [row.status for row in changed.rows] == ["done"] * 3
+    assert xhsinr.open(out / "one" / "one.hsinr").info["max_error"] != 0
+    assert [row.status for row in xhsinr.archive(sources, out, progress=False).rows] == (
+        ["skipped"] * 3
+    )
+
+
+def test_the_report_keeps_what_scenes_took_that_are_skipped(sources: Path, out: Path) -> None:
+    first = xhsinr.archive(sources, out, progress=False)
+    (out / "report.csv").unlink()
+    again = xhsinr.archive(sources, out, progress=False)
+    for row, before in zip(again.rows, first.rows, strict=True):
+        assert row.status == "skipped"
+        assert 0 < row.seconds <= before.seconds
+        assert (row.worker, row.bytes) == (before.worker, before.bytes)
+        assert row.peak_memory > 50e6
+
+
+def test_cautions_are_told_everywhere(
+    sources: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xhsinr.handle import Compressed
+
+    lines = Compressed.lines
+    monkeypatch.setattr(
+        Compressed, "lines", lambda self: [*lines(self), ("caution", "odd\x1b[31m")]
+    )
+    arguments = ["archive", str(sources), str(out)]
+    for _ in range(2):
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 0
+        assert done.output.count("caution: odd") == 3
+        assert "\x1b" not in done.output
+    assert CliRunner().invoke(main, [*arguments, "--strict"]).exit_code == 1
+    assert {row["caution"] for row in rows_of(out).values()} == {"odd\x1b[31m"}
+    item = json.loads((out / "one" / "one.json").read_text())
+    assert item["properties"]["hsinr:caution"] == "odd\x1b[31m"
+
+
+def test_a_scene_is_known_by_its_source(sources: Path, out: Path, tmp_path: Path) -> None:
+    xhsinr.archive(sources, out, lossless=True, progress=False)
+    before = (out / "one" / "one.hsinr").read_bytes()
+    others = make_sources(tmp_path / "others", ("one",), side=30)
+    report = xhsinr.archive(others, out, progress=False)
+    assert [row.status for row in report.rows] == ["done"]
+    assert report.rows[0].id.startswith("one-")
+    assert (out / "one" / "one.hsinr").read_bytes() == before
+    (sources / "one.npy").unlink()
+    shutil.copy(others / "one.npy", sources / "three.npy")
+    again = xhsinr.archive(str(tmp_path / "*" / "*.npy"), out, progress=False)
+    assert {row.id: row.status for row in again.rows} == {
+        report.rows[0].id: "skipped", "three": "done", "two": "skipped",
+    }  # fmt: skip
+    assert (out / "one" / "one.hsinr").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["report.csv", "catalog.json", "one/one.json", "two/two.preview.tif", "two/notes.txt"]
+)
+def test_nothing_of_others_is_replaced(sources: Path, out: Path, name: str) -> None:
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text("precious")
+    with pytest.raises(HsinrError, match="Nothing was done"):
+        xhsinr.archive(sources, out, progress=False)
+    assert files_of(out) == {name}
+    assert (out / name).read_text() == "precious"
+
+
+def test_no_scene_is_written_through_a_link(sources: Path, out: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    out.mkdir()
+    (out / "one").symlink_to(elsewhere)
+    with pytest.raises(HsinrError, match="Nothing was done"):
+        xhsinr.archive(sources, out, progress=False)
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_scene_that_lost_its_item_is_replaced_when_told(sources: Path, out: Path) -> None:
+    xhsinr.archive(sources, out, progress=False)
+    (out / "three" / "three.json").unlink()
+    with pytest.raises(HsinrError, match="three: there already"):
+        xhsinr.archive(sources, out, progress=False)
+    report = xhsinr.archive(sources, out, overwrite=True, progress=False)
+    assert [row.status for row in report.rows] == ["skipped", "done", "skipped"]
+
+
+def test_what_lies_beside_a_scene_s_files_stays(sources: Path, out: Path) -> None:
+    xhsinr.archive(sources, out, progress=False)
+    (out / "one" / "notes.txt").write_text("mine")
+    np.save(sources / "one.npy", np.load(sources / "one.npy") + 1)
+    assert xhsinr.archive(sources, out, progress=False).rows[0].status == "done"
+    assert (out / "one" / "notes.txt").read_text() == "mine"
+    assert files_of(out) == expected_files(IDS) | {"one/notes.txt"}
+
+
+def test_a_replacement_that_was_cut_short_is_ended(sources: Path, out: Path) -> None:
+    xhsinr.archive(sources, out, progress=False)
+    (out / "one").rename(out / ".one.xhsinr-replaced")
+    shutil.copytree(out / "two", out / ".two.xhsinr-replaced")
+    report = xhsinr.archive(sources, out, progress=False)
+    assert [row.status for row in report.rows] == ["skipped"] * 3
+    assert files_of(out) == expected_files(IDS)
+
+
+def test_a_source_that_changes_meanwhile_is_a_row(
+    sources: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xhsinr.archiving import job
+
+    write = job.write_preview
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        np.save(sources / "two.npy", np.load(sources / "two.npy") + 1)
+        return write(*given, **more)
+
+    monkeypatch.setattr(job, "write_preview", meanwhile)
+    report = xhsinr.archive(sources, out, retries=0, progress=False)
+    assert [row.status for row in report.rows] == ["done", "done", "failed"]
+    assert "two.npy was changed while it was read" in report.rows[2].error
+    assert not (out / "two").exists()
+
+
+def test_a_world_file_or_an_older_image_is_a_change(tmp_path: Path, out: Path) -> None:
+    import rasterio
+
+    image = tmp_path / "a.img"
+    profile = {"driver": "ENVI", "count": 3, "height": 8, "width": 9, "dtype": "int16"}
+    for value in (1, 2):
+        with rasterio.open(image, "w", **profile) as file:
+            file.write(np.arange(216, dtype=np.int16).reshape(3, 8, 9) * value)
+        os.utime(image, (1_000_000 + value, 1_000_000 + value))
+        report = xhsinr.archive(image, out, progress=False)
+        assert report.rows[0].status == "done"
+    (tmp_path / "a.wld").write_text("30\n0\n0\n-30\n300000\n5000000\n")
+    assert xhsinr.archive(image, out, progress=False).rows[0].status == "done"
+
+
+def test_an_archive_that_is_not_here_is_not_done(
+    sources: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xhsinr.archiving import batch, job
+
+    real = job.do
+
+    def elsewhere(work: job.Job, threads: int, share: int) -> Any:
+        row = real(work, threads, share)
+        shutil.move(out / work.source.id, out.with_name(f"{work.source.id}-of-the-worker"))
+        return row
+
+    monkeypatch.setattr(batch, "do", elsewhere)
+    monkeypatch.setattr(batch.time, "sleep", lambda _: None)
+    report = xhsinr.archive(sources, out, retries=0, progress=False)
+    assert [row.status for row in report.rows] == ["failed"] * 3
+    assert "share" in report.rows[0].error
+
+
+def test_a_worker_that_sees_another_folder_does_nothing(sources: Path, out: Path) -> None:
+    from dataclasses import replace
+
+    from xhsinr.archiving import job
+    from xhsinr.stac import Source
+    from xhsinr.target import Settings
+
+    xhsinr.archive(sources, out, progress=False)
+    work = job.Job(Source("x", str(sources / "one.npy")), out, "other", Settings(), {}, None)
+    assert "does not see the archive" in job.do(work, 1, 1).error
+    assert "does not see" in job.do(replace(work, out=out.with_name("none")), 1, 1).error
 
 
 def test_what_is_wrong_with_a_scene_is_its_row_and_the_others_go_on(
@@ -204,7 +396,7 @@ def test_a_failed_scene_is_tried_again_after_the_others(
         ({"quality": "standard"}, False),
         ({"max_error": 4}, False),
         ({"lossless": True}, False),
-        ({"quality": "preview"}, True),
+        ({"quality": "preview"}, False),
         ({"psnr": 30}, False),
         ({"bpppb": 8}, False),
     ],
@@ -223,17 +415,6 @@ def test_an_archive_keeps_a_network_that_its_scenes_may_rest_on(
     assert verify_archive(out, progress=False).valid
 
 
-def test_the_archive_says_what_its_network_is(sources: Path, out: Path) -> None:
-    xhsinr.archive(sources, out, quality="preview", progress=False)
-    (network,) = (out / "networks").glob("*.safetensors")
-    assert xhsinr.load_network(network).digest == xhsinr.load_network("default").digest
-    assert len(ids_in_catalog(out)) == 4
-    item = json.loads((out / "one" / "one.json").read_text())
-    assert any(link["href"] == f"../networks/{network.stem}.json" for link in item["links"])
-    moved = out.rename(out.with_name("elsewhere"))
-    assert verify_archive(moved, progress=False).valid
-
-
 def test_nothing_is_written_for_settings_that_make_no_sense(sources: Path, out: Path) -> None:
     with pytest.raises(TargetError):
         xhsinr.archive(sources, out, psnr=-1)
@@ -249,13 +430,41 @@ def test_two_runs_do_not_write_to_one_archive(sources: Path, out: Path) -> None:
         xhsinr.archive(sources, out, progress=False)
 
 
-def test_what_a_killed_run_left_is_swept(sources: Path, out: Path) -> None:
-    left = out / ".partial-abc" / "one.hsinr"
+def test_what_a_killed_run_left_is_swept_and_nothing_else(
+    sources: Path, out: Path, tmp_path: Path
+) -> None:
+    left = out / ".one.xhsinr-0123abcd" / "one.hsinr"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
-    (out / ".report.csv.xyz.part").write_bytes(b"half")
+    mine = {".partial-abc/one.hsinr", ".report.csv.xyz.part", "notes.part", "one.xhsinr-01234567/a"}
+    for name in mine:
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_bytes(b"mine")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "a").write_bytes(b"mine")
+    (out / ".two.xhsinr-0123abcd").symlink_to(elsewhere)
     xhsinr.archive(sources, out, progress=False)
-    assert files_of(out) == expected_files(IDS)
+    (out / ".two.xhsinr-0123abcd").unlink()
+    assert files_of(out) == expected_files(IDS) | mine
+    assert (elsewhere / "a").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices and pipes")
+def test_assets_that_are_no_files_of_the_archive_are_said_not_read(
+    sources: Path, out: Path
+) -> None:
+    xhsinr.archive(sources, out, progress=False)
+    (out / "one" / "one.preview.tif").unlink()
+    os.mkfifo(out / "one" / "one.preview.tif")
+    item = json.loads((out / "two" / "two.json").read_text())
+    item["assets"]["data"]["href"] = "/dev/zero"
+    (out / "two" / "two.json").write_text(json.dumps(item))
+    errors = verify_archive(out, progress=False).errors
+    assert "one.preview.tif: is no regular file" in errors[0]
+    assert "'/dev/zero' is not beside it" in errors[1]
+    with pytest.raises(SourceError, match="not beside it"):
+        restore(out / "two", out / "two.tif")
 
 
 def test_verify_names_the_damaged_file(sources: Path, out: Path) -> None:
@@ -305,7 +514,7 @@ def test_a_network_is_trained_on_the_archive_and_counted_once(tmp_path: Path) ->
     out = tmp_path / "archive"
     xhsinr.archive(sources, out, progress=False)
     (sources / "two.npy").unlink()
-    small = TrainingSettings(patch=16, latents=8, outputs=4, steps=3, batch=2)
+    small = SirenSettings(patch=16, latents=8, layers=2, width=8, pixels=0, steps=3, batch=2)
     found = retrain(out, small, progress=False)
     figures = json.loads((out / "in-sample.json").read_text())
     assert figures["protocol"] == "in-sample"

@@ -58,7 +58,7 @@ def finished(out: Path) -> int:
 def wait_until_at_work(process: subprocess.Popen[str], out: Path) -> None:
     """Until the run has a scene in hand, or is over."""
     end = time.monotonic() + 60
-    while process.poll() is None and not list(out.glob(".partial-*/*")):
+    while process.poll() is None and not list(out.glob(".crop*.xhsinr-*/*")):
         assert time.monotonic() < end, "the run does not get to work"
         time.sleep(0.002)
 
@@ -68,7 +68,7 @@ def assert_whole(out: Path, count: int) -> None:
     names = [f"crop{number:02}" for number in range(count)]
     ends = (".hsinr", ".preview.tif", ".metadata.json", ".json")
     expected = {f"{name}/{name}{end}" for name in names for end in ends}
-    expected |= {"catalog.json", "collection.json", "report.csv"}
+    expected |= {"archive.json", "catalog.json", "collection.json", "report.csv"}
     assert {str(p.relative_to(out)) for p in out.rglob("*") if not p.is_dir()} == expected
     assert {path.name for path in out.iterdir() if path.is_dir()} == set(names)
     items = pystac.Catalog.from_file(str(out / "catalog.json")).get_items(recursive=True)

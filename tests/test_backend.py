@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from anatomy import Anatomy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,7 +62,7 @@ def test_a_pixels_spectrum_reads_and_decodes_one_tile(
     path: Path, tiles: list[int], bytes_read: list[int]
 ) -> None:
     scene = opened(path)
-    expected = [Sidecar.open(path).sizes[5].sum()]
+    expected = [Sidecar.open(path).index.sizes[5].sum()]
     bytes_read.clear()
     assert scene.isel(y=11, x=29).values.shape == (7,)
     assert tiles == [5]
@@ -273,7 +274,7 @@ def test_what_is_no_sidecar_gives_the_packages_own_error(tmp_path: Path, path: P
         (b"", NotASidecarError),
         (b"II*\0 and so on, as in a TIFF", NotASidecarError),
         (path.read_bytes()[:-1], DamagedSidecarError),
-        (path.read_bytes().replace(b'version\\":2', b'version\\":7'), UnsupportedVersionError),
+        (Anatomy.of(path).with_(version=7).to_bytes(), UnsupportedVersionError),
     ):
         other.write_bytes(content)
         with pytest.raises(error, match=r"scene\.hsinr"):

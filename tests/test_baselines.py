@@ -19,7 +19,7 @@ from xhsinr.errors import TargetError
 SHORT = {"layers": 2, "width": 8, "steps": 20}
 FIELDS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("inr", "hp_inr", "inr_sampling", "hp_inr_sampling"), SHORT),
-    "meta_learning": {"network": "default"},
+    "meta_learning": {"network": "paper"},
 }
 TARGETS = {
     "bpppb": Target("bpppb", 1.0),

@@ -158,7 +158,7 @@ def test_a_crop_of_a_site_that_a_network_was_trained_on_is_in_sample(folder: Pat
     for name, protocol in (("jasper_ridge_tiny", "in-sample"), ("other", "held-out")):
         found = cases(Plan(codecs=("meta_learning", "wsrc", "xhsinr")), [load_scene(folder, name)])
         protocols = {(case.key, case.fields.get("network")): case.protocol for case in found}
-        assert protocols["meta_learning", "default"] == protocols["wsrc", None] == protocol
+        assert protocols["meta_learning", "paper"] == protocols["wsrc", None] == protocol
         assert protocols["xhsinr", None] == "held-out"
 
 

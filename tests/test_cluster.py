@@ -19,8 +19,7 @@ from xhsinr.archiving import verify_archive
 from xhsinr.compression import passes
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import MemoryLimitError, SceneError
-from xhsinr.network.base import load_network
-from xhsinr.running import tasks
+from xhsinr.network.places import load_network
 from xhsinr.running.cluster import gpu_resources, send_network
 from xhsinr.running.tasks import client_in_scope
 
@@ -39,11 +38,6 @@ def cluster() -> Iterator[LocalCluster]:
 def client(cluster: LocalCluster) -> Iterator[Client]:
     with Client(cluster) as client:
         yield client
-
-
-@pytest.fixture(autouse=True)
-def _small_scenes_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "SMALL_SCENE", 0)
 
 
 @pytest.fixture
@@ -73,20 +67,10 @@ def test_two_processes_give_the_bytes_of_one_thread(
 def test_the_client_in_scope_is_used(client: Client, path: Path, tmp_path: Path) -> None:
     assert client_in_scope() is client
     xhsinr.compress(path, tmp_path / "a.hsinr", tile=16, progress=False)
-    prefixes = client.run_on_scheduler(lambda dask_scheduler: set(dask_scheduler.task_prefixes))
-    assert "on_worker" in prefixes
+    tasks = client.run_on_scheduler(lambda dask_scheduler: set(dask_scheduler.task_prefixes))
+    assert "on_worker" in tasks
     with dask.config.set(scheduler="threads"):
         assert client_in_scope() is None
-
-
-def test_a_small_scene_stays_in_the_process(
-    client: Client, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.undo()
-    before = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.task_prefixes))
-    xhsinr.compress(path, tmp_path / "a.hsinr", tile=16, progress=False)
-    after = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.task_prefixes))
-    assert before == after
 
 
 def test_an_error_in_a_tile_comes_back_as_it_is(client: Client, tmp_path: Path) -> None:
@@ -112,7 +96,7 @@ def test_a_network_travels_as_its_digest_and_is_loaded_once_in_each_process(
     client: Client, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.safetensors"
-    shutil.copyfile(load_network("default").path, path)
+    shutil.copyfile(load_network("prior").path, path)
     network = load_network(path)
     send_network(client, network)
     content = pickle.dumps(network)
@@ -187,14 +171,3 @@ def test_scenes_are_archived_by_the_workers(client: Client, tmp_path: Path) -> N
 def test_the_examples_for_clusters_can_be_imported_without_their_packages() -> None:
     for name in ("cuda_cluster", "slurm_cluster", "scaling"):
         assert callable(runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"])
-
-
-def test_a_small_scene_on_the_workers_is_fetched_from_them(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.undo()
-    scene = synthetic_scene(40, 44, 10)
-    there = scene.chunk(x=11, y=9).persist()
-    made = xhsinr.compress(there, tmp_path / "a.hsinr", lossless=True, progress=False)
-    assert made.passes == 1
-    assert np.array_equal(made.open().values, scene.values)

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import PROFILES, Specimen, network_cases, rewrite, try_case, try_network
-from linear_network import linear_network
-from small_network import small_network
+from small_networks import siren_network
 
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import NetworkDigestError, SidecarError
-from xhsinr.network.base import BaseNetwork, save_network
+from xhsinr.network.file import Network, save_network
+from xhsinr.network.prior import package_prior
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 
@@ -69,8 +69,8 @@ def test_damage_takes_no_memory(profile: str, tmp_path: Path, rng: np.random.Gen
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("made", [small_network, linear_network], ids=["version 1", "version 2"])
-def test_a_damaged_network_is_never_used(tmp_path: Path, made: Callable[[], BaseNetwork]) -> None:
+@pytest.mark.parametrize("made", [siren_network, package_prior], ids=["siren", "prior"])
+def test_a_damaged_network_is_never_used(tmp_path: Path, made: Callable[[], Network]) -> None:
     path = tmp_path / "network.safetensors"
     save_network(made(), path)
     content = path.read_bytes()
@@ -80,7 +80,7 @@ def test_a_damaged_network_is_never_used(tmp_path: Path, made: Callable[[], Base
 
 def test_a_file_whose_network_is_damaged_says_so(tmp_path: Path) -> None:
     network = tmp_path / "small.safetensors"
-    digest = save_network(small_network(), network).digest
+    digest = save_network(siren_network(), network).digest
     specimen = tmp_path / "a.hsinr"
     scene = synthetic_scene(10, 12, 5)
     xhsinr.compress(scene, specimen, quality="preview", network=network, progress=False)

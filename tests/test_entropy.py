@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from xhsinr.coding.entropy import TABLE_TOTAL, Decoder, Table, encode, frequencies, uniform
+from xhsinr.entropy.runs import TABLE_TOTAL, Decoder, Table, encode, frequencies, uniform
 
 Runs = list[tuple[np.ndarray, Table]]
 

@@ -4,15 +4,12 @@ import csv
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 import xhsinr
-from xhsinr.network.base import BaseNetwork
-from xhsinr.training import TrainingSettings
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -83,29 +80,3 @@ def test_no_tile_edge_lies_on_a_seam_of_the_mosaic(benchmark: ModuleType) -> Non
     ]
     seams = np.linspace(0, benchmark.SIDE, len(benchmark.MOSAIC) + 1).astype(int)[1:-1]
     assert (seams % benchmark.TILE != 0).all()
-
-
-def test_the_training_example_keeps_its_validation_scenes_apart(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    module = _load("train_base_network")
-    names = ["abu-urban-1", *sorted(module.VALIDATION)]
-    calls = []
-
-    def train(*arguments: Any, resume: bool) -> BaseNetwork:
-        calls.append((arguments, resume))
-        return xhsinr.load_network("default")
-
-    monkeypatch.setattr(module, "find_scenes", lambda folder: names)
-    monkeypatch.setattr(module, "load_scene", lambda name, settings: SimpleNamespace(name=name))
-    monkeypatch.setattr(module, "train", train)
-    module.main(tmp_path, tmp_path / "n.safetensors", resume=True)
-    (((training, validation, settings, out), resume),) = calls
-    assert [scene.name for scene in training] == ["abu-urban-1"]
-    assert {scene.name for scene in validation} == module.VALIDATION
-    assert settings == TrainingSettings()
-    assert out == tmp_path / "n.safetensors"
-    assert resume
-    written = xhsinr.load_network(out)
-    assert written.recipe["tried"] == module.TRIED
-    assert f"{written.file_bytes:,} bytes, SHA-256 {written.digest}" in capsys.readouterr().out

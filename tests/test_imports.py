@@ -50,24 +50,30 @@ print("torch" in sys.modules)
     assert run(code, str(tmp_path)) == "False"
 
 
-def test_compressing_with_the_package_s_network_imports_no_torch(tmp_path: Path) -> None:
-    code = """
-import sys
-import xhsinr
-from xhsinr.demo import synthetic_scene
-found = set()
-for asked in ({"quality": "preview"}, {"psnr": 25, "device": "cpu"}, {"quality": "archive"}):
-    handle = xhsinr.compress(
-        synthetic_scene(40, 44, 12), sys.argv[1], overwrite=True, progress=False, **asked
-    )
-    found |= set(handle.info["layers"])
-print("latents" in found, "torch" in sys.modules)
-"""
-    assert run(code, str(tmp_path / "a.hsinr")) == "True False"
-
-
 def test_public_names_are_there_and_others_are_not() -> None:
     for name in xhsinr.__all__:
         assert getattr(xhsinr, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = xhsinr.nothing
+
+
+def test_what_ships_reads_and_writes_where_torch_cannot_be_imported(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+import xhsinr
+from xhsinr.demo import synthetic_scene
+from xhsinr.errors import HsinrError
+scene = synthetic_scene(24, 20, 6)
+for number, asked in enumerate(({"quality": "preview"}, {"psnr": 45}, {"max_error": 3},
+                                {"lossless": True})):
+    path = f"{sys.argv[1]}{number}.hsinr"
+    xhsinr.compress(scene, path, progress=False, **asked)
+    assert xhsinr.open(path).open().shape == scene.shape
+try:
+    import xhsinr.training
+except HsinrError as error:
+    print(error)
+"""
+    expected = "torch is needed to train base networks: pip install 'xhsinr[torch]'"
+    assert run(code, str(tmp_path / "a")) == expected

@@ -65,7 +65,6 @@ from xhsinr.compression.candidates import Candidates
 from xhsinr.running.memory import encoding_bytes, peak_memory
 from xhsinr.compression.survey import survey
 from xhsinr.running.tasks import Tasks
-from xhsinr.network.base import load_network
 from xhsinr.scene import Scene
 from xhsinr.tiling import Tiling
 
@@ -79,7 +78,7 @@ tiling = Tiling(side, side, side)
 tasks = Tasks(scene, threads=1, progress=False)
 found = survey(scene, lambda part: tasks.run(part, tiling, [0], "survey", 0))
 forecast = lambda codec, levels: levels
-candidates = Candidates(found, scene.dtype, None, 0, load_network("default"), forecast)
+candidates = Candidates(found, scene.dtype, None, 0, None, forecast)
 codec = candidates.sparse_latents({aim})
 assert codec.latents is not None
 del surfaces, samples

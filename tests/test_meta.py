@@ -6,37 +6,33 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from linear_network import linear_network
+from small_networks import siren_network
 
-from xhsinr.coding import latent_coding
-from xhsinr.network.base import BaseNetwork
-from xhsinr.network.meta import Batch, adapt, batch_loss, fit, outer_loss, project, to_tensors
-from xhsinr.network.siren import MODULATIONS, Siren, forward, pixel_grid, random_parameters
-from xhsinr.tiling import Patching
+from xhsinr.network.meta import Batch, adapt, batch_loss, fit, outer_loss, to_tensors
+from xhsinr.network.siren import Siren, forward, pixel_grid, random_parameters
+from xhsinr.network.siren_network import SirenNetwork
 
 Tensors = dict[str, torch.Tensor]
 
 
 def _problem(
-    modulation: str = "shift+output", patches: int = 3
+    patches: int = 3,
 ) -> tuple[Siren, Tensors, torch.Tensor, Batch]:
     """A small network and batch in float64, for comparisons that have to be sharp."""
     rng = np.random.default_rng(7)
-    latents = 6 if modulation == "output" else 4
-    siren = Siren(2, 6, latents, 3, w0_first=5.0, w0=4.0, modulation=modulation)
+    siren = Siren(2, 6, 4, 3, w0_first=5.0, w0=4.0)
     parameters = {n: t.double() for n, t in to_tensors(random_parameters(siren, rng)).items()}
     coords = torch.tensor(pixel_grid(4, 5)).double()
     targets = torch.tensor(rng.normal(size=(patches, 20, 3)))
-    rates = torch.tensor(rng.uniform(0.01, 0.1, latents))
+    rates = torch.tensor(rng.uniform(0.01, 0.1, 4))
     return siren, parameters, rates, Batch(coords, targets)
 
 
 @pytest.mark.parametrize("second_order", [True, False])
-@pytest.mark.parametrize("modulation", MODULATIONS)
 def test_the_inner_loop_is_gradient_descent_on_each_latent_vector(
-    modulation: str, second_order: bool
+    second_order: bool,
 ) -> None:
-    siren, parameters, rates, batch = _problem(modulation)
+    siren, parameters, rates, batch = _problem()
     found = adapt(siren, parameters, rates, batch, 3, second_order=second_order)
     for patch in range(3):
         phi = torch.zeros(1, siren.latents, dtype=torch.float64, requires_grad=True)
@@ -142,19 +138,9 @@ def test_outputs_that_a_scene_lacks_do_not_matter() -> None:
     assert not torch.allclose(latents[1], unmasked[1])
 
 
-def _network() -> BaseNetwork:
-    siren = Siren(2, 6, 4, 3, w0_first=5.0, w0=4.0, modulation="shift+output")
-    return BaseNetwork(
-        siren=siren,
-        head="scene",
-        patch=4,
-        parameters=random_parameters(siren, np.random.default_rng(1)),
-        inner_steps=2,
-        inner_rates=np.float32([0.02, 0.05, 0.01, 0.1]),
-        latent_steps=np.ones(4, np.float32),
-        latent_tables=np.zeros(4, np.uint8),
-        tables=np.full((1, 256), 128, np.uint16),
-    )
+def _network() -> SirenNetwork:
+    rates = np.float32([0.02, 0.05, 0.01, 0.1])
+    return siren_network(4, 3, patch=4, inner_rates=rates)
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])
@@ -189,36 +175,3 @@ def test_fitting_fewer_planes_leaves_the_other_outputs_free(rng: np.random.Gener
     rates, parameters = torch.tensor(network.inner_rates), to_tensors(network.parameters)
     expected = adapt(network.siren, parameters, rates, batch, 2)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
-
-
-CUDA = pytest.param(
-    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-)
-
-
-@pytest.mark.parametrize("device", ["cpu", "auto", CUDA])
-def test_projecting_is_one_product_for_all_patches(device: str, rng: np.random.Generator) -> None:
-    projection = rng.normal(size=(7, 30)).astype(np.float32)
-    patches = rng.normal(size=(5, 30, 3)).astype(np.float32)
-    found = project(projection, patches, device)
-    assert (found.shape, found.dtype) == ((3, 7, 5), np.float32)
-    for number, patch in enumerate(patches.astype(np.float64)):
-        expected = (projection.astype(np.float64) @ patch).T
-        np.testing.assert_allclose(found[:, :, number], expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("device", ["cpu", CUDA])
-@pytest.mark.parametrize("shape", [(23, 31), (6, 6), (1, 4)])
-def test_torch_projects_to_the_latents_that_numpy_fits(
-    shape: tuple[int, int], device: str, rng: np.random.Generator
-) -> None:
-    network = linear_network()
-    planes = rng.normal(size=(3, *shape)).astype(np.float32)
-    patching = Patching(*shape, network.patch, even=True)
-    expected = latent_coding.fit(network, planes, patching)
-    projection = latent_coding._projection(network, patching.shape)
-    found = project(projection, patching.split(planes), device)
-    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-4)
-    if device == "cuda":
-        again = latent_coding.fit(network, planes, patching, device)
-        np.testing.assert_array_equal(again, found.reshape(expected.shape))

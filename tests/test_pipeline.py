@@ -457,7 +457,7 @@ def test_a_lazy_scene_gives_the_same_bytes_and_is_read_a_few_tiles_at_a_time(
 def test_the_encoded_tile_is_measured_on_what_a_reader_gets(tmp_path: Path) -> None:
     scene = synthetic_scene(20, 22, 8)
     handle = xhsinr.compress(scene, tmp_path / "a.hsinr", tile=8, psnr=38, progress=False)
-    reported = handle.sidecar.arrays["quality"]
+    reported = handle.sidecar.index.errors
     back = handle.open().values.astype(float)
     difference = back - scene.values
     for number, (rows, cols) in enumerate(

@@ -297,7 +297,7 @@ def test_metadata_of_something_else_are_refused(tmp_path: Path, rng: np.random.G
 def test_an_unknown_hdf5_file_names_what_is_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.nc", "w") as file:
         file["reflectance"] = np.zeros((3, 4, 5))
-    with pytest.raises(SceneError, match=r"PRISMA L2D, EMIT L2A.*xarray"):
+    with pytest.raises(SceneError, match=r"xarray.*PRISMA L2D, EMIT L1B and L2A"):
         read(tmp_path / "a.nc")
 
 

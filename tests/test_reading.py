@@ -110,12 +110,12 @@ def test_the_lazy_array_has_a_chunk_for_each_tile(reader: Reader, tiles: list[in
 def test_a_damaged_tile_is_named_and_the_others_stay_readable(path: Path, tmp_path: Path) -> None:
     sidecar = Sidecar.open(path)
     content = bytearray(path.read_bytes())
-    ends = sidecar.tiles_start + np.cumsum(sidecar.sizes.sum(axis=1))
+    ends = sidecar.tiles_start + np.cumsum(sidecar.index.sizes.sum(axis=1))
     content[int(ends[3]) + 2] ^= 0x40
     damaged = tmp_path / "damaged.hsinr"
     damaged.write_bytes(content)
     reader = Reader(Sidecar.open(damaged))
-    with pytest.raises(DamagedSidecarError, match=r"damaged\.hsinr: tile 4, part"):
+    with pytest.raises(DamagedSidecarError, match=r"damaged\.hsinr: tile 4: checksum"):
         reader.tile(4)
     whole = Reader(sidecar)
     for number in {*range(9)} - {4}:

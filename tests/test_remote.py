@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner
+from small_networks import siren_network
 
 import xhsinr
 from xhsinr import storage
@@ -33,8 +34,8 @@ from xhsinr.errors import (
     RemoteError,
     SidecarError,
 )
-from xhsinr.network.base import load_network, save_network
-from xhsinr.network.remote import fetch_network
+from xhsinr.network import places
+from xhsinr.network.file import save_network
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 
@@ -111,7 +112,7 @@ def scene() -> xr.DataArray:
 @pytest.fixture(scope="module")
 def files(scene: xr.DataArray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("remote")
-    save_network(load_network("default"), folder / "own.safetensors")
+    save_network(siren_network(outputs=20), folder / "own.safetensors")
     xhsinr.compress(scene, folder / "scene.hsinr", psnr=50, tile=20, progress=False)
     xhsinr.compress(
         scene,
@@ -136,12 +137,12 @@ def test_one_request_opens_and_one_reads_each_tile(url: str, server: Server, fil
     assert [method for method, _, _ in server.requests] == ["GET"]
     server.requests.clear()
     spectrum = lazy.isel(y=25, x=50).values
-    assert server.requests == [("GET", "/scene.hsinr", int(sidecar.sizes[5].sum()))]
+    assert server.requests == [("GET", "/scene.hsinr", int(sidecar.index.sizes[5].sum()))]
     assert np.array_equal(spectrum, xhsinr.open(files / "scene.hsinr").open()[:, 25, 50])
     server.requests.clear()
     _ = lazy.isel(band=[1, 5]).values
     assert len(server.requests) == TILES
-    assert server.sent == sidecar.sizes.sum()
+    assert server.sent == sidecar.index.sizes.sum()
 
 
 def test_two_requests_open_a_file_with_a_long_index(
@@ -199,7 +200,7 @@ def test_the_shell_takes_urls(url: str, files: Path, tmp_path: Path) -> None:
 def test_a_network_is_fetched_from_beside_the_sidecar(
     files: Path, tmp_path: Path, server: Server
 ) -> None:
-    fetch_network.cache_clear()
+    places._fetch.cache_clear()
     (tmp_path / "networks").mkdir()
     shutil.copy(files / "preview.hsinr", tmp_path)
     url = f"{server.url}/preview.hsinr"

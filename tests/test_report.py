@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,6 @@ import xarray as xr
 
 import xhsinr
 from xhsinr.demo import synthetic_scene
-from xhsinr.errors import DamagedSidecarError
-from xhsinr.network.base import PACKAGE_NETWORKS
-from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.report import info
 
 TARGETS: tuple[dict[str, Any], ...] = (
     {"psnr": 38},
@@ -75,20 +69,8 @@ def test_info_equals_an_independent_computation(tmp_path: Path, target: dict, dt
     assert "32633" in info["crs"]
     parts = info["codec_bytes"] + info["index_bytes"] + info["metadata_bytes"]
     assert sum(info["parts"].values()) + parts == size
-    assert ("noise" in info) == (target == {"quality": "analysis"})
+    assert (info["noise"] is not None) == (target == {"quality": "analysis"})
     json.dumps(info, allow_nan=False)
-
-
-def test_the_base_network_is_named_and_its_bytes_are_counted(tmp_path: Path) -> None:
-    file = PACKAGE_NETWORKS / "default.safetensors"
-    scene = synthetic_scene(40, 50, 16)
-    path = tmp_path / "a.hsinr"
-    info = xhsinr.compress(scene, path, quality="preview", progress=False).info
-    assert info["network"]["name"] == "default"
-    assert info["network"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert info["network"]["bytes"] == file.stat().st_size
-    both = path.stat().st_size + file.stat().st_size
-    assert info["bpppb_with_network"] == 8 * both / scene.size
 
 
 def test_without_latents_no_network_is_named_or_counted(tmp_path: Path) -> None:
@@ -109,18 +91,9 @@ def test_figures_that_do_not_exist_are_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["jasper_ridge_198", "enmap_potsdam_B", "samson_dn"])
-def test_metadata_are_at_most_a_kilobyte_and_ten_bytes_a_band(
+def test_metadata_are_at_most_two_hundred_bytes_and_three_bytes_a_band(
     scenes: Path, tmp_path: Path, name: str
 ) -> None:
     source = scenes / f"{name}.npy"
     info = xhsinr.compress(source, tmp_path / "a.hsinr", psnr=40, progress=False).info
-    assert info["metadata_bytes"] <= 1024 + 10 * info["shape"][0]
-
-
-@pytest.mark.parametrize("name", ["quality", "target", "software", "scene"])
-def test_a_header_without_a_part_of_its_report_is_an_error_of_the_package(name: str) -> None:
-    golden = Path(__file__).parent / "data" / "golden-v1-archive.hsinr"
-    sidecar = Sidecar.open(golden)
-    header = {key: value for key, value in sidecar.header.items() if key != name}
-    with pytest.raises(DamagedSidecarError, match=name):
-        info(replace(sidecar, header=header))
+    assert info["metadata_bytes"] <= 200 + 3 * info["shape"][0]

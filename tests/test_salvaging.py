@@ -38,7 +38,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def damage(path: Path, *tiles: int) -> None:
     sidecar = Sidecar.open(path)
-    ends = sidecar.tiles_start + sidecar.sizes.sum(axis=1).cumsum()
+    ends = sidecar.tiles_start + sidecar.index.sizes.sum(axis=1).cumsum()
     content = bytearray(path.read_bytes())
     for tile in tiles:
         content[ends[tile] - 1] ^= 1
@@ -88,7 +88,7 @@ def test_a_whole_file_loses_nothing(path: Path) -> None:
 
 def test_a_file_that_was_cut_off_keeps_the_tiles_before(path: Path) -> None:
     expected = xhsinr.open(path).open().values
-    size = Sidecar.open(path).sizes[-3:].sum()
+    size = Sidecar.open(path).index.sizes[-3:].sum()
     path.write_bytes(path.read_bytes()[: -int(size) + 1])
     out = path.with_suffix(".tif")
     saved = xhsinr.salvage(path, out, progress=False)
@@ -121,7 +121,7 @@ def test_a_file_of_another_kind_is_not_salvaged(tmp_path: Path) -> None:
 def test_a_missing_network_is_no_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "latents" not in Sidecar.open(path).header:
         pytest.skip("it needs no network")
-    monkeypatch.setattr("xhsinr.network.base.PACKAGE_NETWORKS", path.parent / "none")
+    monkeypatch.setattr("xhsinr.network.places.PACKAGE_NETWORKS", path.parent / "none")
     with pytest.raises(NetworkNotFoundError):
         xhsinr.salvage(path, path.with_suffix(".tif"), progress=False)
 

@@ -17,17 +17,11 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
-from latent_integers import latent_integers
 
 import xhsinr
-from xhsinr.coding import old_latents as latents
-from xhsinr.coding.latent_coding import LatentCoding
 from xhsinr.demo import synthetic_scene
-from xhsinr.network import siren
-from xhsinr.network.siren import forward
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.tiling import Patching
 
 TESTS = Path(__file__).parent
 SHIFT_NETWORK = str(TESTS / "data" / "golden-v1.safetensors")
@@ -58,7 +52,6 @@ DECODE = """
 import hashlib, json, sys
 from pathlib import Path
 import numpy as np
-from latent_integers import latent_integers
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 
@@ -196,82 +189,3 @@ def test_threads_do_not_change_a_byte(tmp_path: Path) -> None:
         digests.append(run(ENCODE, threads, str(out), json.dumps(targets), **count))
     assert digests[0] == digests[1]
     assert len(digests[0].splitlines()) == len(targets)
-
-
-def first_tile(path: Path) -> tuple[LatentCoding, np.ndarray, Patching]:
-    """How the latents of the first tile of a file are coded, those, and the patches."""
-    reader = Reader(Sidecar.open(path))
-    coding = reader.codec.latents
-    assert coding is not None
-    network, even = coding.network, coding.network.contexts is not None
-    patching = Patching(*reader.tiling.shape(0), network.patch, even)
-    integers = latent_integers(reader, 0)
-    if network.contexts is None:
-        return coding, latents.dequantise(integers, network, coding.level), patching
-    vectors = np.zeros((len(patching), network.siren.outputs, network.siren.atoms), np.float32)
-    vectors[:, : len(integers)] = integers.reshape(*integers.shape[:2], -1).transpose(2, 0, 1)
-    # Atoms are of unit length on a whole patch, and are scaled to be so on smaller ones.
-    scale = network.patch / np.sqrt(np.prod(patching.shape)) * latents.scene_step(coding.level)
-    return coding, vectors.reshape(len(patching), -1) * np.float32(scale), patching
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-@pytest.mark.parametrize("name", ["preview", "preview-shift"])
-def test_torch_decodes_what_numpy_does(folder: Path, name: str, device: str, dtype: str) -> None:
-    torch = pytest.importorskip("torch")
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no GPU")
-    coding, vectors, patching = first_tile(folder / f"{name}.hsinr")
-    network, grid = coding.network, siren.pixel_grid(*patching.shape)
-    expected = forward(network.siren, network.parameters, grid, vectors)
-
-    def tensor(values: np.ndarray) -> Any:
-        return torch.from_numpy(values.astype(dtype)).to(device)
-
-    parameters = {name: tensor(values) for name, values in network.parameters.items()}
-    found = forward(network.siren, parameters, tensor(grid), tensor(vectors)).cpu().numpy()
-    # Planes are scaled to about one; float32 keeps seven digits of sums of hundreds of terms.
-    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
-
-
-@pytest.mark.parametrize("name", REAL_SCENES)
-def test_float32_is_precise_enough_for_real_scenes(real_folder: Path, name: str) -> None:
-    """Planes of the package's own network against the same formula in float64."""
-    path = real_folder / f"{name}.hsinr"
-    coding, vectors, patching = first_tile(path)
-    network = coding.network
-    parameters = {key: value.astype(np.float64) for key, value in network.parameters.items()}
-    y, x = ((2 * np.indices(patching.shape).T + 1) / patching.shape - 1).T
-    grid = np.stack([x.ravel(), y.ravel()], axis=1)
-    exact = coding.unit * forward(network.siren, parameters, grid, vectors.astype(np.float64))
-    reader = Reader(Sidecar.open(path))
-    coded, components = reader.sidecar.payload(0)["latents"], reader.codec.basis.components
-    planes = coding.decode(coded, components, patching.rows, patching.cols)
-    apart = np.abs(planes - patching.join(exact)[: len(planes)])
-    # Of a rounding error of the largest score, and so of what a sample is rounded to.
-    assert apart.max() <= 3e-6 * np.abs(planes).max()
-    assert apart.max() < 0.05
-
-
-@pytest.mark.parametrize("device", ["cuda"])
-def test_a_gpu_writes_what_every_machine_decodes(tmp_path: Path, device: str) -> None:
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
-    path = tmp_path / "a.hsinr"
-    handle = xhsinr.compress(
-        original("preview"), path, quality="preview", tile=16, device=device, progress=False
-    )
-    assert xhsinr.verify(path, against=original("preview"), progress=False).valid
-    on_cpu = xhsinr.compress(
-        original("preview"), tmp_path / "b.hsinr", quality="preview", tile=16, device="cpu",
-        progress=False,
-    )  # fmt: skip
-    assert abs(handle.info["psnr_db"] - on_cpu.info["psnr_db"]) < 0.1
-    one, other = (
-        np.concatenate([latent_integers(reader, number).ravel() for number in range(12)])
-        for reader in (Reader(Sidecar.open(tmp_path / name)) for name in ("a.hsinr", "b.hsinr"))
-    )
-    # Sums in another order: what lies between two integers may fall to the other.
-    assert np.mean(one != other) < 0.01

@@ -16,9 +16,8 @@ import rioxarray
 import scipy.io
 import xarray as xr
 from affine import Affine
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays as numpy_arrays
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rioxarray.rioxarray import affine_to_coords
@@ -26,8 +25,7 @@ from rioxarray.rioxarray import affine_to_coords
 import xhsinr
 from xhsinr.errors import DamagedSidecarError, SceneError
 from xhsinr.scene import Scene, read, write_geotiff
-from xhsinr.scene.header import pixel_centres
-from xhsinr.scene.numbers import pack, unpack
+from xhsinr.scene.grid import pixel_centres
 
 WAVELENGTHS = np.array([399.369995, 409.21, 1000.0, 2457.23999, 2500.1])
 UTM = CRS.from_epsg(32633)
@@ -608,38 +606,7 @@ def test_nan_as_declared_nodata_comes_back(cube: np.ndarray) -> None:
     assert np.isnan(assert_comes_back(source).nodata)
 
 
-# ---------------------------------------------------------------- numbers
-
-
-@given(
-    numpy_arrays(
-        np.float64,
-        st.integers(1, 20),
-        elements=st.one_of(
-            st.floats(),
-            st.floats(0, 3000).map(lambda v: round(v, 6)),
-            st.floats(width=32),
-        ),
-    )
-)
-def test_packed_numbers_are_exact(values: np.ndarray) -> None:
-    rule, array = pack(values)
-    rule = json.loads(json.dumps(rule))
-    np.testing.assert_array_equal(unpack(rule, array, values.shape, "values"), values)
-    assert array.itemsize <= 8
-
-
-@example(np.array([-(2**63)]))
-@given(numpy_arrays(np.int64, st.integers(1, 20)))
-def test_packed_integers_are_exact(values: np.ndarray) -> None:
-    rule, array = pack(values)
-    np.testing.assert_array_equal(unpack(rule, array, values.shape, "values"), values)
-
-
-def test_wavelengths_of_six_decimals_take_four_bytes_a_band() -> None:
-    rule, array = pack(WAVELENGTHS)
-    assert rule is not None
-    assert array.dtype == np.int32
+# ---------------------------------------------------------------- grids
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,11 @@ from rasterio.warp import transform as warp
 
 import xhsinr
 from xhsinr import stac
-from xhsinr.network.base import PACKAGE_NETWORKS
+from xhsinr.network.places import PACKAGE_NETWORKS
 from xhsinr.pictures.preview import write_preview
 from xhsinr.scene import Scene
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.report import info
+from xhsinr.sidecar.report import report
 from xhsinr.stac import Source
 from xhsinr.stac.footprint import footprint
 
@@ -82,7 +82,7 @@ def add_scene(out: Path, source: Source, array: xr.DataArray, **quality: object)
     metadata = folder / f"{source.id}.metadata.json"
     xhsinr.compress(array, sidecar, **quality)
     write_preview(sidecar, preview)
-    metadata.write_text(json.dumps(info(Sidecar.open(sidecar))))
+    metadata.write_text(json.dumps(report(Sidecar.open(sidecar))))
     network = out / "networks" / "default.safetensors"
     item = stac.scene_item(
         sidecar,

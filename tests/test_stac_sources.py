@@ -208,12 +208,12 @@ def test_a_folder_gives_every_scene_below_it_once(tmp_path: Path) -> None:
 
 
 def test_a_product_in_a_folder_is_one_scene(tmp_path: Path) -> None:
-    for name in ("P-1", "P-2"):
+    for name in ("ENMAP-1", "ENMAP-2"):
         (tmp_path / name).mkdir()
         for kind in ("SPECTRAL_IMAGE.TIF", "QL_VNIR.TIF", "QL_PIXELMASK.TIF", "METADATA.XML"):
             (tmp_path / name / f"{name}-{kind}").touch()
-    (tmp_path / "P-1" / "other-scene.tif").touch()
-    assert [s.id for s in stac.sources(tmp_path)] == ["P-1", "other-scene", "P-2"]
+    (tmp_path / "ENMAP-1" / "other-scene.tif").touch()
+    assert [s.id for s in stac.sources(tmp_path)] == ["ENMAP-1", "other-scene", "ENMAP-2"]
 
 
 def test_globs_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

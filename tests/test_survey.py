@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xhsinr.coding import mask
-from xhsinr.compression.survey import Survey, sample_states, survey, survey_tile
+from xhsinr.compression.survey import Survey, survey
 from xhsinr.errors import SceneError
 from xhsinr.running.tasks import Tasks
 from xhsinr.scene import Scene
@@ -61,21 +60,6 @@ def test_the_statistics_are_those_of_the_pixels_that_are_complete(
     _check_statistics(found, samples[:, complete])
 
 
-def test_states_tell_nodata_from_nan() -> None:
-    samples = np.array([[[1, -1, np.nan]]], "f4")
-    scene = Scene(data=samples, nodata=-1)
-    assert sample_states(scene, samples).tolist() == [[[mask.VALID, mask.NODATA, mask.NAN]]]
-    integers = np.array([[[1, 65535, 0]]], "u2")
-    scene = Scene(data=integers, nodata=65535)
-    assert sample_states(scene, integers).tolist() == [[[mask.VALID, mask.NODATA, mask.VALID]]]
-
-
-def test_nan_as_the_nodata_value_is_nan() -> None:
-    samples = np.array([[[1, np.nan]]], "f4")
-    states = sample_states(Scene(data=samples, nodata=np.nan), samples)
-    assert states.tolist() == [[[mask.VALID, mask.NAN]]]
-
-
 def test_bands_that_are_invalid_throughout_are_found(rng: np.random.Generator) -> None:
     samples = _samples(rng)
     samples[0] = -1
@@ -83,7 +67,10 @@ def test_bands_that_are_invalid_throughout_are_found(rng: np.random.Generator) -
     samples[4, :, :11] = -1
     samples[4, :, 11:] = np.nan
     found = _survey(samples, nodata=-1)
-    assert found.states.tolist() == [mask.NODATA, 0, 0, mask.NAN, 0, 0]
+    nodata, nan = found.states[[0, 3]]
+    assert found.voids.spectra[nodata - 1].tolist() == [-1] * 6
+    assert np.isnan(found.voids.spectra[nan - 1]).all()
+    assert not found.states[[1, 2, 4, 5]].any()
     assert found.live.tolist() == [False, True, True, False, False, True]
     assert found.pixels == 600
     _check_statistics(found, samples[[1, 2, 5]].reshape(3, -1))
@@ -180,22 +167,61 @@ def test_large_scenes_are_sampled_evenly(
     assert (found.low, found.high) == (np.nanmin(samples), np.nanmax(samples))
 
 
-def test_a_tile_counts_its_complete_pixels_or_else_fills_gaps_with_its_band_means() -> None:
-    window = (slice(0, 1), slice(0, 4))
-    samples = np.array([[[1, 2, np.nan, np.nan]], [[np.nan, 4, 8, np.nan]]], "f4")
-    part = survey_tile(Scene(data=samples), window, 1)
-    assert part.counts.tolist() == [[2, 0, 2], [2, 0, 2]]
-    assert (part.low, part.high) == (1, 8)
-    assert part.complete
-    assert part.statistics.count == 1
-    np.testing.assert_allclose(part.statistics.mean, [2, 4])
-    samples[0, 0, 1] = np.nan
-    part = survey_tile(Scene(data=samples), window, 1)
-    assert not part.complete
-    expected = np.array([[1, 1, 1], [6, 4, 8]])
-    assert part.statistics.count == 3
-    np.testing.assert_allclose(part.statistics.mean, expected.mean(axis=1))
-    np.testing.assert_allclose(part.statistics.covariance, np.cov(expected, bias=True))
+def _spectra(rng: np.random.Generator) -> np.ndarray:
+    """Samples of three materials in smooth amounts, and noise, shape (40, 48, 50)."""
+    spectra = 1000 + 300 * np.cumsum(rng.normal(size=(3, 40)), axis=1)
+    amounts = np.cumsum(rng.normal(size=(3, 48, 50)), axis=1)
+    return np.einsum("cb,cij->bij", spectra, amounts) / 20 + rng.normal(size=(40, 48, 50)) * 5
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3])
+def test_gaps_hardly_change_the_statistics(share: float, rng: np.random.Generator) -> None:
+    samples = _spectra(rng)
+    whole = _survey(samples, tile=64)
+    samples[rng.random(samples.shape) < share] = np.nan
+    found = _survey(samples, tile=64)
+    np.testing.assert_allclose(found.variances[:3], whole.variances[:3], rtol=0.02)
+    assert found.variances[3:].sum() < 1.5 * whole.variances[3:].sum()
+
+
+def test_impulses_hardly_change_the_statistics(rng: np.random.Generator) -> None:
+    samples = _spectra(rng)
+    whole = _survey(samples, tile=64)
+    struck = rng.random(samples.shape) < 0.001
+    samples[struck] = samples.max()
+    found = _survey(samples, tile=64)
+    plain = np.linalg.eigvalsh(np.cov(samples.reshape(40, -1)))[:-3].sum()
+    left = whole.variances[3:].sum()
+    assert found.variances[3:].sum() - left < 0.2 * (plain - left)
+
+
+@pytest.mark.parametrize("fill", [-9999, 0])
+def test_a_border_that_nobody_declared_is_found(fill: int, rng: np.random.Generator) -> None:
+    samples = np.rint(_spectra(rng)).astype(np.int32)
+    inside = samples[:, :, 12:]
+    expected = _survey(inside.copy(), tile=16)
+    samples[:, :, :12] = fill
+    found = _survey(samples, tile=16)
+    assert (found.voids.spectra == fill).all()
+    assert len(found.voids.spectra) == 1
+    assert (found.low, found.high) == (inside.min(), inside.max())
+    np.testing.assert_allclose(found.variances, expected.variances, rtol=1e-6)
+
+
+def test_a_scene_of_one_spectrum_is_no_border() -> None:
+    found = _survey(np.full((4, 20, 20), 7, np.int16))
+    assert found.live.all()
+    assert not len(found.voids.spectra)
+    assert (found.low, found.high) == (7, 7)
+
+
+def test_the_step_of_a_scene_is_found_over_its_tiles(rng: np.random.Generator) -> None:
+    integers = np.rint(_spectra(rng)).astype(np.int32)
+    found = _survey((integers * 1e-4).astype(np.float32), tile=16)
+    assert found.lattice is not None
+    assert np.ptp(found.lattice.to_integers((integers * 1e-4).astype(np.float32))) == np.ptp(
+        integers
+    )
 
 
 @pytest.mark.parametrize("parts", [[0, 50], [10, 0, 40], [1, 49], [50, 0]])

@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xhsinr.coding import entropy, tables
+from xhsinr.coding import tables
 from xhsinr.coding.tables import Tables
+from xhsinr.entropy import runs as entropy
 
 
 def test_tables_are_well_formed_and_never_change() -> None:

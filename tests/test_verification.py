@@ -12,8 +12,8 @@ import xarray as xr
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import VerificationError
+from xhsinr.reading.verification import LEVELS
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.verification import LEVELS
 
 TARGETS: tuple[dict[str, Any], ...] = (
     {"quality": "standard"},
@@ -41,7 +41,7 @@ def damaged(path: Path, folder: Path, *tiles: int) -> Path:
     """A copy in which a byte of some tiles is another."""
     sidecar = Sidecar.open(path)
     content = bytearray(path.read_bytes())
-    sizes = sidecar.sizes.sum(axis=1)
+    sizes = sidecar.index.sizes.sum(axis=1)
     for tile in tiles:
         content[int(sidecar.tiles_start + sizes[: tile + 1].sum()) - 1] ^= 1
     copy = folder / "damaged.hsinr"

@@ -182,7 +182,7 @@ def test_a_damaged_tile_fails_with_its_name_and_the_others_are_read(
     path.write_bytes(content)
     text = failure(path)
     assert "DamagedSidecarError" in text
-    assert f"{path}: tile 11, part" in text
+    assert f"{path}: tile 11, layer" in text
     assert "the tile is damaged" in text
     with xhsinr.open_rasterio_dataset(path) as dataset:
         assert dataset.read(1, window=Window(0, 0, 64, 64)).any()
@@ -218,7 +218,7 @@ def test_a_missing_network_is_reported(tmp_path: Path, monkeypatch: pytest.Monke
     def lost(name: str, **_: object) -> None:
         raise xhsinr.errors.NetworkNotFoundError(f"{name} is nowhere")
 
-    monkeypatch.setattr("xhsinr.sidecar.codec_header.load_network", lost)
+    monkeypatch.setattr("xhsinr.coding.latents.network_of", lost)
     text = failure(path)
     assert "NetworkNotFoundError" in text
     assert f"{path} needs it: default is nowhere" in text

@@ -1,7 +1,7 @@
-"""Compress hyperspectral scenes with a meta-learned implicit neural network.
+"""Compress hyperspectral scenes with a small network, trained on others, that knows what to expect.
 
-Importing the package registers the ``.hsinr`` accessor with xarray; torch is imported only
-when a base network is trained or latents are fitted.
+Importing the package registers the ``.hsinr`` accessor with xarray. Torch is only needed, and
+imported, where a network is trained or latents are fitted.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from xhsinr.handle import Compressed
     from xhsinr.handle import open_sidecar as open  # noqa: A004
     from xhsinr.network.places import load_network
+    from xhsinr.reading.salvaging import Salvage, salvage
+    from xhsinr.reading.verification import verify
     from xhsinr.sidecar.limits import set_limits
-    from xhsinr.sidecar.salvaging import Salvage, salvage
-    from xhsinr.sidecar.verification import verify
     from xhsinr.stac import open_catalog
 
 __version__ = "0.1.0"
@@ -47,15 +47,15 @@ _LAZY = {
     "ArchiveReport": ("xhsinr.archiving", "ArchiveReport"),
     "archive": ("xhsinr.archiving", "archive"),
     "Compressed": ("xhsinr.handle", "Compressed"),
-    "Salvage": ("xhsinr.sidecar.salvaging", "Salvage"),
+    "Salvage": ("xhsinr.reading.salvaging", "Salvage"),
     "compress": ("xhsinr.compression.pipeline", "compress"),
-    "salvage": ("xhsinr.sidecar.salvaging", "salvage"),
-    "load_network": ("xhsinr.network.base", "load_network"),
+    "salvage": ("xhsinr.reading.salvaging", "salvage"),
+    "load_network": ("xhsinr.network.places", "load_network"),
     "open": ("xhsinr.handle", "open_sidecar"),
     "set_limits": ("xhsinr.sidecar.limits", "set_limits"),
     "open_catalog": ("xhsinr.stac", "open_catalog"),
     "open_rasterio_dataset": ("xhsinr.gdal.vrt", "open_rasterio_dataset"),
-    "verify": ("xhsinr.sidecar.verification", "verify"),
+    "verify": ("xhsinr.reading.verification", "verify"),
 }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import xarray as xr
+
+from xhsinr.target import Options, takes_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,22 +25,15 @@ class HsinrAccessor:
     def __init__(self, obj: xr.DataArray | xr.Dataset) -> None:
         self._obj = obj
 
+    @takes_settings
     def compress(
         self,
         path: str | Path | None = None,
         *,
-        quality: str | None = None,
-        psnr: float | None = None,
-        max_error: float | None = None,
-        bpppb: float | None = None,
-        lossless: bool = False,
-        network: str | Path | None = None,
-        tile: int | None = None,
-        device: str = "auto",
-        max_memory: float | str | None = None,
         preview: bool = False,
         overwrite: bool = False,
         progress: bool = True,
+        **options: Unpack[Options],
     ) -> Compressed:
         """Compress the scene into a sidecar, see `xhsinr.compress`.
 
@@ -56,19 +51,11 @@ class HsinrAccessor:
 
         return compress(
             self._obj,
-            self._default_path() if path is None else path,
-            quality=quality,
-            psnr=psnr,
-            max_error=max_error,
-            bpppb=bpppb,
-            lossless=lossless,
-            network=network,
-            tile=tile,
-            device=device,
-            max_memory=max_memory,
+            path,
             preview=preview,
             overwrite=overwrite,
             progress=progress,
+            **options,
         )
 
     def plot_quality(
@@ -106,11 +93,3 @@ class HsinrAccessor:
         from xhsinr.pictures.figures import quality_figure
 
         return quality_figure(self._obj, decoded, path, title)
-
-    def _default_path(self) -> Path:
-        source = self._obj.encoding.get("source")
-        if source:
-            return Path(Path(str(source)).name).with_suffix(".hsinr")
-        name = self._obj.name if isinstance(self._obj, xr.DataArray) else None
-        # A name is no path: what looks like one leads nowhere.
-        return Path(f"{Path(str(name or '')).name or 'scene'}.hsinr")

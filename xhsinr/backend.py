@@ -111,7 +111,7 @@ def lazy_scene(sidecar: Sidecar, overview: int = 1, *, scaled: bool = False) -> 
             array.encoding.pop(name, None)
         return array
     # `xhsinr.compress` without settings takes the ones that the scene came with.
-    array.encoding[ENCODING_KEY] = reader.sidecar.header["target"]
+    array.encoding[ENCODING_KEY] = reader.sidecar.header.target
     return array
 
 

@@ -20,7 +20,8 @@ from scipy.spatial import cKDTree
 from xhsinr.compression.pipeline import compress
 from xhsinr.errors import VerificationError
 from xhsinr.pictures.figures import quality_figure
-from xhsinr.sidecar.verification import verify
+from xhsinr.reading.verification import verify
+from xhsinr.scene import read, write_geotiff
 from xhsinr.target import PROFILES
 
 __all__ = ["run", "synthetic_scene"]
@@ -278,15 +279,19 @@ def run(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     scene = synthetic_scene(nodata_corner=True)
     source = out / "scene.tif"
-    scene.rio.to_raster(source)
-    click.echo(f"{source}: {scene.sizes} {scene.dtype}, {source.stat().st_size:,} bytes\n")
+    # rioxarray would leave the wavelengths behind.
+    write_geotiff(read(scene), scene.values, source)
+    bands, rows, cols = scene.shape
+    size = f"{rows} x {cols} pixels, {bands} bands, {scene.dtype}"
+    click.echo(f"{source}: {size}, {source.stat().st_size:,} bytes\n")
     for quality, meaning in PROFILES.items():
         path = out / f"{quality}.hsinr"
         compressed = compress(scene, path, quality=quality, overwrite=True)
         found = verify(path, against=scene)
         if not found.valid:
             raise VerificationError("\n".join(found.errors))
-        click.echo(f"{quality}: {meaning}\n{compressed!r}\n  verified against the original\n")
+        click.echo(f"{quality}: {meaning}\n{path}\n{compressed.text()}")
+        click.echo("  verified against the original\n")
     for quality in ("preview", "standard"):
         figure = out / f"{quality}.png"
         title = f"Synthetic scene, quality '{quality}'"

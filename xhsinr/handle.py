@@ -12,16 +12,18 @@ import xarray as xr
 
 from xhsinr import backend
 from xhsinr.pictures import picture, preview
-from xhsinr.sidecar import report
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.sidecar.report import report
+from xhsinr.target import decided_by
 
 __all__ = ["Compressed", "open_sidecar"]
 
 _QUICKLOOK = 256
-_SUSPECT_ANGLE = 10.0
+_DECIDED = {"psnr": "PSNR", "sam_deg": "mean spectral angle"}
+_SUSPECT_ANGLE = 3.0
 _CAUTION = (
-    "spectra are far off on average: the PSNR counts against the range of all samples, outliers "
-    "and undeclared fill values too; ask for max_error, or declare nodata"
+    "spectra are off by more than 3° on average: the PSNR counts against the range of all samples, "
+    "which outliers and undeclared fill values set; ask for sam_deg or max_error, or declare nodata"
 )
 
 
@@ -35,13 +37,10 @@ class Compressed:
         The open file; its samples are decoded when they are asked for.
     peak_memory : int, optional
         Most memory that this process had held when it had compressed the scene, in bytes.
-    passes : float, optional
-        How often the samples of a lazy source were computed when it was compressed.
     """
 
     sidecar: Sidecar
     peak_memory: int | None = None
-    passes: float | None = None
 
     @property
     def path(self) -> Path:
@@ -50,8 +49,14 @@ class Compressed:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """The figures of ``xhsinr info``, see `xhsinr.sidecar.report.info`."""
-        return report.info(self.sidecar)
+        """The figures of ``xhsinr info``, see `xhsinr.sidecar.report.Report`.
+
+        ``decided_by`` says which of its two figures a file of the quality ``standard`` was made
+        for.
+        """
+        found = report(self.sidecar)
+        decided = decided_by(found.target, found.psnr_db, found.mean_sam_deg)
+        return found.to_dict() | {"decided_by": decided}
 
     def open(self, overview: int = 1) -> xr.DataArray:
         """The scene, laid out as it came; samples are decoded when they are asked for.
@@ -80,30 +85,32 @@ class Compressed:
             rate += f" ({info['bpppb_with_network']:.4f} with the base network)"
         lines = [
             ("scene", f"{rows} x {cols} pixels, {bands} bands, {info['dtype']}"),
-            ("size", f"{info['bytes']:,} bytes, {info['ratio']:.1f} times smaller"),
+            ("size", f"{info['bytes']:,} bytes, its samples take {info['ratio']:.1f} times that"),
             ("rate", rate),
             ("PSNR", psnr),
             ("RMSE", _number(info["rmse"])),
             ("largest error", _number(info["max_error"])),
             ("mean spectral angle", f"{_number(info['mean_sam_deg'])}°"),
+            *([("decided by", _DECIDED[info["decided_by"]])] if info["decided_by"] else []),
             ("bytes", ", ".join([*parts, *rest])),
         ]
         if info["network"]:
             network = info["network"]
             lines.append(("base network", f"{network['name']} ({network['sha256'][:12]}…)"))
-        if self.passes is not None:
-            lines.append(("source", f"read {_times(self.passes)}"))
-        if "noise" in info:
+        if info["noise"] is not None:
             lines.append(("noise", _number(info["noise"])))
         if (info["mean_sam_deg"] or 0) > _SUSPECT_ANGLE:
             lines.append(("caution", _CAUTION))
         return lines
 
-    def __repr__(self) -> str:
+    def text(self) -> str:
+        """The report as lines of text."""
         lines = self.lines()
         width = max(len(label) for label, _ in lines)
-        body = "\n".join(f"  {label:<{width}}  {value}" for label, value in lines)
-        return f"<xhsinr.Compressed {self.sidecar.name}>\n{body}"
+        return "\n".join(f"  {label:<{width}}  {value}" for label, value in lines)
+
+    def __repr__(self) -> str:
+        return f"<xhsinr.Compressed {self.sidecar.name}>\n{self.text()}"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -133,10 +140,6 @@ def open_sidecar(path: str | Path) -> Compressed:
     LimitError, RemoteError
     """
     return Compressed(Sidecar.open(path))
-
-
-def _times(count: float) -> str:
-    return "once" if count == 1 else f"{count:.3g} times"
 
 
 def _number(value: float | None) -> str:

@@ -6,53 +6,52 @@ import contextlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from tqdm import tqdm
 
 from xhsinr import stac
 from xhsinr.archiving.executors import Run, executor
-from xhsinr.archiving.folder import keep_network, one_run
-from xhsinr.archiving.job import Job, do
+from xhsinr.archiving.folder import check_free, keep_network, one_run, with_own_ids
+from xhsinr.archiving.job import Job, do, finished
+from xhsinr.archiving.memory import agree
 from xhsinr.archiving.table import ArchiveReport, Row, write_table
 from xhsinr.compression.control import may_use
-from xhsinr.compression.pipeline import Settings, check_settings
+from xhsinr.compression.pipeline import check_settings
 from xhsinr.errors import HsinrError
 from xhsinr.network.file import Network
 from xhsinr.network.places import siren_near
+from xhsinr.target import Options, Settings, takes_settings
 
 __all__ = ["archive"]
 
 
+@takes_settings
 def archive(
     source: str | Path,
     out: str | Path,
     *,
-    quality: str | None = None,
-    psnr: float | None = None,
-    max_error: float | None = None,
-    bpppb: float | None = None,
-    lossless: bool = False,
-    network: str | Path | None = None,
-    tile: int | None = None,
-    device: str = "auto",
-    max_memory: float | str | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
     retries: int = 2,
+    overwrite: bool = False,
     progress: bool = True,
+    **options: Unpack[Options],
 ) -> ArchiveReport:
     """Compress many scenes into an archive: sidecars, previews and a STAC catalog.
 
     Each scene gets a folder with its sidecar, a preview, its figures and its STAC item. A scene
-    that is finished is skipped by the next run, so a run that was stopped is started again as
-    it was; a scene whose source or settings changed is done again. What is wrong with a scene
-    is a row of the report, and the others go on. Stopped by Ctrl-C or SIGTERM, it drops the
-    scenes in hand and writes the catalog and the report of what there is.
+    that is finished, and whole, is skipped by the next run, so a run that was stopped is started
+    again as it was; a scene whose source changed is done again. The archive remembers what it was
+    asked for: a run without options goes on with that. Nothing else in the folder is replaced or
+    removed. What is wrong with a scene is a row of the report, and the others go on. Stopped by
+    Ctrl-C or SIGTERM, it drops the scenes in hand and writes the catalog and the report of what
+    there is.
 
     Parameters
     ----------
@@ -60,12 +59,8 @@ def archive(
         A STAC catalog, collection, item or ItemCollection, or a folder or a glob of scenes, see
         `xhsinr.stac.sources`.
     out : str or Path
-        Folder of the archive; made if it is not there. On a cluster its workers write to it.
-    quality, psnr, max_error, bpppb, lossless, network, tile, device
-        As for `xhsinr.compress`.
-    max_memory : float or str, optional
-        Most memory that a process may hold, as for `xhsinr.compress`; the threads of a worker
-        share it.
+        Folder of the archive; made if it is not there. On a cluster its workers write to it, so
+        they have to share it.
     scheduler : str, optional
         Address of a dask scheduler. Each thread of its workers takes a scene at a time.
     workers : int, optional
@@ -74,8 +69,14 @@ def archive(
         the work, else this process, a scene at a time, its tiles shared by the cores.
     retries : int
         How often a scene that failed is tried again, after all others.
+    overwrite : bool
+        Replace the scenes of an archive that was asked for something else, and folders of scenes
+        that lost their item.
     progress : bool
         Show a bar on a terminal.
+    **options
+        As for `xhsinr.compress`, see `xhsinr.target.Settings`. The threads of a worker share
+        ``max_memory``.
 
     Returns
     -------
@@ -85,27 +86,31 @@ def archive(
     Raises
     ------
     HsinrError
-        If there is nothing to do, the settings are wrong, or another run writes to ``out``.
+        If there is nothing to do, the settings are wrong or others than the archive's, another
+        run writes to ``out``, or something there is not the archive's own and would be replaced.
     """
     out = Path(out).absolute()
     if retries < 0:
         raise HsinrError(f"retries = {retries}: it should be a whole number from 0 on")
-    settings = Settings(
-        quality, psnr, max_error, bpppb, lossless, network, tile, device, max_memory
-    )
+    settings = Settings(**options)
     check_settings(settings)
-    scenes = list(stac.sources(source))
+    found = list(stac.sources(source))
     with one_run(out), _stopped_by_sigterm():
+        scenes = with_own_ids(out, found)
+        check_free(out, scenes, overwrite=overwrite)
+        memory, settings = agree(out, settings, overwrite=overwrite)
         base = held = None
-        if network is not None:
-            base = siren_near(network, near=out / "networks" / "any.hsinr")
+        if settings.network is not None:
+            base = siren_near(settings.network, near=out / "networks" / "any.hsinr")
         if base is not None and may_use(base, settings.target(np.dtype(np.float64))):
             held = keep_network(base, out)
             settings = replace(settings, network=held)
+            memory = replace(memory, network=f"networks/{held.name}")
         request = _request(settings, base if held else None)
-        jobs = [Job(scene, out, settings, request, held) for scene in scenes]
+        jobs = [Job(scene, out, memory.id, settings, request, held) for scene in scenes]
         rows = {job.source.id: Row(job.source.id, "pending") for job in jobs}
-        with executor(scheduler, workers, gpu=held is not None and device != "cpu") as run:
+        with executor(scheduler, workers, gpu=held is not None and settings.device != "cpu") as run:
+            memory.write(out)
             try:
                 results = _with_retries(run, jobs, retries)
                 for row in tqdm(
@@ -134,11 +139,27 @@ def _with_retries(run: Run, jobs: list[Job], retries: int) -> Iterator[Row]:
                 # Not the scene's fault as far as is known: its worker died.
                 error = " ".join(f"{type(result).__name__}: {result}".split())
                 row = Row(job.source.id, "failed", error=error)
+            elif row.status in ("done", "skipped") and not _is_here(job):
+                row = replace(
+                    row,
+                    status="failed",
+                    error=f"{row.worker} has done it, and it is not in {job.out} here: give a "
+                    "folder that this machine and the workers share",
+                )
             if row.status == "failed" and left:
                 again.append(job)
             else:
                 yield row
         jobs = again
+
+
+def _is_here(job: Job) -> bool:
+    """Whether a scene that is done can be seen here; file systems may take a moment to show it."""
+    for seconds in (0.0, 0.1, 1.0, 3.0):
+        time.sleep(seconds)
+        if finished(job, None) is not None:
+            return True
+    return False
 
 
 def _request(settings: Settings, network: Network | None) -> dict[str, Any]:

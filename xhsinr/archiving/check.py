@@ -14,9 +14,9 @@ from xhsinr.archiving.executors import executor
 from xhsinr.errors import HsinrError, SourceError, VerificationError
 from xhsinr.outputs import check_output
 from xhsinr.reading.reader import Reader
+from xhsinr.reading.verification import verify
 from xhsinr.scene import write_geotiff
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.verification import verify
 
 __all__ = ["ArchiveCheck", "archive_items", "restore", "verify_archive"]
 
@@ -114,7 +114,7 @@ def restore(scene: str | Path, path: str | Path, *, overwrite: bool = False) -> 
     item, path = _item_of(Path(scene)), Path(path)
     check_output(path, overwrite=overwrite, source=item)
     data = stac.data_asset_of(item)
-    errors = _differences(data)
+    errors = data.errors()
     if errors:
         raise VerificationError("; ".join(errors))
     reader = Reader(Sidecar.open(data.path))
@@ -143,22 +143,9 @@ def _check(item: Path, threads: int, share: int) -> list[str]:
         data, *others = stac.file_assets_of(item)
     except HsinrError as error:
         return [str(error)]
-    errors = _differences(data)
+    errors = data.errors()
     if not errors:
         errors += verify(data.path, progress=False).errors
     for asset in others:
-        errors += _differences(asset)
+        errors += asset.errors()
     return errors
-
-
-def _differences(asset: stac.FileAsset) -> list[str]:
-    """Where a file is not the one that its item describes."""
-    try:
-        size, checksum = asset.path.stat().st_size, stac.multihash(asset.path)
-    except OSError as error:
-        return [str(error)]
-    if size != asset.size:
-        return [f"{asset.path}: {size} bytes, its STAC item says {asset.size}: it is damaged"]
-    if checksum != asset.checksum:
-        return [f"{asset.path}: its checksum is not that of its STAC item: it is damaged"]
-    return []

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import signal
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -86,13 +87,17 @@ def _there(
     }
     try:
         for future in as_completed(list(futures), loop=client.loop):
-            error = future.exception()
-            result = future.result() if error is None else error
+            try:
+                error = future.exception()
+                result = future.result() if error is None else error
+            except (Exception, CancelledError) as lost:  # of a scheduler that is gone
+                result = lost
             yield futures.pop(future), result
             # So that the workers forget it.
             del future
     finally:
-        client.cancel(list(futures))
+        with contextlib.suppress(Exception):
+            client.cancel(list(futures))
 
 
 def _client(address: str | None, **options: Any) -> Client:
@@ -104,7 +109,7 @@ def _client(address: str | None, **options: Any) -> Client:
         ) from error
     try:
         client: Client = Client(address, set_as_default=False, **options)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # malformed addresses end in errors of many kinds
         raise HsinrError(
             f"no dask scheduler answers at {address}: {error}; an address is such as "
             "tcp://host:8786"

@@ -1,29 +1,47 @@
 """The folder of an archive: where things lie, one run at a time, nothing unfinished in it.
 
+archive.json  catalog.json  collection.json  report.csv  networks/
 <id>/<id>.hsinr  <id>.preview.tif  <id>.metadata.json  <id>.json     a finished scene
-.partial-<random>/                                                  one in the making
+.<id>.xhsinr-<random>/                                              one in the making
+
+Only what this package wrote for this archive is ever replaced or removed. A scene's folder appears
+and is replaced as a whole: its item never describes other files than those beside it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+import re
 import shutil
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from xhsinr import stac
-from xhsinr.errors import HsinrError
+from xhsinr.archiving.memory import MEMORY, recall
+from xhsinr.errors import HsinrError, OutputExistsError
 from xhsinr.network.file import Network
-from xhsinr.outputs import replacing
+from xhsinr.outputs import replacing, scratch, sweep, sync
 from xhsinr.pictures.preview import preview_path
 
-__all__ = ["SceneFiles", "keep_network", "making", "one_run"]
+__all__ = [
+    "SceneFiles",
+    "check_free",
+    "keep_network",
+    "making",
+    "one_run",
+    "origin_of",
+    "with_own_ids",
+]
 
-_PARTIAL = ".partial-"
+_ROOT = (MEMORY, "catalog.json", "collection.json", "report.csv", "in-sample.json", "networks")
+_ASIDE = re.compile(r"\.(.+)\.xhsinr-replaced")
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -55,11 +73,39 @@ class SceneFiles:
     def item(self) -> Path:
         return self.folder / f"{self.id}.json"
 
-    def move(self, to: Path) -> None:
-        """Move all to a folder, the item last: where it is, the scene is finished."""
-        to.mkdir(exist_ok=True)
-        for path in (self.sidecar, self.preview, self.metadata, self.item):
-            path.replace(to / path.name)
+    @property
+    def all(self) -> tuple[Path, ...]:
+        return self.sidecar, self.preview, self.metadata, self.item
+
+    def publish(self, out: Path) -> None:
+        """Make this folder the scene's in the archive, in place of what it was made as before."""
+        for path in self.all:
+            sync(path)
+        final, aside = out / self.id, _aside(out, self.id)
+        if final.is_dir():
+            final.rename(aside)
+        self.folder.rename(final)
+        sync(out)
+        _settle(out, self.id)
+
+
+def _aside(out: Path, name: str) -> Path:
+    return out / f".{name}.xhsinr-replaced"
+
+
+def _settle(out: Path, name: str) -> None:
+    """End a replacement, also one that was cut short: the new folder counts, else the old one."""
+    final, aside = SceneFiles(out / name, name), SceneFiles(_aside(out, name), name)
+    if not aside.folder.is_dir() or aside.folder.is_symlink():
+        return
+    if not final.folder.exists():
+        aside.folder.rename(final.folder)
+        return
+    for path in aside.all:
+        path.unlink(missing_ok=True)
+    for others in aside.folder.iterdir():
+        others.rename(final.folder / others.name)
+    aside.folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -68,17 +114,83 @@ def making(out: Path, name: str) -> Iterator[SceneFiles]:
 
     It lies beside the folders of the scenes, so that base networks are found from it.
     """
-    with tempfile.TemporaryDirectory(
-        prefix=_PARTIAL, dir=out, ignore_cleanup_errors=True
-    ) as folder:
-        yield SceneFiles(Path(folder), name)
+    with scratch(out, name) as folder:
+        yield SceneFiles(folder, name)
+
+
+def origin_of(item: Path) -> dict[str, Any] | None:
+    """What a scene of an archive was made from, as its item says; None if it is no such item."""
+    try:
+        properties = json.loads(item.read_text("utf-8"))["properties"]
+        source, _ = properties["hsinr:source"], properties["hsinr:settings"]
+        return source if isinstance(source["href"], str) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def with_own_ids(out: Path, found: Iterable[stac.Source]) -> list[stac.Source]:
+    """Sources with the ids that they have in the archive: a scene's identity is its source.
+
+    A new source gets its own id, with a mark where another has it.
+    """
+    items = stac.scene_items(out) if out.is_dir() else iter(())
+    origins = {item.stem: origin["href"] for item in items if (origin := origin_of(item))}
+    taken = {name.lower() for name in origins}
+    named = []
+    for source in found:
+        marked = re.compile(re.escape(source.id) + "(-[0-9a-f]{8,})?")
+        held = [n for n, href in origins.items() if href == source.href and marked.fullmatch(n)]
+        name = min(held, key=len, default=source.id)
+        if held:
+            del origins[name]
+        elif name.lower() in taken:
+            where = f"{source.href}\n{source.error}"
+            name = f"{name}-{sha256(where.encode()).hexdigest()[:8]}"
+        taken.add(name.lower())
+        named.append(replace(source, id=name))
+    return named
+
+
+def check_free(out: Path, scenes: Sequence[stac.Source], *, overwrite: bool) -> None:
+    """Refuse to start where anything would be replaced that is not this archive's own.
+
+    Raises
+    ------
+    OutputExistsError
+    """
+    paths = [out / name for name in _ROOT]
+    foreign = [path for path in paths if path.is_symlink()]
+    if recall(out) is None:
+        foreign = [path for path in paths if os.path.lexists(path)]
+    for source in scenes:
+        if source.href and not _is_free(out, source, overwrite=overwrite):
+            foreign.append(out / source.id)
+    if foreign:
+        more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
+        raise OutputExistsError(
+            f"{', '.join(map(str, foreign[:_SHOWN]))}{more}: there already, and not known to be "
+            "this archive's own. Nothing was done: move it away, or choose another folder"
+        )
+
+
+def _is_free(out: Path, source: stac.Source, *, overwrite: bool) -> bool:
+    files = SceneFiles(out / source.id, source.id)
+    if not os.path.lexists(files.folder):
+        return True
+    if files.folder.is_symlink() or not files.folder.is_dir():
+        return False
+    if any(path.is_symlink() or (path.exists() and not path.is_file()) for path in files.all):
+        return False
+    origin = origin_of(files.item)
+    if origin is not None:
+        return origin["href"] == source.href
+    # Nobody can tell what it was made from.
+    return overwrite or not any(files.folder.iterdir())
 
 
 @contextlib.contextmanager
 def one_run(out: Path) -> Iterator[None]:
     """Make the folder if needed and keep other runs out; what killed ones left goes away.
-
-    Workers of a killed run that still make a scene find their folder gone, and give it up.
 
     Raises
     ------
@@ -87,13 +199,24 @@ def one_run(out: Path) -> Iterator[None]:
     """
     out.mkdir(parents=True, exist_ok=True)
     with _lock(out):
-        _sweep(out)
-        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=out):
+        _tidy(out)
+        with scratch(out, "run"):
             pass  # where nothing can be written, it is said once and not for every scene
         try:
             yield
         finally:
-            _sweep(out)
+            _tidy(out)
+
+
+def _tidy(out: Path) -> None:
+    """End what was cut short."""
+    for folder in (out, out / "networks"):
+        if folder.is_dir() and not (folder != out and folder.is_symlink()):
+            sweep(folder)
+    for path in list(out.iterdir()):
+        match = _ASIDE.fullmatch(path.name)
+        if match:
+            _settle(out, match[1])
 
 
 def keep_network(network: Network, out: Path) -> Path:
@@ -108,14 +231,6 @@ def keep_network(network: Network, out: Path) -> Path:
             shutil.copyfile(network.path, part)
     stac.write_item(stac.network_item(held), held.with_suffix(".json"))
     return held
-
-
-def _sweep(out: Path) -> None:
-    for left in out.glob(f"{_PARTIAL}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    for folder in (out, out / "networks", *(path for path in out.iterdir() if path.is_dir())):
-        for left in folder.glob(".*.part"):
-            left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """One scene of a batch: from its source to its finished folder in the archive.
 
-The STAC item is the checkpoint. It is put in place last, once the sidecar has been read back
-against its checksums, and says what it was made from and how: where that still holds, there
-is nothing to do.
+The scene's folder is the checkpoint. It is put in place as a whole, once the sidecar has been read
+back against its checksums, and its STAC item says what it was made from and how: where that still
+holds, and the files are those of the item, there is nothing to do.
 """
 
 from __future__ import annotations
@@ -18,20 +18,18 @@ from typing import Any
 
 from xhsinr import scene as scenes
 from xhsinr import stac
+from xhsinr.archiving.fingerprint import fingerprint
 from xhsinr.archiving.folder import SceneFiles, making
+from xhsinr.archiving.memory import recall
 from xhsinr.archiving.table import Row
-from xhsinr.compression.pipeline import Settings, compress_scene
+from xhsinr.compression.pipeline import compress_scene
 from xhsinr.errors import HsinrError, SourceError, VerificationError
 from xhsinr.pictures.preview import write_preview
+from xhsinr.reading.verification import verify
 from xhsinr.running.memory import peak_memory, share_of
-from xhsinr.sidecar import report
-from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.verification import verify
+from xhsinr.target import Settings
 
-__all__ = ["Job", "do"]
-
-# Files beside a scene's own that its metadata come from.
-_BESIDE = ("{name}.hdr", "{stem}.hdr", "{name}.aux.xml", "{stem}.wavelength_nm.txt")
+__all__ = ["Job", "do", "finished"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,8 @@ class Job:
     source : Source
     out : Path
         Folder of the archive.
+    archive : str
+        The archive's own id, by which a worker knows that it sees the same folder.
     settings : Settings
     request : mapping
         What of the settings decides the result, in JSON's types.
@@ -52,6 +52,7 @@ class Job:
 
     source: stac.Source
     out: Path
+    archive: str
     settings: Settings
     request: Mapping[str, Any]
     network: Path | None
@@ -70,27 +71,42 @@ def do(job: Job, threads: int, share: int) -> Row:
     """
     start = time.perf_counter()
     source = job.source
-    worker = f"{platform.node()}:{os.getpid()}"
     try:
         if source.error:
             raise SourceError(source.error)
-        made_from = _fingerprint(source)
-        final = SceneFiles(job.out / source.id, source.id)
-        found = _finished(final, made_from, job.request)
+        _check_shared(job)
+        made_from = fingerprint(source)
+        found = finished(job, made_from)
         if found is not None:
-            return _row(source.id, "skipped", found)
-        info = _make(job, made_from, threads, share)
+            return found
+        row = _make(job, made_from, threads, share, start)
     # A library may raise anything on a broken scene; the batch goes on without it.
     except Exception as error:
         text = str(error) if isinstance(error, HsinrError | OSError) else repr(error)
         row = Row(source.id, "failed", error=" ".join(text.split()))
-    else:
-        row = _row(source.id, "done", info)
-    seconds = round(time.perf_counter() - start, 3)
-    return replace(row, seconds=seconds, worker=worker, peak_memory=peak_memory())
+    return replace(row, **_work(start))
 
 
-def _make(job: Job, made_from: dict[str, Any], threads: int, share: int) -> dict[str, Any]:
+def _work(start: float) -> dict[str, Any]:
+    """Who did it, in what time and with what memory."""
+    return {
+        "seconds": round(time.perf_counter() - start, 3),
+        "worker": f"{platform.node()}:{os.getpid()}",
+        "peak_memory": peak_memory(),
+    }
+
+
+def _check_shared(job: Job) -> None:
+    """Whether the archive of the run is at its place here as well."""
+    memory = recall(job.out)
+    if memory is None or memory.id != job.archive:
+        raise SourceError(
+            f"{platform.node()} does not see the archive in {job.out}: workers write to it, so "
+            "give a folder that all machines share"
+        )
+
+
+def _make(job: Job, made_from: dict[str, Any], threads: int, share: int, start: float) -> Row:
     source = job.source
     scene = scenes.read(source.href)
     source.check(scene)
@@ -101,7 +117,10 @@ def _make(job: Job, made_from: dict[str, Any], threads: int, share: int) -> dict
         if not found.valid:
             raise VerificationError("; ".join(found.errors))
         write_preview(compressed.sidecar, progress=False)
-        info = compressed.info | {"path": files.sidecar.name}
+        if fingerprint(source) != made_from:
+            raise SourceError(f"{source.href} was changed while it was read: try again")
+        work = _work(start)
+        info = compressed.info | {"path": files.sidecar.name, "archiving": work}
         files.metadata.write_text(json.dumps(info, indent=2) + "\n", "utf-8")
         item = stac.scene_item(
             files.sidecar,
@@ -110,46 +129,44 @@ def _make(job: Job, made_from: dict[str, Any], threads: int, share: int) -> dict
             metadata=files.metadata,
             network=job.network if info["network"] else None,
         )
+        caution = dict(compressed.lines()).get("caution", "")
+        if caution:
+            item.properties["hsinr:caution"] = caution
         item.properties["hsinr:source"] = made_from
         item.properties["hsinr:settings"] = dict(job.request)
         stac.write_item(item, files.item)
-        files.move(job.out / source.id)
-    return info
+        files.publish(job.out)
+    return _row(source.id, "done", info, caution)
 
 
-def _finished(
-    files: SceneFiles, made_from: Mapping[str, Any], request: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """The report of a scene that is there, made from this source in this way."""
+def finished(job: Job, made_from: Mapping[str, Any] | None) -> Row | None:
+    """The row of a scene that is there whole, made from this source in this way.
+
+    Parameters
+    ----------
+    job : Job
+    made_from : mapping, optional
+        The source's fingerprint; without it, sizes alone are looked at, of whatever source.
+    """
+    files = SceneFiles(job.out / job.source.id, job.source.id)
     try:
         properties = json.loads(files.item.read_text("utf-8"))["properties"]
-        same = (properties["hsinr:source"], properties["hsinr:settings"]) == (made_from, request)
-        size = stac.data_asset_of(files.item).size
-        if not same or files.sidecar.stat().st_size != size or not files.preview.is_file():
+        assets = stac.file_assets_of(files.item)
+        if properties["hsinr:settings"] != job.request or len(assets) < 3:
             return None
-        return report.info(Sidecar.open(files.sidecar))
-    except (HsinrError, OSError, ValueError, KeyError, TypeError):
+        if made_from is None:
+            if any(asset.path.stat().st_size != asset.size for asset in assets):
+                return None
+        elif properties["hsinr:source"] != made_from or any(a.errors() for a in assets):
+            return None
+        info = json.loads(files.metadata.read_text("utf-8"))
+        row = _row(job.source.id, "skipped", info, properties.get("hsinr:caution", ""))
+        return replace(row, **info["archiving"])
+    except (HsinrError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _fingerprint(source: stac.Source) -> dict[str, Any]:
-    """What tells a source from a changed one without reading all of it."""
-    path = Path(source.href)
-    if "://" in source.href:
-        updated = (source.item or {}).get("properties", {}).get("updated")
-        return {"href": source.href} | ({"updated": updated} if updated else {})
-    if not path.exists():
-        raise SourceError(f"{path}: there is no such file any more; put it back, or leave it out")
-    beside = [path.with_name(name.format(name=path.name, stem=path.stem)) for name in _BESIDE]
-    found = [file.stat() for file in dict.fromkeys([path, *beside]) if file.exists()]
-    return {
-        "href": source.href,
-        "size": sum(stat.st_size for stat in found),
-        "modified": max(stat.st_mtime for stat in found),
-    }
-
-
-def _row(name: str, status: str, info: Mapping[str, Any]) -> Row:
+def _row(name: str, status: str, info: Mapping[str, Any], caution: str) -> Row:
     return Row(
         name,
         status,
@@ -160,4 +177,5 @@ def _row(name: str, status: str, info: Mapping[str, Any]) -> Row:
         rmse=info["rmse"],
         max_error=info["max_error"],
         mean_sam_deg=info["mean_sam_deg"],
+        caution=caution,
     )

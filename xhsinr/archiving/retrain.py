@@ -13,10 +13,11 @@ from xhsinr import scene as scenes
 from xhsinr import stac
 from xhsinr.archiving.check import archive_items, restore
 from xhsinr.archiving.folder import keep_network, making, one_run
-from xhsinr.compression.pipeline import Settings, compress_scene
+from xhsinr.compression.pipeline import compress_scene
 from xhsinr.metrics import bpppb
 from xhsinr.outputs import replacing
-from xhsinr.training import TrainingSettings, load_scene, train
+from xhsinr.target import Settings
+from xhsinr.training import SirenSettings, load_samples, train_siren
 
 __all__ = ["Retrained", "retrain"]
 
@@ -63,7 +64,7 @@ class Retrained:
 
 
 def retrain(
-    out: str | Path, settings: TrainingSettings | None = None, *, progress: bool = True
+    out: str | Path, settings: SirenSettings | None = None, *, progress: bool = True
 ) -> Retrained:
     """Train a base network on the scenes of an archive, and measure it on them.
 
@@ -76,7 +77,7 @@ def retrain(
     ----------
     out : str or Path
         Folder of the archive. A scene has to fit in memory.
-    settings : TrainingSettings, optional
+    settings : SirenSettings, optional
     progress : bool
         Show bars.
 
@@ -89,11 +90,11 @@ def retrain(
     """
     out = Path(out).absolute()
     items = archive_items(out)
-    settings = settings or TrainingSettings()
+    settings = settings or SirenSettings()
     with one_run(out):
-        loaded = [load_scene(path, settings) for path in _originals(out, items, progress)]
+        loaded = [load_samples(path) for path in _originals(out, items, progress)]
         made = out / "networks" / "retrained.safetensors"
-        network = train(loaded, [], settings, made, resume=True, progress=progress)
+        network = train_siren(loaded, [], settings, made, resume=True, progress=progress)
         held = keep_network(network, out)
         made.unlink()
         total, samples, psnr = 0, 0, {}

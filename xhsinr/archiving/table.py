@@ -34,6 +34,9 @@ class Row:
         The process that did it: host and process id.
     peak_memory : int or None
         Largest resident set of that process so far, in bytes.
+        Of a scene that was found finished: the figures of the run that made it.
+    caution : str
+        What of its quality to be wary of; empty if nothing is known.
     error : str
     """
 
@@ -49,6 +52,7 @@ class Row:
     seconds: float | None = None
     worker: str = ""
     peak_memory: int | None = None
+    caution: str = ""
     error: str = ""
 
 
@@ -77,20 +81,34 @@ class ArchiveReport:
         """The scenes that were given up."""
         return tuple(row for row in self.rows if row.status == "failed")
 
+    @property
+    def cautions(self) -> tuple[Row, ...]:
+        """The scenes whose quality is to be looked at."""
+        return tuple(row for row in self.rows if row.caution)
+
     def __repr__(self) -> str:
         counts = Counter(row.status for row in self.rows)
         parts = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         stored = sum(row.bytes or 0 for row in self.rows)
         original = sum(row.original_bytes or 0 for row in self.rows)
         size = f"{original:,} bytes in {stored:,}" if stored else "nothing stored"
-        errors = [f"  {row.id}: {row.error}" for row in self.failed]
+        errors = [f"  {row.id}: {_printable(row.error)}" for row in self.failed]
+        errors += [f"  {row.id}: caution: {_printable(row.caution)}" for row in self.cautions]
         head = f"{len(self.rows)} scenes, {parts or 'none'}; {size}"
         return "\n".join([f"<xhsinr.ArchiveReport {self.path}: {head}>", *errors])
 
 
+def _printable(text: str) -> str:
+    """Without what would steer a terminal: names and errors of libraries may hold anything."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def write_table(rows: Iterable[Any], kind: type[Any], path: Path) -> None:
     """Write dataclasses as CSV; the file appears under its name when it is complete."""
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as part,
+        part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.DictWriter(file, [field.name for field in fields(kind)])
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)

@@ -117,7 +117,7 @@ def _arrangements(plan: Plan, scene: BenchScene, key: str) -> Iterator[tuple[str
         steps = {"steps": _QUICK_STEPS} if plan.quick else {}
         yield "held-out", {**_paper_size(scene, key), **steps}
     elif key == "meta_learning":
-        yield _protocol(_trained("default"), scene), {"network": "default"}
+        yield _protocol(_trained("paper"), scene), {"network": "paper"}
         named = plan.network
         yield (_protocol(_trained(named), scene) if named else "in-sample"), {"network": named}
     elif key == "wsrc":

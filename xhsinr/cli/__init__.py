@@ -20,7 +20,10 @@ __all__ = ["main"]
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(xhsinr.__version__, prog_name="xhsinr")
 def main() -> None:
-    """Compress hyperspectral scenes, and read them back."""
+    """Compress hyperspectral scenes, and read them back.
+
+    A sidecar is the .hsinr file that holds one compressed scene.
+    """
 
 
 for _command in (

@@ -35,6 +35,9 @@ class _Share(click.ParamType[float]):
 @click.option("--scheduler", metavar="ADDRESS", help="dask scheduler, such as tcp://host:8786.")
 @click.option("--workers", type=int, metavar="N", help="Processes to start on this machine.")
 @click.option("--retries", default=2, show_default=True, help="Tries more for a failed scene.")
+@click.option("--overwrite", is_flag=True,
+              help="Replace scenes that were asked for otherwise.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Exit code 1 if a scene has a caution, too.")
 @click.option("--verify", "task", flag_value="verify", help="Check the archive OUT.")
 @click.option("--sample", type=_Share(), default="100%", show_default=True,
               help="With --verify: the share of the scenes to check.")  # fmt: skip
@@ -54,13 +57,15 @@ def archive(
     scheduler: str | None,
     workers: int | None,
     retries: int,
+    strict: bool,
     **options: Any,
 ) -> None:
     """Compress the scenes of SOURCE into the archive OUT, with a STAC catalog.
 
     SOURCE is a STAC catalog, collection, item or ItemCollection, or a folder or a glob of
-    scenes. Scenes that are finished are skipped: run it again after a stop. Exit code 1 if a
-    scene is missing in the end; OUT/report.csv says why.
+    scenes. Scenes that are finished are skipped: run it again after a stop. The archive remembers
+    what it was asked for: run it again without options. Exit code 1 if a scene is missing in the
+    end; OUT/report.csv says why, and what of a scene's quality to be wary of.
 
     \b
         xhsinr archive SOURCE OUT [--psnr 45] [--workers 4]
@@ -86,7 +91,7 @@ def archive(
             *paths, scheduler=scheduler, workers=workers, retries=retries, **options
         )
         click.echo(repr(report))
-        sys.exit(0 if report.ok else 1)
+        sys.exit(0 if report.ok and not (strict and report.cautions) else 1)
 
 
 def _verify(out: str, sample: float, scheduler: str | None, workers: int | None) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from xhsinr.errors import HsinrError
+from xhsinr.errors import DamagedSidecarError, HsinrError
 from xhsinr.storage import locate
-from xhsinr.target import PROFILES
+from xhsinr.target import PROFILES, Settings
 
 __all__ = [
     "EXISTING",
     "OUT",
     "SIDECAR",
+    "SOURCE",
     "Group",
+    "on_terminal",
     "overwrite_option",
     "preview_option",
     "quality_options",
@@ -32,21 +36,8 @@ class _PathOrUrl(click.Path):
 
 EXISTING = click.Path(exists=True, path_type=Path)
 SIDECAR = _PathOrUrl(exists=True, path_type=Path)
+SOURCE = SIDECAR
 OUT = click.Path(path_type=Path)
-
-_QUALITY = [
-    click.option("--quality", type=click.Choice(list(PROFILES)), help="A named quality."),
-    click.option("--psnr", type=float, metavar="DB", help="At least this PSNR, in dB."),
-    click.option("--max-error", type=float, metavar="X", help="No sample off by more than X."),
-    click.option("--bpppb", type=float, metavar="BITS", help="At most this many bits per sample."),
-    click.option("--lossless", is_flag=True, help="Every bit."),
-    click.option("--network", help="A base network of your own: name or file."),
-    click.option("--tile", type=int, help="Side of a tile in pixels, else 96 to 256."),
-    click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto."),
-    click.option(
-        "--max-memory", metavar="BYTES", help="Most memory of a process, such as '1.5 GB'."
-    ),
-]
 
 
 class Group(click.Group):
@@ -57,15 +48,39 @@ class Group(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # click ends quietly when the reader of its output has gone
+        except click.UsageError as error:
+            if "unexpected extra argument" in error.message:
+                error.message += " A glob needs quotes, and `xhsinr archive` takes many scenes."
+            raise
+        except DamagedSidecarError as error:
+            hint = "`xhsinr salvage SRC DST` saves the tiles that are whole"
+            raise click.ClickException(f"{error} ({hint})") from error
         except (HsinrError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
 
+def on_terminal() -> bool:
+    """Whether someone watches: bars are for terminals, not for logs."""
+    return sys.stderr.isatty()
+
+
 def quality_options(command: Any) -> Any:
     """Add the options that say how good the files have to be, and how they are made."""
-    for option in reversed(_QUALITY):
-        command = option(command)
+    for field in reversed(fields(Settings)):
+        command = _option(field)(command)
     return command
+
+
+def _option(field: Field[Any]) -> Any:
+    """The option of a parameter: a flag, a choice, or what its type reads."""
+    kinds = {"psnr": float, "sam_deg": float, "bpppb": float, "max_error": float, "tile": int}
+    name, about = f"--{field.name.replace('_', '-')}", field.metadata
+    if field.default is False:
+        return click.option(name, is_flag=True, help=about["help"])
+    kind = click.Choice(list(PROFILES)) if field.name == "quality" else kinds.get(field.name)
+    return click.option(
+        name, type=kind, default=field.default, metavar=about["metavar"], help=about["help"]
+    )
 
 
 def overwrite_option(command: Any) -> Any:

@@ -11,32 +11,57 @@ import click
 
 import xhsinr
 from xhsinr.cli.common import (
-    EXISTING,
     OUT,
     SIDECAR,
+    SOURCE,
+    on_terminal,
     overwrite_option,
     preview_option,
     quality_options,
 )
-from xhsinr.sidecar.verification import LEVELS
+from xhsinr.reading.verification import LEVELS
 
 __all__ = ["compress", "decompress", "info", "verify"]
 
 
 @click.command()
-@click.argument("src", type=EXISTING)
+@click.argument("src", type=SOURCE)
 @click.argument("dst", type=OUT, required=False)
 @quality_options
+@click.option("--variable", metavar="NAME", help="Which variable of netCDF or Zarr is the scene.")
 @preview_option
 @overwrite_option
-def compress(src: Path, dst: Path | None, **options: Any) -> None:
+def compress(src: Path | str, dst: Path | None, variable: str | None, **options: Any) -> None:
     """Compress the scene SRC into the sidecar DST (SRC with .hsinr if not given).
 
-    SRC is a GeoTIFF, ENVI, MATLAB (.mat) or NumPy (.npy) file, what else GDAL opens, or a
-    product as it comes: EnMAP L2A, DESIS, PRISMA L2D, EMIT L2A. Ask for one quality at most;
-    the default is 'standard'.
+    SRC is a GeoTIFF, ENVI, netCDF, Zarr, MATLAB (.mat) or NumPy (.npy) file, another image that
+    GDAL opens, a URL of one, or a product as it comes. Ask for one quality at most; the default
+    is 'standard'. A sidecar is the .hsinr file that holds one compressed scene.
     """
-    click.echo(repr(xhsinr.compress(src, dst or src.with_suffix(".hsinr"), **options)))
+    from xhsinr.compression.pipeline import default_path
+    from xhsinr.scene.files import open_file
+
+    path = dst or default_path(src)
+    if path.exists() and path.suffix.lower() != ".hsinr":
+        raise click.UsageError(
+            f"{path} is there and no .hsinr file: give the name of a sidecar as DST. A glob needs "
+            "quotes, and `xhsinr archive` takes many scenes."
+        )
+    source = open_file(src, variable) if variable else src
+    made = xhsinr.compress(source, path, progress=on_terminal(), **options)
+    size, before = made.path.stat().st_size, _bytes_of(src)
+    smaller = f", {before / size:.1f} times smaller than {src}" if before else ""
+    click.echo(f"{made.path}: {size:,} bytes{smaller}\n{made.text()}")
+
+
+def _bytes_of(src: Path | str) -> int | None:
+    """Bytes of a source on the disk; None where they are not told."""
+    if isinstance(src, str):
+        return None
+    if src.is_dir():
+        return sum(file.stat().st_size for file in src.rglob("*") if file.is_file())
+    # The samples of an ENVI scene are beside its header.
+    return None if src.suffix.lower() == ".hdr" else src.stat().st_size
 
 
 @click.command()
@@ -44,16 +69,21 @@ def compress(src: Path, dst: Path | None, **options: Any) -> None:
 @click.argument("dst", type=OUT)
 @overwrite_option
 def decompress(src: Path | str, dst: Path, overwrite: bool) -> None:
-    """Decode the sidecar SRC into the GeoTIFF DST."""
+    """Decode the sidecar SRC into DST, in the format of its suffix.
+
+    .tif is a GeoTIFF, .nc netCDF, .zarr Zarr, .img or .dat ENVI.
+    """
     from xhsinr.outputs import check_output
     from xhsinr.reading.reader import Reader
-    from xhsinr.scene import write_geotiff
+    from xhsinr.scene.formats import check_format, write_scene
     from xhsinr.sidecar.file import Sidecar
 
+    check_format(dst)
     check_output(dst, overwrite=overwrite, source=src)
     reader = Reader(Sidecar.open(src))
-    write_geotiff(reader.scene(), reader.to_dask(), dst)
-    click.echo(f"{dst}: {dst.stat().st_size:,} bytes")
+    write_scene(reader.scene(), reader.to_dask(), dst)
+    size = _bytes_of(dst)
+    click.echo(f"{dst}: {size:,} bytes")
 
 
 @click.command()
@@ -62,22 +92,27 @@ def decompress(src: Path | str, dst: Path, overwrite: bool) -> None:
 def info(src: Path | str, as_json: bool) -> None:
     """Say what the sidecar SRC holds: size, rates, measured quality, layers."""
     handle = xhsinr.open(src)
-    click.echo(json.dumps(handle.info, indent=2) if as_json else repr(handle))
+    text = f"{src}\n{handle.text()}"
+    click.echo(json.dumps(handle.info, indent=2) if as_json else text)
 
 
 @click.command()
 @click.argument("src", type=SIDECAR)
 @click.option("--level", type=click.Choice(LEVELS), default="decode", show_default=True)
-@click.option("--against", type=EXISTING, help="The original, to measure the decoded scene.")
-def verify(src: Path | str, level: str, against: Path | None) -> None:
+@click.option("--against", type=SOURCE, help="The original, to measure the decoded scene.")
+def verify(src: Path | str, level: str, against: Path | str | None) -> None:
     """Check that the sidecar SRC is whole; exit code 1 if it is not."""
-    found = xhsinr.verify(src, level=level, against=against)
+    found = xhsinr.verify(src, level=level, against=against, progress=on_terminal())
     for error in found.errors:
         click.echo(error, err=True)
     if not found.valid:
+        if found.tiles:
+            click.echo(f"xhsinr salvage {src} DST saves the tiles that are whole", err=True)
         sys.exit(1)
     what = f"{level}, against {against}" if against else level
     click.echo(f"{src}: valid ({what}; {found.tiles} tiles)")
     if found.quality is not None:
         psnr, largest = found.quality.psnr_db, found.quality.max_error
-        click.echo(f"measured: PSNR {psnr:.2f} dB, largest error {largest:g}")
+        angle = found.quality.mean_sam_deg
+        how = f"PSNR {psnr:.2f} dB" if largest else "lossless"
+        click.echo(f"measured: {how}, mean spectral angle {angle:.4g}°, largest error {largest:g}")

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import entropy
 from xhsinr.coding.tables import LARGEST_SHIFT, SCALES, SHAPES, Tables
+from xhsinr.entropy import runs as entropy
 from xhsinr.errors import DamagedSidecarError
 
 __all__ = ["LARGEST_RESIDUAL", "decode", "encode"]

@@ -1,28 +1,39 @@
-"""Coding ``bounded``: integers, none off by more than was promised, or none at all."""
+"""Coding ``bounded``: integers, none off by more than was promised, or none at all.
+
+Samples become integers by a `xhsinr.coding.lattice.Lattice`. They are predicted from the bands
+before, at the pixel and around it, and from what this missed at the neighbours; what is left is
+quantised so finely that no integer is off by more than the bound (near-lossless coding as in
+JPEG-LS, ITU-T T.87, A.4.4), and coded with a range coder (see `xhsinr.coding.bounded_tile`).
+
+Where the bound lies far above the noise, predictions from samples that are off by so much are
+poor, and a *base* comes first: the same integers in few planes, by `xhsinr.coding.planes`. What
+that misses is then coded as above.
+"""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import bound, detail
+from xhsinr.coding.bounded_tile import LARGEST, decode_integers, encode_integers
 from xhsinr.coding.contract import Bands, Frame, Planes, Samples, Valid
+from xhsinr.coding.lattice import Lattice
 from xhsinr.coding.overview import block_means
+from xhsinr.coding.planes import PlanesCoding
 from xhsinr.entropy.cursor import Cursor, varint
 from xhsinr.errors import DamagedSidecarError
-from xhsinr.spectral.basis import SpectralBasis
 
-__all__ = ["BoundedCoding"]
+__all__ = ["BoundedCoding", "base_frame"]
 
-_SEAL, _EXPONENT = struct.Struct("<I"), struct.Struct("<h")
-_MOST_ERROR, _LARGEST_EXPONENT = 1 << 34, 1100
-_PER_SAMPLE, _PER_SCORE = 80, 40
+_PER_SAMPLE, _PER_PIXEL = 48, 1024
+"""Bytes of memory: of a sample, and of a pixel for the bands that predict."""
+_SEGMENT_BYTES = 1 << 27
+
+Ints = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,54 +43,56 @@ class BoundedCoding:
     Attributes
     ----------
     frame : Frame
-    max_error : int
-        Largest error in units of ``2**exponent``; 0 is lossless.
-    exponent : int
-        Samples are rounded to integers in this unit first; 0 for integer samples.
-    basis : SpectralBasis
-    level : float
-        Error variance per coefficient of the base; only encoding needs it.
+    lattice : Lattice
+        What integers the samples are.
+    units : ndarray of int64, shape (1,) or (bands,)
+        Largest errors of the integers of all bands, or of each; 0 is lossless.
+    base : PlanesCoding or None
+        Of the integers, roughly; see `base_frame`.
+    limit : float
+        Largest error of a sample that is no integer of the lattice; only encoding needs it.
     """
 
     name: ClassVar[str] = "bounded"
-    parts: ClassVar[tuple[str, ...]] = ("base", "bound")
+    parts: ClassVar[tuple[str, ...]] = ("base", "bound", "rest")
     exact: ClassVar[bool] = True
 
     frame: Frame
-    max_error: int
-    exponent: int
-    basis: SpectralBasis
-    level: float = 0.0
+    lattice: Lattice
+    units: npt.NDArray[np.int64]
+    base: PlanesCoding | None = None
+    limit: float = 0.0
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
         parts: dict[str, bytes] = {}
         shape = samples.shape[1:]
-        scores = self.basis.scores(samples)
-        if len(scores):
-            distortion = float(detail.expected_distortion(scores, self.level))
-            if distortion > 0:
-                parts["base"] = detail.encode(scores, distortion, integer=True)
-        base = self._base(parts.get("base", b""), *shape)
-        residual = self._to_integers(samples) - base
-        if valid is not None:
-            residual = np.where(valid, residual, 0)
-        content = bound.encode(residual, base, self.max_error)
-        decoded = self._decode(content, parts.get("base", b""), *shape)
-        return {**parts, "bound": _seal(decoded) + content}
+        integers = self.lattice.to_integers(samples)
+        if max(-int(integers.min()), int(integers.max())) > LARGEST:
+            raise ValueError(
+                f"integers may be up to {LARGEST}; the step of the lattice is too fine"
+            )
+        integers = integers.astype(self._limits[0].dtype)
+        if self.base is not None:
+            coded = self.base.encode(integers, valid, device)
+            parts["base"] = coded.get("planes", b"")
+        base = self._base(parts, *shape)
+        parts["bound"], decoded = encode_integers(integers, base, self._units, valid)
+        if not self.lattice.trivial:
+            found = self._samples(decoded, None)
+            parts["rest"] = self.lattice.rest(samples, found, valid, self.limit)
+        return parts
 
     def decode(
         self, parts: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None
     ) -> Samples:
-        sealed = parts.get("bound", b"")
-        if len(sealed) < _SEAL.size:
+        shape = (self.frame.bands, rows, cols)
+        content = parts.get("bound", b"")
+        if not content:
             raise DamagedSidecarError("a tile with valid samples lacks its part 'bound'")
-        samples = self._decode(sealed[_SEAL.size :], parts.get("base", b""), rows, cols)
-        if _seal(samples) != sealed[: _SEAL.size]:
-            raise DamagedSidecarError(
-                "it decodes to other values than when it was written: the file is damaged, "
-                "or this machine's JPEG 2000 library reconstructs other integers"
-            )
-        return samples if bands is None else samples[bands]
+        base = self._base(parts, rows, cols)
+        integers = decode_integers(content, base, self._units, shape, self._limits)
+        samples = self._samples(integers if bands is None else integers[bands], bands)
+        return self.lattice.correct(samples, parts.get("rest", b""), bands, self.frame.bands)
 
     def decode_coarse(
         self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands | None
@@ -87,53 +100,66 @@ class BoundedCoding:
         return block_means(self.decode(parts, rows, cols, bands), factor, np.float64)
 
     def to_bytes(self) -> bytes:
-        return varint(self.max_error) + _EXPONENT.pack(self.exponent) + self.basis.to_bytes()
+        lattice = self.lattice.to_bytes()
+        numbers = b"".join(varint(int(unit)) for unit in self.units)
+        base = b"" if self.base is None else self.base.to_bytes()
+        return varint(len(self.units)) + numbers + varint(len(lattice)) + lattice + base
 
     @classmethod
     def from_bytes(cls, content: bytes, frame: Frame) -> Self:
         cursor = Cursor(content, "the coding 'bounded' in the header")
-        max_error = cursor.varint()
-        (exponent,) = _EXPONENT.unpack(cursor.take(_EXPONENT.size))
-        if max_error > _MOST_ERROR or abs(exponent) > _LARGEST_EXPONENT:
+        count = cursor.varint()
+        if count not in (1, frame.bands):
+            raise DamagedSidecarError(f"its header has {count} bounds for {frame.bands} bands")
+        units = [cursor.varint() for _ in range(count)]
+        if max(units) > LARGEST:
             raise DamagedSidecarError(
-                f"its header promises errors up to {max_error} times 2**{exponent}, which no "
-                "file is written with: it is damaged"
+                f"its header promises errors up to {max(units)}, which no file is written with: "
+                "it is damaged"
             )
-        return cls(frame, max_error, exponent, SpectralBasis.from_bytes(cursor.rest(), frame.bands))
+        lattice = Lattice.from_bytes(cursor.take(cursor.varint()), frame.dtype, frame.bands)
+        rest = cursor.rest()
+        base = PlanesCoding.from_bytes(rest, base_frame(lattice, frame)) if rest else None
+        return cls(frame, lattice, np.array(units, np.int64), base)
 
     def memory(self, pixels: int) -> int:
-        per_sample = _PER_SAMPLE + self.frame.dtype.itemsize
-        return pixels * (per_sample * self.frame.bands + _PER_SCORE * self.basis.components)
-
-    def _decode(self, content: bytes, coded: bytes, rows: int, cols: int) -> Samples:
-        base = self._base(coded, rows, cols)
-        residual = bound.decode(content, base, self.max_error, (self.frame.bands, rows, cols))
-        integers = np.clip(base + residual, *self._range)
-        if self.frame.dtype.kind == "f":
-            # Exact: the exponent was chosen so that all integers fit the mantissa.
-            samples = np.ldexp(integers.astype(np.float64), self.exponent)
-            return self.frame.to_samples(samples)
-        return np.asarray(integers, self.frame.dtype)
-
-    def _base(self, coded: bytes, rows: int, cols: int) -> npt.NDArray[np.int64]:
-        """What the part before decodes to, in integers on every machine."""
-        scores, exponent = detail.decode_integer(coded, rows, cols, self.basis.components)
-        base = self.basis.reconstruct_integer(scores, exponent, self.exponent)
-        return np.clip(base, *self._range)
+        based = 0 if self.base is None else self.base.memory(pixels)
+        own = pixels * (_PER_SAMPLE * self.frame.bands + _PER_PIXEL) + _SEGMENT_BYTES
+        return own + based
 
     @property
-    def _range(self) -> npt.NDArray[np.int64]:
-        frame = self.frame
-        return self._to_integers(np.array([frame.low, frame.high], frame.dtype))
+    def _units(self) -> npt.NDArray[np.int64]:
+        return np.broadcast_to(self.units, self.frame.bands)
 
-    def _to_integers(self, samples: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        if self.frame.dtype.kind != "f":
-            return samples.astype(np.int64)
-        scaled = np.ldexp(samples.astype(np.float64), -self.exponent)
-        return np.rint(scaled).astype(np.int64)
+    @property
+    def _limits(self) -> tuple[Ints, Ints]:
+        return _limits(self.lattice, self.frame)
+
+    def _base(self, parts: Mapping[str, bytes], rows: int, cols: int) -> Ints | None:
+        """What the part before decodes to: the same on every machine."""
+        coded = parts.get("base", b"")
+        if self.base is None or not coded:
+            return None
+        return self.base.decode({"planes": coded}, rows, cols, None)
+
+    def _samples(self, integers: Ints, bands: Bands | None) -> Samples:
+        if self.lattice.trivial:
+            return integers.astype(self.frame.dtype)
+        samples = self.lattice.to_samples(integers.astype(np.int64), bands)
+        return np.clip(samples, self.frame.low, self.frame.high)
 
 
-def _seal(decoded: Samples) -> bytes:
-    """Checksum of what a tile decodes to: a promise that can be checked."""
-    little = np.ascontiguousarray(decoded, decoded.dtype.newbyteorder("<"))
-    return _SEAL.pack(google_crc32c.value(little.tobytes()))
+def base_frame(lattice: Lattice, frame: Frame) -> Frame:
+    """Frame of the integers of a lattice, for a base."""
+    low, high = _limits(lattice, frame)
+    return Frame(low.dtype, frame.bands, int(low.min()), int(high.max()))
+
+
+def _limits(lattice: Lattice, frame: Frame) -> tuple[Ints, Ints]:
+    """Least and greatest integer of each band, of 32 bits if these are enough."""
+    ends = np.array([[frame.low, frame.high]], frame.dtype)
+    integers = lattice.to_integers(np.repeat(ends, frame.bands, axis=0))
+    # Differences between samples have to fit too.
+    fits = np.abs(integers).max() < 1 << 30
+    low, high = integers.astype(np.int32 if fits else np.int64).T
+    return np.ascontiguousarray(low), np.ascontiguousarray(high)

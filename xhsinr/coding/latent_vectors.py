@@ -95,8 +95,7 @@ def decode(payload: bytes, patches: int, network: SirenNetwork) -> Integers:
 
 def dequantise(integers: Integers, network: SirenNetwork) -> npt.NDArray[np.float32]:
     """Latent vectors for `xhsinr.network.siren.forward`, shape (patches, latents)."""
-    vectors: npt.NDArray[np.float32] = integers.astype(np.float32) * network.latent_steps
-    return vectors
+    return np.asarray(integers.astype(np.float32) * network.latent_steps)
 
 
 def _cumulative(network: SirenNetwork) -> npt.NDArray[np.int64]:
@@ -107,7 +106,7 @@ def _cumulative(network: SirenNetwork) -> npt.NDArray[np.int64]:
 def _symbols(integers: Integers, network: SirenNetwork) -> Integers:
     escape = network.tables.shape[1] - 1
     symbols = integers + (escape - 1) // 2
-    return np.where((symbols >= 0) & (symbols < escape), symbols, escape)
+    return np.asarray(np.where((symbols >= 0) & (symbols < escape), symbols, escape))
 
 
 def _table_numbers(classes: Integers, network: SirenNetwork) -> npt.NDArray[np.int64]:

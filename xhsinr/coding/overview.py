@@ -47,16 +47,17 @@ def valid_means(
     means : ndarray of float64, shape (bands, coarse rows, coarse cols)
         Zero where no sample of the block is valid.
     states : ndarray of uint8, of that shape
-        Valid where one sample of the block is; nodata where all are invalid and one is that.
+        Valid where one sample of the block is, else the first void of those in it.
     """
     valid = states == mask.VALID
     counts = _block_sums(valid, factor, np.int64)
     with np.errstate(over="ignore"):
         sums = _block_sums(np.where(valid, samples, 0), factor, np.float64)
         means = sums / np.maximum(counts, 1)
-    nodata = _block_sums(states == mask.NODATA, factor, np.int64) > 0
-    invalid = np.where(nodata, mask.NODATA, mask.NAN)
-    return means, np.where(counts > 0, mask.VALID, invalid).astype(np.uint8)
+    rows, cols = (np.arange(0, side, factor) for side in states.shape[1:])
+    voids = np.minimum.reduceat(np.where(valid, np.uint8(255), states), rows, axis=1)
+    voids = np.minimum.reduceat(voids, cols, axis=2)
+    return means, np.where(counts > 0, np.uint8(mask.VALID), voids)
 
 
 def _block_sums(planes: npt.NDArray[Any], factor: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:

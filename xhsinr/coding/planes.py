@@ -1,23 +1,34 @@
-"""Coding ``planes``: scores in a spectral basis, as planes of a lossy picture coder."""
+"""Coding ``planes``: scores in a spectral basis, as planes of wavelet coefficients.
+
+The one lossy coding. What a coefficient is likely to be says the prior, the base network of the
+package (`xhsinr.network.prior`); decoding gives the same bits on every machine.
+"""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import detail
 from xhsinr.coding.contract import Bands, Frame, Planes, Samples, Valid
 from xhsinr.coding.overview import block_means
+from xhsinr.coding.planes_forecast import expected_errors
+from xhsinr.coding.planes_tile import PlaneDecoder, PlaneEncoder
+from xhsinr.coding.spectra import means_of_scores, samples_of_scores
+from xhsinr.errors import DamagedSidecarError, UnsupportedVersionError
+from xhsinr.network.prior import package_prior
 from xhsinr.spectral.basis import SpectralBasis
 
 __all__ = ["PlanesCoding"]
 
-# Bytes of a sample as numbers, and of a component's score.
-_PER_SAMPLE, _PER_SCORE = 24, 40
+_HEADER = struct.Struct("<Bf")
+_PRIOR = 1  # which of the package's priors; a file written with it needs that one for ever
+# Copies of a sample as numbers; bytes of a component's score, and of the regressions of a pixel.
+_COPIES, _PER_SCORE, _PER_PIXEL = 3, 70, 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,58 +39,80 @@ class PlanesCoding:
     ----------
     frame : Frame
     basis : SpectralBasis
-    level : float
-        Error variance per coefficient, the same in all tiles; only encoding needs it.
+    step : float
+        Of the quantiser, in the unit of scores, the same in all tiles and bands; a float32.
+        Zero if nothing is coded but the mean spectrum.
     """
 
     name: ClassVar[str] = "planes"
     parts: ClassVar[tuple[str, ...]] = ("planes",)
-    exact: ClassVar[bool] = False
+    exact: ClassVar[bool] = True
 
     frame: Frame
     basis: SpectralBasis
-    level: float = 0.0
+    step: float = 0.0
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
-        scores = self.basis.scores(samples)
-        if not len(scores) or not self.level:
+        if not self.basis.components or not self.step:
             return {}
-        distortion = float(detail.expected_distortion(scores, self.level))
-        return {"planes": detail.encode(scores, distortion)} if distortion > 0 else {}
+        encoder = PlaneEncoder(self._planes(samples), package_prior())
+        encoder.planes()
+        return {"planes": encoder.content()} if encoder.components else {}
 
     def expected_errors(
-        self, samples: Samples, levels: npt.NDArray[np.float64]
+        self, samples: Samples, steps: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
-        """Mean squared error of a tile's scores at each level."""
-        return detail.expected_distortion(self.basis.scores(samples), levels)
+        """Mean squared error of a tile's scores at each step."""
+        return expected_errors(self.basis.scores(samples).astype(np.float64), steps)
 
     def decode(
         self, parts: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None
     ) -> Samples:
         scores = self._scores(parts, rows, cols)
-        return self.frame.to_samples(self._of(bands).reconstruct(scores))
+        return samples_of_scores(scores, self.basis, self.frame, bands)
 
     def decode_coarse(
         self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands | None
     ) -> Planes:
-        scores = block_means(self._scores(parts, rows, cols), factor)
-        return self._of(bands).reconstruct(scores)
+        scores = block_means(self._scores(parts, rows, cols), factor, np.float64)
+        return means_of_scores(scores, self.basis, self.frame, bands)
 
     def to_bytes(self) -> bytes:
-        return self.basis.to_bytes()
+        return _HEADER.pack(_PRIOR, self.step) + self.basis.to_bytes()
 
     @classmethod
     def from_bytes(cls, content: bytes, frame: Frame) -> Self:
-        return cls(frame, SpectralBasis.from_bytes(content, frame.bands))
+        if len(content) < _HEADER.size:
+            raise DamagedSidecarError("its header ends within the coding 'planes'")
+        prior, step = _HEADER.unpack_from(content)
+        if prior != _PRIOR:
+            raise UnsupportedVersionError(
+                f"it needs prior number {prior}, this version has number {_PRIOR}: install a "
+                "newer xhsinr"
+            )
+        if not 0 <= step < np.inf:
+            raise DamagedSidecarError(f"its header has a quantiser's step of {step}")
+        return cls(frame, SpectralBasis.from_bytes(content[_HEADER.size :], frame.bands), step)
 
     def memory(self, pixels: int) -> int:
-        return pixels * (_PER_SAMPLE * self.frame.bands + _PER_SCORE * self.basis.components)
+        per_sample = _COPIES * max(self.frame.dtype.itemsize, 4)
+        per_pixel = per_sample * self.frame.bands + _PER_SCORE * self.basis.components
+        return pixels * (per_pixel + _PER_PIXEL)
 
-    def _scores(self, parts: Mapping[str, bytes], rows: int, cols: int) -> Planes:
-        return detail.decode(parts.get("planes", b""), rows, cols, self.basis.components)
+    def _planes(self, samples: Samples) -> npt.NDArray[np.float64]:
+        """Scores of samples, in steps."""
+        scores = self.basis.scores(samples).astype(np.float64)
+        scores /= self.step
+        return scores
 
-    def _of(self, bands: Bands | None) -> SpectralBasis:
-        if bands is None:
-            return self.basis
-        means, vectors = self.basis.mean_integers[bands], self.basis.vector_integers[:, bands]
-        return replace(self.basis, mean_integers=means, vector_integers=vectors)
+    def _scores(self, parts: Mapping[str, bytes], rows: int, cols: int) -> npt.NDArray[np.float64]:
+        content = parts.get("planes", b"")
+        if not content:
+            return np.zeros((0, rows, cols))
+        decoder = PlaneDecoder(content, self.basis.components, rows, cols, package_prior())
+        planes = decoder.planes()
+        decoder.check()
+        scores = np.empty((len(planes), rows, cols))
+        for plane, score in zip(planes, scores, strict=True):
+            np.multiply(plane, self.step, out=score)
+        return scores

@@ -23,7 +23,6 @@ from xhsinr.network.prior import (
     ODDS_LIMIT,
     STICKS,
     Prior,
-    magnitude_table,
     odds_table,
 )
 
@@ -32,6 +31,7 @@ __all__ = [
     "MARGIN",
     "Neighbours",
     "Network",
+    "Room",
     "decode_band",
     "encode_band",
     "fixed_inputs",
@@ -47,12 +47,12 @@ LARGEST = (1 << 30) - 1
 
 _FIRST_STICKS = 8
 _SEEN = 65535  # magnitudes are clipped to it where they predict others
-_LARGEST_INPUT = (1 << 18) - 1
+_ONE, _FOUR = np.float32(1), np.float32(4)
 _ESCAPE = 3 << 11  # smallest magnitude of the last class
 _TOTAL = 1 << BITS
 _MOST_SYMBOLS = STICKS + 8  # of a coefficient
 
-Magnitudes = npt.NDArray[np.uint16]
+Magnitudes = npt.NDArray[np.float32]
 
 
 class Network(NamedTuple):
@@ -63,7 +63,7 @@ class Network(NamedTuple):
     bias_2: Any
     weights_3: Any
     bias_3: Any
-    magnitudes: Any
+    first_sticks: Any
     odds: Any
 
     @classmethod
@@ -75,7 +75,7 @@ class Network(NamedTuple):
             prior.bias_2,
             prior.weights_3,
             prior.bias_3,
-            magnitude_table(),
+            np.ascontiguousarray(prior.weights_3[:, :_FIRST_STICKS]),
             odds_table(),
         )
 
@@ -85,10 +85,10 @@ class Neighbours(NamedTuple):
 
     Attributes
     ----------
-    level : ndarray of uint16, shape (components, orientations, rows + 4, cols + 4)
+    level : ndarray of float32, shape (components, orientations, rows + 4, cols + 4)
         Magnitudes of this level with their margin, zero where not yet decoded.
-    parent : ndarray of uint16, the same a level up; no component if there is none.
-    earlier : ndarray of int32, shape (rows + 4, cols + 4)
+    parent : ndarray of float32, the same a level up; no component if there is none.
+    earlier : ndarray of float32, shape (rows + 4, cols + 4)
         Sum over the components before the last three.
     component, orientation : int
         Index into `level`.
@@ -100,166 +100,190 @@ class Neighbours(NamedTuple):
 
     level: Magnitudes
     parent: Magnitudes
-    earlier: npt.NDArray[np.int32]
+    earlier: npt.NDArray[np.float32]
     component: int
     orientation: int
     expected: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float32]
 
 
-@njit(cache=True)
-def _input(quarters: Any, table: Any) -> Any:
-    if quarters > _LARGEST_INPUT:
-        quarters = _LARGEST_INPUT
-    if quarters < 4096:
-        return table[quarters]
-    return table[quarters >> 6] + np.float32(96)
+class Room(NamedTuple):
+    """Where a row of coefficients is worked on."""
+
+    row: Any
+    total: Any
+    places: Any
+    inputs: Any
+    first: Any
+    hidden: Any
+    sticks: Any
+
+    @classmethod
+    def of(cls, cols: int) -> Room:
+        """Room for a row of a band."""
+        count = (cols + 1) // 2 + 1
+        return cls(
+            np.empty((INPUTS, cols), np.float32),
+            np.empty(cols, np.float32),
+            np.empty(count, np.int64),
+            np.zeros((count, INPUTS), np.float32),
+            np.empty((count, HIDDEN), np.float32),
+            np.empty((count, HIDDEN), np.float32),
+            np.empty((count, _FIRST_STICKS), np.float32),
+        )
 
 
 @njit(cache=True)
-def _evaluate(inputs: Any, bias: Any, network: Any, first: Any, hidden: Any, sticks: Any) -> None:
-    """Hidden units of the second layer, and log-odds of the first sticks, of one coefficient."""
-    for j in range(HIDDEN):
-        first[j] = bias[j]
-    for i in range(INPUTS):
-        value = inputs[i]
-        if value != 0:
-            for j in range(HIDDEN):
-                first[j] += value * network.weights_1[i, j]
-    for j in range(HIDDEN):
-        unit = np.floor(max(first[j], np.float32(0)) * np.float32(1 / 64))
-        first[j] = min(unit, np.float32(LARGEST_UNIT))
-        hidden[j] = network.bias_2[j]
-    for i in range(HIDDEN):
-        value = first[i]
-        if value != 0:
-            for j in range(HIDDEN):
-                hidden[j] += value * network.weights_2[i, j]
-    for j in range(HIDDEN):
-        unit = np.floor(max(hidden[j], np.float32(0)) * np.float32(1 / 64))
-        hidden[j] = min(unit, np.float32(LARGEST_UNIT))
-    for j in range(_FIRST_STICKS):
-        sticks[j] = network.bias_3[j]
-    for i in range(HIDDEN):
-        value = hidden[i]
-        if value != 0:
-            for j in range(_FIRST_STICKS):
-                sticks[j] += value * network.weights_3[i, j]
+def _sum_around(own: Any, row: int, cols: int, out: Any) -> None:
+    """Sums of the 24 coefficients around each of a row: five rings, in quarters, plus 1."""
+    a, b, c, d, e = own[row - 2], own[row - 1], own[row], own[row + 1], own[row + 2]
+    beside, over, corners, straight, rest = out[0], out[1], out[2], out[3], out[4]
+    for x in range(cols):
+        beside[x] = _ONE + _FOUR * (c[x + 1] + c[x + 3])
+        over[x] = _ONE + _FOUR * (b[x + 2] + d[x + 2])
+        corners[x] = _ONE + _FOUR * (b[x + 1] + b[x + 3] + d[x + 1] + d[x + 3])
+        straight[x] = _ONE + _FOUR * (a[x + 2] + e[x + 2] + c[x] + c[x + 4])
+        far = a[x] + a[x + 1] + a[x + 3] + a[x + 4] + e[x] + e[x + 1] + e[x + 3] + e[x + 4]
+        rest[x] = _ONE + _FOUR * (far + b[x] + b[x + 4] + d[x] + d[x + 4])
 
 
 @njit(cache=True)
-def _probability(stick: int, sticks: Any, hidden: Any, network: Any) -> int:
-    """Share, in ``2**-15``, of a class among those not yet ruled out."""
-    if stick < _FIRST_STICKS:
-        odds = sticks[stick]
-    else:
-        odds = network.bias_3[stick]
-        for i in range(HIDDEN):
-            odds += hidden[i] * network.weights_3[i, stick]
+def _sum_rings(plane: Any, row: int, cols: int, cross: Any, corners: Any) -> None:
+    """Add, in quarters, the four coefficients beside each of a row and the four at its corners."""
+    b, c, d = plane[row - 1], plane[row], plane[row + 1]
+    for x in range(cols):
+        cross[x] += _FOUR * (b[x + 2] + d[x + 2] + c[x + 1] + c[x + 3])
+        corners[x] += _FOUR * (b[x + 1] + b[x + 3] + d[x + 1] + d[x + 3])
+
+
+@njit(cache=True)
+def _sum_parents(near: Any, y: int, cols: int, out: Any) -> None:
+    """Sums over the level above, in quarters: at the parent of each coefficient and around it."""
+    c, o = near.component, near.orientation
+    row, further = (y >> 1) + MARGIN, 1 if y & 1 else -1
+    above = near.parent[c, o]
+    b, m, d, f = above[row - 1], above[row], above[row + 1], above[row + further]
+    others, later = near.parent[c], near.parent
+    first, second = 1 if o == 0 else 0, 1 if o == 2 else 2
+    last = len(later)
+    for x in range(cols):
+        i = (x >> 1) + MARGIN
+        side = m[i + 1] if x & 1 else m[i - 1]
+        closest = f[i] + side
+        ring = b[i - 1] + b[i] + b[i + 1] + m[i - 1] + m[i + 1] + d[i - 1] + d[i] + d[i + 1]
+        out[5, x] += _FOUR * m[i]
+        out[6, x] += _FOUR * closest
+        out[7, x] += _FOUR * (ring - closest)
+        out[8, x] += _FOUR * (others[first, row, i] + others[second, row, i])
+        for k in range(c + 1, min(c + 4, last)):
+            out[22, x] += _FOUR * later[k, o, row, i]
+
+
+@njit(cache=True)
+def _inputs_of_row(y: int, cols: int, near: Any, out: Any, total: Any) -> None:
+    """Inputs of the network for each coefficient of a row, shape (INPUTS, cols), and their sums.
+
+    Of a sum ``v`` in quarters plus 1 the input is about ``16 log2 v``: exponent and first four
+    bits of the mantissa of a float32, straight lines between powers of two.
+    """
+    c, o = near.component, near.orientation
+    row = y + MARGIN
+    out[:] = _ONE
+    _sum_around(near.level[c, o], row, cols, out)
+    if len(near.parent) > 0:
+        _sum_parents(near, y, cols, out)
+    for other in range(o):
+        _sum_rings(near.level[c, other], row, cols, out[10], out[10])
+        _add(near.level[c, other, row], cols, out[9])
+    for back in range(min(c, 3)):
+        plane = near.level[c - 1 - back, o]
+        _add(plane[row], cols, out[11 + 3 * back])
+        _sum_rings(plane, row, cols, out[12 + 3 * back], out[13 + 3 * back])
+    if c > 3:
+        b, m, d = near.earlier[row - 1], near.earlier[row], near.earlier[row + 1]
+        share = _FOUR / np.float32(c - 3)
+        for x in range(cols):
+            out[20, x] += share * m[x + 2]
+            out[21, x] += share * (b[x + 2] + d[x + 2] + m[x + 1] + m[x + 3])
+    if near.expected.size > 0:
+        row_expected = near.expected[y]
+        for x in range(cols):
+            size = abs(row_expected[x])
+            out[23, x] += _FOUR * np.float32(size if size < _SEEN else _SEEN)
+    total[:] = np.float32(0)
+    for k in range(INPUTS):
+        values = out[k]
+        bits = values.view(np.int32)
+        for x in range(cols):
+            values[x] = np.float32((bits[x] >> 19) - (127 << 4))
+            total[x] += values[x]
+
+
+@njit(cache=True)
+def _add(values: Any, cols: int, out: Any) -> None:
+    for x in range(cols):
+        out[x] += _FOUR * values[x + MARGIN]
+
+
+@njit(cache=True)
+def _activate(sums: Any, bias: Any) -> None:
+    """Hidden units of sums, in place: no less than zero, rounded down, clipped."""
+    for i in range(len(sums)):
+        for j in range(HIDDEN):
+            unit = np.floor(max(sums[i, j] + bias[j], np.float32(0)) * np.float32(1 / 64))
+            sums[i, j] = min(unit, np.float32(LARGEST_UNIT))
+
+
+@njit(cache=True)
+def _evaluate(count: int, group: int, near: Any, network: Any, room: Any) -> None:
+    """The network for the first ``count`` rows of inputs; products of integers, all exact."""
+    inputs, first, hidden, sticks = room.inputs, room.first, room.hidden, room.sticks
+    np.dot(inputs[:count], network.weights_1, first[:count])
+    _activate(first[:count], near.bias[group])
+    np.dot(first[:count], network.weights_2, hidden[:count])
+    _activate(hidden[:count], network.bias_2)
+    np.dot(hidden[:count], network.first_sticks, sticks[:count])
+    for i in range(count):
+        for j in range(_FIRST_STICKS):
+            sticks[i, j] += network.bias_3[j]
+
+
+@njit(cache=True)
+def _share(odds: Any, table: Any) -> int:
     index = (int(odds) >> 5) + ODDS_LIMIT
-    return int(network.odds[min(max(index, 0), 2 * ODDS_LIMIT - 1)])
+    return int(table[min(max(index, 0), 2 * ODDS_LIMIT - 1)])
+
+
+@njit(cache=True)
+def _late_share(stick: int, hidden: Any, network: Any) -> int:
+    """Share, in ``2**-15``, of a class among those not yet ruled out, past the first sticks."""
+    odds = network.bias_3[stick]
+    for i in range(HIDDEN):
+        odds += hidden[i] * network.weights_3[i, stick]
+    return _share(odds, network.odds)
 
 
 @njit(cache=True)
 def _expect_row(
-    y: int,
-    start: int,
-    cols: int,
-    group: int,
-    near: Any,
-    network: Any,
-    inputs: Any,
-    first: Any,
-    hidden: Any,
-    sticks: Any,
+    y: int, left: int, cols: int, group: int, near: Any, network: Any, room: Any
 ) -> None:
-    """`_evaluate` every second coefficient of a row, from ``start`` on.
+    """Expect every second coefficient of a row, from ``left`` on.
 
-    ``inputs``, ``hidden`` and ``sticks`` have a row for each; the last row of the latter two is
-    what comes of inputs that are all zero.
+    ``room.places`` gets, for each, where its hidden units and log-odds are: row 0 is for inputs
+    that are all zero, which only need to be looked at once.
     """
-    c, o = near.component, near.orientation
-    own, table = near.level[c, o], network.magnitudes
-    has_parent, expects = len(near.parent) > 0, near.expected.size > 0
-    row, up = y + MARGIN, (y >> 1) + MARGIN
-    further = 1 if y & 1 else -1
-    share = (1 << 18) // max(c - 3, 1)
-    idle = len(hidden) - 1
-    n = 0
-    for x in range(start, cols, 2):
-        col = x + MARGIN
-        f = inputs[n]
-        f[0] = _input(4 * (int(own[row, col - 1]) + own[row, col + 1]), table)
-        f[1] = _input(4 * (int(own[row - 1, col]) + own[row + 1, col]), table)
-        total = int(own[row - 1, col - 1]) + own[row - 1, col + 1]
-        f[2] = _input(4 * (total + own[row + 1, col - 1] + own[row + 1, col + 1]), table)
-        total = int(own[row - 2, col]) + own[row + 2, col] + own[row, col - 2]
-        f[3] = _input(4 * (total + own[row, col + 2]), table)
-        total = int(own[row - 2, col - 1]) + own[row - 2, col + 1] + own[row - 2, col - 2]
-        total += int(own[row - 2, col + 2]) + own[row + 2, col - 1] + own[row + 2, col + 1]
-        total += int(own[row + 2, col - 2]) + own[row + 2, col + 2] + own[row - 1, col - 2]
-        total += int(own[row - 1, col + 2]) + own[row + 1, col - 2] + own[row + 1, col + 2]
-        f[4] = _input(4 * total, table)
-        for i in range(5, INPUTS):
-            f[i] = 0
-        if has_parent:
-            above, across = near.parent[c, o], (x >> 1) + MARGIN
-            side = 1 if x & 1 else -1
-            f[5] = _input(4 * int(above[up, across]), table)
-            closest = int(above[up + further, across]) + above[up, across + side]
-            total = int(above[up - 1, across - 1]) + above[up - 1, across] + above[up, across - 1]
-            total += int(above[up - 1, across + 1]) + above[up, across + 1]
-            total += int(above[up + 1, across - 1]) + above[up + 1, across]
-            total += int(above[up + 1, across + 1])
-            f[6] = _input(4 * closest, table)
-            f[7] = _input(4 * (total - closest), table)
-            total = 0
-            for other in range(3):
-                if other != o:
-                    total += int(near.parent[c, other, up, across])
-            f[8] = _input(4 * total, table)
-            total = 0
-            for later in range(c + 1, min(c + 4, len(near.parent))):
-                total += int(near.parent[later, o, up, across])
-            f[22] = _input(4 * total, table)
-        centre, ring = 0, 0
-        for other in range(o):
-            a = near.level[c, other]
-            centre += int(a[row, col])
-            ring += int(a[row - 1, col - 1]) + a[row - 1, col] + a[row - 1, col + 1]
-            ring += int(a[row, col - 1]) + a[row, col + 1]
-            ring += int(a[row + 1, col - 1]) + a[row + 1, col] + a[row + 1, col + 1]
-        f[9] = _input(4 * centre, table)
-        f[10] = _input(4 * ring, table)
-        for back in range(min(c, 3)):
-            a = near.level[c - 1 - back, o]
-            f[11 + 3 * back] = _input(4 * int(a[row, col]), table)
-            ring = int(a[row - 1, col]) + a[row + 1, col] + a[row, col - 1] + a[row, col + 1]
-            f[12 + 3 * back] = _input(4 * ring, table)
-            ring = int(a[row - 1, col - 1]) + a[row - 1, col + 1] + a[row + 1, col - 1]
-            f[13 + 3 * back] = _input(4 * (ring + a[row + 1, col + 1]), table)
-        if c > 3:
-            a = near.earlier
-            f[20] = _input((int(a[row, col]) * share) >> 16, table)
-            ring = int(a[row - 1, col]) + a[row + 1, col] + a[row, col - 1] + a[row, col + 1]
-            f[21] = _input((ring * share) >> 16, table)
-        if expects:
-            size = abs(near.expected[y, x])
-            f[23] = _input(int(4 * size + 0.5) if size < _SEEN else _LARGEST_INPUT, table)
-        n += 1
-    for i in range(n):
-        silent = True
-        for j in range(INPUTS):
-            if inputs[i, j] != 0:
-                silent = False
-                break
-        if silent:
-            for j in range(HIDDEN):
-                hidden[i, j] = hidden[idle, j]
-            for j in range(_FIRST_STICKS):
-                sticks[i, j] = sticks[idle, j]
+    _inputs_of_row(y, cols, near, room.row, room.total)
+    count = 1
+    for i in range((cols - left + 1) // 2):
+        x = left + 2 * i
+        if room.total[x] == 0:
+            room.places[i] = 0
         else:
-            _evaluate(inputs[i], near.bias[group], network, first, hidden[i], sticks[i])
+            for k in range(INPUTS):
+                room.inputs[count, k] = room.row[k, x]
+            room.places[i] = count
+            count += 1
+    _evaluate(count, group, near, network, room)
 
 
 @njit(cache=True)
@@ -277,7 +301,7 @@ def _raw(state: Any, words: Any, count: int, bits: int) -> tuple[Any, int, int]:
 
 @njit(cache=True)
 def decode_band(
-    state: Any, words: Any, count: int, rows: int, cols: int, near: Any, network: Any
+    state: Any, words: Any, count: int, rows: int, cols: int, near: Any, network: Any, room: Any
 ) -> tuple[Any, int, Any]:
     """Coefficients of a band; their magnitudes are written to `Neighbours.level`.
 
@@ -289,22 +313,21 @@ def decode_band(
     """
     values = np.zeros((rows, cols), np.int32)
     own = near.level[near.component, near.orientation]
-    length = (cols + 1) // 2
-    inputs = np.zeros((length + 1, INPUTS), np.float32)
-    hidden = np.zeros((length + 1, HIDDEN), np.float32)
-    sticks = np.zeros((length + 1, _FIRST_STICKS), np.float32)
-    first = np.zeros(HIDDEN, np.float32)
+    places, sticks, odds = room.places, room.sticks, network.odds
     for group in range(4):
         top, left = int(group & 1), int(group == 1 or group == 2)
-        _evaluate(inputs[length], near.bias[group], network, first, hidden[length], sticks[length])
         for y in range(top, rows, 2):
-            _expect_row(y, left, cols, group, near, network, inputs, first, hidden, sticks)
-            i = -1
+            _expect_row(y, left, cols, group, near, network, room)
+            number = -1
             for x in range(left, cols, 2):
-                i += 1
+                number += 1
+                place = places[number]
                 kind = 0
                 while kind < STICKS:
-                    share = _probability(kind, sticks[i], hidden[i], network)
+                    if kind < _FIRST_STICKS:
+                        share = _share(sticks[place, kind], odds)
+                    else:
+                        share = _late_share(kind, room.hidden[place], network)
                     if int(peek(state)) < share:
                         state, count = get(state, words, count, 0, share)
                         break
@@ -364,10 +387,42 @@ def _put_raw(symbols: Any, n: int, value: int, bits: int) -> int:
 
 
 @njit(cache=True)
+def _bits(size: int, shares: Any, costs: Any) -> float:
+    """Bits of a magnitude and its sign."""
+    kind = _kind(size)
+    bits = float(_raw_bits(kind, size)) + costs[shares[kind]]
+    for stick in range(kind):
+        bits += costs[_TOTAL - shares[stick]]
+    return bits
+
+
+@njit(cache=True)
+def _put(symbols: Any, n: int, size: int, negative: bool, shares: Any) -> int:
+    """Collect the symbols of a coefficient; returns how many there are now."""
+    kind = _kind(size)
+    for stick in range(min(kind + 1, STICKS)):
+        share = shares[stick]
+        symbols[n, 0] = 0 if stick == kind else share
+        symbols[n, 1] = share if stick == kind else _TOTAL - share
+        n += 1
+    if kind == 0:
+        return n
+    if kind == STICKS:
+        bits = _raw_bits(kind, size) - 6
+        n = _put_raw(symbols, n, bits, 5)
+        n = _put_raw(symbols, n, size - _ESCAPE + 1 - (1 << bits), bits)
+    elif kind > 3:
+        low = (kind - 2) >> 1
+        n = _put_raw(symbols, n, size & ((1 << low) - 1), low)
+    return _put_raw(symbols, n, int(negative), 1)
+
+
+@njit(cache=True)
 def encode_band(
     targets: Any,
     near: Any,
     network: Any,
+    room: Any,
     costs: Any,
     worth: float,
     symbols: Any,
@@ -403,70 +458,44 @@ def encode_band(
     rows, cols = targets.shape
     values = np.zeros((rows, cols), np.int32)
     own = near.level[near.component, near.orientation]
-    length = (cols + 1) // 2
-    inputs = np.zeros((length + 1, INPUTS), np.float32)
-    hidden = np.zeros((length + 1, HIDDEN), np.float32)
-    sticks = np.zeros((length + 1, _FIRST_STICKS), np.float32)
-    first = np.zeros(HIDDEN, np.float32)
+    places, sticks, odds = room.places, room.sticks, network.odds
+    shares = np.empty(STICKS + 1, np.int64)
     n, recorded, saved = 0, 0, 0.0
     for group in range(4):
         top, left = int(group & 1), int(group == 1 or group == 2)
-        _evaluate(inputs[length], near.bias[group], network, first, hidden[length], sticks[length])
         for y in range(top, rows, 2):
-            _expect_row(y, left, cols, group, near, network, inputs, first, hidden, sticks)
-            i = -1
+            _expect_row(y, left, cols, group, near, network, room)
+            number = -1
             for x in range(left, cols, 2):
-                i += 1
+                number += 1
+                place = places[number]
                 exact = min(abs(targets[y, x]), float(LARGEST - 1))
                 upper = int(exact + 0.5)
-                share = _probability(0, sticks[i], hidden[i], network)
-                best, least = 0, exact * exact + worth * costs[share]
+                shares[0] = _share(sticks[place, 0], odds)
+                best, least = 0, exact * exact + worth * costs[shares[0]]
                 if upper > 0:
-                    lower = max(upper - 1, 1)
-                    spent, stick, highest = costs[_TOTAL - share], 1, _kind(upper)
-                    for kind in range(_kind(lower), highest + 1):
-                        while stick < kind and stick < STICKS:
-                            share = _probability(stick, sticks[i], hidden[i], network)
-                            spent += costs[_TOTAL - share]
-                            stick += 1
-                        if kind < STICKS:
-                            now = costs[_probability(kind, sticks[i], hidden[i], network)]
+                    for stick in range(1, _kind(upper) + 1):
+                        if stick < _FIRST_STICKS:
+                            shares[stick] = _share(sticks[place, stick], odds)
+                        elif stick < STICKS:
+                            shares[stick] = _late_share(stick, room.hidden[place], network)
                         else:
-                            now = np.float32(0)
-                        for size in range(lower, upper + 1):
-                            if _kind(size) == kind:
-                                bits = spent + now + _raw_bits(kind, size)
-                                total = (exact - size) ** 2 + worth * bits
-                                if total < least:
-                                    best, least = size, total
-                    saved += exact * exact - least
-                else:
-                    saved -= worth * costs[share]
-                kind = _kind(best)
+                            shares[stick] = _TOTAL
+                    for size in range(max(upper - 1, 1), upper + 1):
+                        cost = (exact - size) ** 2 + worth * _bits(size, shares, costs)
+                        if cost < least:
+                            best, least = size, cost
+                saved += exact * exact - least
                 if recorded < len(record):
                     for j in range(INPUTS):
-                        record[recorded, j] = inputs[i, j]
+                        record[recorded, j] = room.inputs[place, j]
                     record[recorded, INPUTS] = group
-                    kinds[recorded] = kind
+                    kinds[recorded] = _kind(best)
                     recorded += 1
-                for stick in range(min(kind + 1, STICKS)):
-                    share = _probability(stick, sticks[i], hidden[i], network)
-                    symbols[n, 0] = 0 if stick == kind else share
-                    symbols[n, 1] = share if stick == kind else _TOTAL - share
-                    n += 1
-                if kind == 0:
-                    continue
-                if kind == STICKS:
-                    bits = _raw_bits(kind, best) - 6
-                    n = _put_raw(symbols, n, bits, 5)
-                    n = _put_raw(symbols, n, best - _ESCAPE + 1 - (1 << bits), bits)
-                elif kind > 3:
-                    low = (kind - 2) >> 1
-                    n = _put_raw(symbols, n, best & ((1 << low) - 1), low)
-                negative = targets[y, x] < 0
-                n = _put_raw(symbols, n, int(negative), 1)
-                own[y + MARGIN, x + MARGIN] = min(best, _SEEN)
-                values[y, x] = -best if negative else best
+                n = _put(symbols, n, best, targets[y, x] < 0, shares)
+                if best > 0:
+                    own[y + MARGIN, x + MARGIN] = min(best, _SEEN)
+                    values[y, x] = -best if targets[y, x] < 0 else best
     return n, values, saved
 
 
@@ -494,14 +523,13 @@ def fixed_inputs(
     expected : bool
         Whether the band was predicted.
     """
-    table = magnitude_table()
     fixed = np.zeros((4, FIXED), np.int64)
     fixed[:, :4] = 4 * np.array(means)
     fixed[:, 4 + level] = 32
     fixed[:, 9 + orientation] = 32
     fixed[range(4), range(13, 17)] = 32
-    fixed[:, 17] = table[min(component, 4095)]
-    fixed[:, 18] = table[min(components, 4095)]
+    bits = np.array([1 + component, 1 + components], np.float32).view(np.int32)
+    fixed[:, 17:19] = (bits >> 19) - (127 << 4)
     fixed[:, 19] = 32 * expected
     return fixed
 

@@ -1,31 +1,36 @@
 """Score planes of a tile as symbols: the order of bands, their means, and what predicts what.
 
 The coarse images of all components come first, then level after level from coarse to fine, and
-within a level component after component, so that whoever wants a small picture stops early. All
-planes are in units of the quantiser's step.
+within a level component after component: what is coarse is known everywhere when finer details
+are predicted. All planes are in units of the quantiser's step.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from xhsinr.coding.planes_bands import (
     MARGIN,
     Neighbours,
     Network,
+    Room,
     decode_band,
     encode_band,
     fixed_inputs,
     symbol_room,
     take_symbol,
 )
+from xhsinr.coding.planes_prediction import FINEST_UNPREDICTED, STRENGTHS, Predictor
 from xhsinr.entropy import rans
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.network.prior import INPUTS, MEAN_SYMBOLS, Prior, bits_of_odds
 from xhsinr.transform.wavelet import LEVELS, analyse, band_shape, gain, synthesise
 
-__all__ = ["WORTH", "PlaneDecoder", "PlaneEncoder", "Record"]
+__all__ = ["WORTH", "PlaneDecoder", "PlaneEncoder", "Record", "decompose"]
 
 WORTH = 0.11
 """What a bit costs the quantiser, in squared steps."""
@@ -34,6 +39,9 @@ _NO_MEAN = -20  # code of the mean of a band that is zero or is not there
 _MEAN_START = -6  # expected of a band when neither parent nor the component before has any
 _MIDDLE = MEAN_SYMBOLS // 2
 _COUNT = 16  # bits of the number of components
+
+_NOTHING = np.zeros((0, 0))
+_CHOICES = np.array([10924, 10922, 10922], np.uint16)  # frequencies of `STRENGTHS`
 
 Planes = npt.NDArray[np.float64]
 Values = npt.NDArray[np.int32]
@@ -47,36 +55,50 @@ class _Bands:
         self.prior, self.network = prior, Network.of(prior)
         self.means = np.full((LEVELS + 2, components, 3), _NO_MEAN)
         self.magnitudes = [self._blank(level) for level in range(LEVELS + 1)]
-        self.earlier = [np.zeros(m.shape[1:], np.int32) for m in self.magnitudes]
+        self.earlier = [np.zeros(m.shape[1:], np.float32) for m in self.magnitudes]
 
-    def _blank(self, level: int) -> npt.NDArray[np.uint16]:
+    def _blank(self, level: int) -> npt.NDArray[np.float32]:
         if level == 0:
             rows, cols = band_shape(self.rows, self.cols, LEVELS, 0)
         else:
             rows, cols = band_shape(self.rows, self.cols, level, 0)
         shape = self.components, 3 if level else 1, rows + 2 * MARGIN, cols + 2 * MARGIN
-        return np.zeros(shape, np.uint16)
+        return np.zeros(shape, np.float32)
 
     def shape(self, level: int, orientation: int) -> tuple[int, int]:
         """Shape of a band; level 0 is the coarse image."""
         return band_shape(self.rows, self.cols, level or LEVELS, orientation)
 
-    def planes(self, stop: int = 0) -> list[Planes]:
-        """Code all bands down to a level, and make the planes of what they decode to."""
+    def planes(self) -> list[Planes]:
+        """Code all bands, and make the planes of what they decode to."""
         coarse = []
         for component in range(self.components):
-            values = self.band(component, 0, 0, np.zeros((0, 0)))
+            values = self.band(component, 0, 0, _NOTHING)
             coarse.append(values / gain(LEVELS, 0))
-        for level in range(LEVELS, stop, -1):
+        for level in range(LEVELS, 0, -1):
+            predictor = None
+            if level < FINEST_UNPREDICTED and self.components > 1:
+                predictor = Predictor(coarse, level)
             finer: list[Planes] = []
             for component in range(self.components):
+                expected = [_NOTHING] * 3
+                if predictor and component and coarse[component].any():
+                    expected = self._expected(component, level, predictor, finer)
                 bands = []
                 for orientation in (1, 2, 3):
-                    values = self.band(component, level, orientation, np.zeros((0, 0)))
-                    bands.append(values / gain(level, orientation))
+                    guess = expected[orientation - 1]
+                    values = self.band(component, level, orientation, guess)
+                    decoded = values + guess if guess.size else values
+                    bands.append(decoded / gain(level, orientation))
                 finer.append(synthesise(coarse[component], *bands))
             coarse = finer
         return coarse
+
+    def _expected(
+        self, component: int, level: int, predictor: Predictor, finer: list[Planes]
+    ) -> list[Planes]:
+        """What is predicted of a component's three bands; nothing if it is not worth it."""
+        raise NotImplementedError
 
     def band(self, component: int, level: int, orientation: int, expected: Planes) -> Values:
         """Code a band, and return what it decodes to, less what was predicted."""
@@ -177,10 +199,18 @@ class PlaneDecoder(_Bands):
         self.means[level, component, index] = guess + symbol - _MIDDLE
         near = self._near(component, level, index, expected)
         state, self._count, values = decode_band(
-            self._state, self._words, self._count, rows, cols, near, self.network
+            self._state, self._words, self._count, rows, cols, near, self.network, Room.of(cols)
         )
         self._state = np.uint64(state)
         return np.asarray(values)
+
+    def _expected(
+        self, component: int, level: int, predictor: Predictor, finer: list[Planes]
+    ) -> list[Planes]:
+        strength = STRENGTHS[self._take(_CHOICES)]
+        if not strength:
+            return [_NOTHING] * 3
+        return [strength * band for band in predictor.predict(component, finer)]
 
     def check(self) -> None:
         """Raise `DamagedSidecarError` if the bytes went on, or ended before the planes did."""
@@ -223,7 +253,7 @@ class PlaneEncoder(_Bands):
     def __init__(
         self, planes: Planes, prior: Prior, worth: float = WORTH, record: Record | None = None
     ) -> None:
-        self._targets = [_decompose(plane) for plane in planes]
+        self._targets = [decompose(plane) for plane in planes]
         live = [i for i, bands in enumerate(self._targets) if any(map(_matters, bands.values()))]
         super().__init__(max(live, default=-1) + 1, *planes.shape[1:], prior)
         self._worth, self._record = worth, record
@@ -248,7 +278,15 @@ class PlaneEncoder(_Bands):
             size = target.size if self._record else 0
             inputs, kinds = np.empty((size, INPUTS + 1), np.int16), np.empty(size, np.uint8)
             n, values, saved = encode_band(
-                target, near, self.network, self._costs, self._worth, self._room, inputs, kinds
+                target,
+                near,
+                self.network,
+                Room.of(target.shape[1]),
+                self._costs,
+                self._worth,
+                self._room,
+                inputs,
+                kinds,
             )
             if saved > 0 or not self._worth:
                 self._put_mean(context, symbol)
@@ -259,7 +297,20 @@ class PlaneEncoder(_Bands):
             self.means[level, component, index] = _NO_MEAN
             self.magnitudes[level][component, index] = 0
         self._put_mean(context, 0)
-        return np.zeros(target.shape, np.int32)
+        zeros: Values = np.zeros(target.shape, np.int32)
+        return zeros
+
+    def _expected(
+        self, component: int, level: int, predictor: Predictor, finer: list[Planes]
+    ) -> list[Planes]:
+        predicted = predictor.predict(component, finer)
+        targets = [self._targets[component][level, o] for o in (1, 2, 3)]
+        costs = [sum(map(_cost, targets, predicted, [strength] * 3)) for strength in STRENGTHS]
+        choice = int(np.argmin(costs))
+        self._symbols.append(np.array([[_CHOICES[:choice].sum(), _CHOICES[choice]]], np.uint16))
+        if not choice:
+            return [_NOTHING] * 3
+        return [STRENGTHS[choice] * band for band in predicted]
 
     def _put_mean(self, context: int, symbol: int) -> None:
         frequencies = self.prior.means[context].astype(int)
@@ -285,7 +336,7 @@ class PlaneEncoder(_Bands):
         return rans.finish(*rans.take(pairs[:, 0].copy(), pairs[:, 1].copy()))
 
 
-def _decompose(plane: Planes) -> dict[tuple[int, int], Planes]:
+def decompose(plane: Planes) -> dict[tuple[int, int], Planes]:
     """Bands of a plane by level and orientation, of gain 1."""
     bands = {}
     for level in range(1, LEVELS + 1):
@@ -294,6 +345,21 @@ def _decompose(plane: Planes) -> dict[tuple[int, int], Planes]:
             bands[level, orientation] = detail * gain(level, orientation)
     bands[0, 0] = plane * gain(LEVELS, 0)
     return bands
+
+
+@njit(cache=True)
+def _cost(target: Any, predicted: Any, strength: float) -> float:
+    """About how many bits a band takes, less what is predicted of it."""
+    rows, cols = target.shape
+    total, sizes = 0.0, np.empty(cols, np.float32)
+    for y in range(rows):
+        for x in range(cols):
+            left = np.float32(target[y, x] - strength * predicted[y, x])
+            sizes[x] = np.float32(1) + np.float32(2.25) * left * left
+        logs = sizes.view(np.int32)  # exponent and mantissa: close to the logarithm
+        for x in range(cols):
+            total += logs[x] * 2.0**-23 - 127
+    return total
 
 
 def _matters(band: Planes) -> bool:

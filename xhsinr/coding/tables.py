@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import entropy
+from xhsinr.entropy import runs as entropy
 
 __all__ = ["LARGEST_SHIFT", "SCALES", "SHAPES", "Tables"]
 

@@ -1,7 +1,8 @@
 """The codec of one scene: samples of a tile <-> bytes of its parts.
 
 It is the frame around one coding (`xhsinr.coding.contract`): it leaves out bands without a valid
-sample, fills what is not valid, keeps where that was in the part ``mask``, and puts it back.
+sample, fills what is not valid, keeps where that was in the part ``mask``, and puts it back. So
+it does with single samples that are kept in the part ``listed``.
 """
 
 from __future__ import annotations
@@ -14,20 +15,25 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.coding import mask
-from xhsinr.coding.contract import Bands, Coding, Frame, NetworkUse, Samples
+from xhsinr.coding.contract import Bands, Coding, Frame, NetworkUse, Samples, Valid
+from xhsinr.coding.listed import decode_listed, encode_listed
 from xhsinr.coding.overview import coarse_side, valid_means
 from xhsinr.coding.registry import coding_number, coding_of_number
+from xhsinr.coding.voids import Voids
 from xhsinr.entropy.cursor import Cursor, varint
 from xhsinr.errors import DamagedSidecarError
+from xhsinr.spectral.filling import Filler
 from xhsinr.storage import Place
 
 __all__ = ["CodecBytes", "TileCodec"]
 
 States = npt.NDArray[np.uint8]
 
-_MIXED = 3
+_MIXED = 31
 """Code in a header of a band without a valid sample that is not of one state throughout."""
-_LIVE, _HAS_NODATA = mask.VALID, 1
+_CODE_BITS = 5
+_LIVE = mask.VALID
+_HAS_NODATA, _HAS_GAPS, _HAS_VOIDS, _CODING_SHIFT = 1, 2, 4, 3
 # Copies of a tile's samples in their own type: original, filled, decoded.
 _COPIES = 3
 
@@ -38,23 +44,27 @@ class TileCodec:
 
     Attributes
     ----------
+    voids : Voids
+        What stands where samples are not valid.
     states : ndarray of uint8, shape (bands,)
-        State (see `xhsinr.coding.mask`) of the bands that are invalid throughout, 0 for the others.
+        State (see `xhsinr.coding.voids`) of the bands that are one void throughout, 0 for the
+        others.
     live : ndarray of bool, shape (bands,)
         Bands with at least one valid sample; only these are coded.
     nodata : int, float or None
-        Value of samples in the state ``mask.NODATA``.
+        What no valid sample decodes to.
     coding : Coding
         Of the live bands.
-    fill : ndarray, shape (live bands,), or None
-        Stands in for what is not valid, in the data type of the samples. Only encoding needs it.
+    filler : Filler or None
+        Of the live bands. Only encoding needs it, and only where samples are not valid.
     """
 
+    voids: Voids
     states: States
     live: npt.NDArray[np.bool_]
     nodata: int | float | None
     coding: Coding
-    fill: Samples | None = None
+    filler: Filler | None = None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -74,34 +84,49 @@ class TileCodec:
     @property
     def parts(self) -> tuple[str, ...]:
         """Names of the parts of a tile, in the order in which they are decoded."""
-        return ("mask", *self.coding.parts)
+        return ("mask", "listed", *self.coding.parts)
 
-    def encode(self, samples: Samples, states: States, device: str = "cpu") -> dict[str, bytes]:
+    def encode(
+        self,
+        samples: Samples,
+        invalid: Valid,
+        device: str = "cpu",
+        exceptions: Valid | None = None,
+    ) -> dict[str, bytes]:
         """Code one tile; a part without bytes is left out.
 
         Parameters
         ----------
         samples : ndarray, shape (bands, rows, cols)
-        states : ndarray of uint8, shape (bands, rows, cols)
-            State of each sample, see `xhsinr.coding.mask`.
+        invalid : ndarray of bool, same shape
+            What the scene says of itself, see `Voids.states`.
         device : str
             Where torch may work.
+        exceptions : ndarray of bool, same shape, optional
+            Samples that are kept as they are, beside the coding.
         """
+        states = self.voids.states(samples, invalid)
         varying = np.where(self.states[:, None, None] > 0, 0, states).astype(np.uint8)
-        parts = {"mask": mask.encode(varying)}
-        valid = states[self.live] == mask.VALID
+        valid = states == mask.VALID
+        listed = np.zeros_like(valid) if exceptions is None else exceptions & valid
+        if states.any():
+            listed |= self.voids.unlike(samples, states)
+        parts = {"mask": mask.encode(varying), "listed": encode_listed(samples, listed)}
+        live, valid = self.filled(samples, valid & ~listed)
         if valid.any():
-            filled = self.filled(samples, states)
-            parts |= self.coding.encode(filled, None if valid.all() else valid, device)
+            parts |= self.coding.encode(live, None if valid.all() else valid, device)
         return {name: content for name, content in parts.items() if content}
 
-    def filled(self, samples: Samples, states: States) -> Samples:
-        """Live bands of a tile, with `fill` in place of what is not valid."""
-        live, valid = samples[self.live], states[self.live] == mask.VALID
-        if valid.all():
-            return live
-        assert self.fill is not None
-        return np.where(valid, live, self.fill[:, None, None])
+    def filled(self, samples: Samples, valid: Valid) -> tuple[Samples, Valid]:
+        """Live bands of a tile, with likely samples in place of what is not valid; what is."""
+        live, valid = self._of_live(samples), self._of_live(valid)
+        if not valid.all() and valid.any():
+            assert self.filler is not None
+            live = self.filler.fill(live, valid, self.low, self.high)
+        return live, valid
+
+    def _of_live(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return values if self.live.all() else values[self.live]
 
     def decode(
         self, parts: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None = None
@@ -128,13 +153,17 @@ class TileCodec:
         """
         wanted, live, chosen = self._choose(bands)
         states = self._states(parts, rows, cols)
-        if states is None or (states[self.live] == mask.VALID).any():
-            coded = self._coded(parts)
+        size = len(self.live) * rows * cols
+        listed = decode_listed(parts.get("listed", b""), size, self.dtype)
+        coded = self._coded(parts)
+        if coded or self._needs_coding(states, listed[0], rows, cols):
             samples = self.coding.decode(coded, rows, cols, None if bands is None else chosen)
         else:
             samples = np.zeros((len(chosen), rows, cols), self.dtype)
         states = None if states is None else states[wanted]
-        return self._with_invalid(_spread(samples, live), states)
+        samples = self._with_invalid(_spread(samples, live), states, wanted)
+        _put_listed(samples, *listed, wanted)
+        return samples
 
     def decode_coarse(
         self,
@@ -157,12 +186,18 @@ class TileCodec:
         """
         wanted, live, chosen = self._choose(bands)
         frame = self.coding.frame
-        if parts.get("mask"):
+        if parts.get("mask") or parts.get("listed"):
             samples = self.decode(parts, rows, cols, bands)
             states = self._states(parts, rows, cols)
-            assert states is not None
-            averaged, states = valid_means(samples, states[wanted], factor)
-            return self._with_invalid(frame.to_samples(averaged), states)
+            if states is None:
+                states = np.zeros((len(self.live), rows, cols), np.uint8)
+            # A border that nobody declared is data for who reads it.
+            silent = self.voids.silent(self.nodata)[wanted]
+            states = np.where(
+                silent[np.arange(len(wanted))[:, None, None], states[wanted]], states[wanted], 0
+            )
+            averaged, states = valid_means(samples, states.astype(np.uint8), factor)
+            return self._with_invalid(frame.to_samples(averaged), states, wanted)
         coded = self._coded(parts)
         means = self.coding.decode_coarse(
             coded, rows, cols, factor, None if bands is None else chosen
@@ -170,21 +205,27 @@ class TileCodec:
         shape = coarse_side(rows, factor), coarse_side(cols, factor)
         states = self._states({}, *shape)
         spread = _spread(frame.to_samples(means), live)
-        return self._with_invalid(spread, None if states is None else states[wanted])
+        return self._with_invalid(spread, None if states is None else states[wanted], wanted)
 
     def to_bytes(self) -> bytes:
         """What a header keeps of it, without data type and number of bands; see `from_bytes`."""
         has_nodata = self.nodata is not None and self.nodata == self.nodata
         numbers = [self.low, self.high, *([self.nodata] if has_nodata else [])]
+        flags = _HAS_NODATA * has_nodata | _HAS_GAPS * (not self.live.all())
+        flags |= _HAS_VOIDS * (len(self.voids.spectra) > 0)
         codes = np.where(self.live, _LIVE, np.where(self.states > 0, self.states, _MIXED))
         starts = np.flatnonzero(np.diff(codes, prepend=-1))
         lengths = np.diff(np.append(starts, len(codes)))
-        runs = [varint(int(n) << 2 | int(c)) for n, c in zip(lengths, codes[starts], strict=True)]
+        runs = [
+            varint(int(n) << _CODE_BITS | int(c))
+            for n, c in zip(lengths, codes[starts], strict=True)
+        ]
         return b"".join(
             [
-                bytes([coding_number(self.coding) << 1 | _HAS_NODATA * has_nodata]),
+                bytes([coding_number(self.coding) << _CODING_SHIFT | flags]),
                 np.array(numbers, self.dtype.newbyteorder("<")).tobytes(),
-                *([b"\0"] if self.live.all() else runs),
+                self.voids.to_bytes() if len(self.voids.spectra) else b"",
+                *([] if self.live.all() else runs),
                 self.coding.to_bytes(),
             ]
         )
@@ -195,10 +236,11 @@ class TileCodec:
     ) -> TileCodec:
         """The codec whose `to_bytes` that was, of a scene of a data type and so many bands.
 
-        A byte (twice the coding's number, plus one with nodata); smallest and largest valid
-        sample and nodata, as samples; runs of bands of one kind (varints: four times the length,
-        plus 0 for valid samples, 1 for nodata throughout, 2 for NaN, 3 for both), or a zero where
-        all bands have valid samples; then the coding's own.
+        A byte (eight times the coding's number, plus one with nodata, plus two where bands lack
+        valid samples, plus four with voids); smallest and largest valid sample and nodata, as
+        samples; the voids; in the second case runs of bands of one kind (varints: 32 times the
+        length, plus 0 for valid samples, the number of the void that the band is throughout, or
+        31 for several); then the coding's own.
 
         Parameters
         ----------
@@ -213,6 +255,7 @@ class TileCodec:
         live = about.codes == _LIVE
         frame = Frame(dtype, int(live.sum()), about.low, about.high, place)
         return cls(
+            voids=about.voids,
             states=np.where(about.codes == _MIXED, 0, about.codes).astype(np.uint8),
             live=live,
             nodata=about.nodata,
@@ -241,16 +284,24 @@ class TileCodec:
         throughout = self.states[:, None, None]
         return mask.decode(coded, len(self.live), rows, cols) | throughout
 
-    def _with_invalid(self, samples: Samples, states: States | None) -> Samples:
-        """Samples with nodata and NaN where they say so, and no nodata where they don't."""
+    def _needs_coding(
+        self, states: States | None, listed: npt.NDArray[np.int64], rows: int, cols: int
+    ) -> bool:
+        """Whether a tile has valid samples that are not listed."""
+        known = np.zeros((len(self.live), rows, cols), np.bool_)
+        if states is not None:
+            known |= states != mask.VALID
+        known.reshape(-1)[listed] = True
+        return not known[self.live].all()
+
+    def _with_invalid(self, samples: Samples, states: States | None, bands: Bands) -> Samples:
+        """Samples with voids where they say so, and no nodata where they don't."""
         if self.nodata is not None and self.low < self.nodata < self.high:
             taken = samples == self.nodata
             taken = taken if states is None else taken & (states == mask.VALID)
             samples[taken] = self._beside_nodata
-        if states is not None and self.nodata is not None:
-            samples[states == mask.NODATA] = self.nodata
-        if states is not None and self.dtype.kind == "f":
-            samples[states == mask.NAN] = np.nan
+        if states is not None:
+            self.voids.put(samples, states, bands)
         return samples
 
     @property
@@ -269,7 +320,7 @@ class CodecBytes:
     ----------
     kind : type
         Class of the coding.
-    low, high, nodata
+    low, high, nodata, voids
         See `TileCodec`.
     codes : ndarray of uint8, shape (bands,)
     coding : bytes
@@ -280,6 +331,7 @@ class CodecBytes:
     low: float
     high: float
     nodata: int | float | None
+    voids: Voids
     codes: npt.NDArray[np.uint8]
     coding: bytes
 
@@ -293,7 +345,7 @@ class CodecBytes:
         """
         cursor = Cursor(content, "the codec in its header")
         first = cursor.byte()
-        kind = coding_of_number(first >> 1)
+        kind = coding_of_number(first >> _CODING_SHIFT)
         little = dtype.newbyteorder("<")
         low, high = np.frombuffer(cursor.take(2 * dtype.itemsize), little).tolist()
         if not low <= high or not np.isfinite([low, high]).all():
@@ -301,10 +353,22 @@ class CodecBytes:
         nodata = None
         if first & _HAS_NODATA:
             nodata = np.frombuffer(cursor.take(dtype.itemsize), little).item()
-        codes = _read_runs(cursor, bands)
+        voids = Voids.none(dtype, bands)
+        if first & _HAS_VOIDS:
+            voids = Voids.from_cursor(cursor, dtype, bands)
+        codes = np.full(bands, _LIVE, np.uint8)
+        if first & _HAS_GAPS:
+            codes = _read_runs(cursor, bands)
+        if (codes[codes != _MIXED] > len(voids.spectra)).any():
+            raise DamagedSidecarError("its header has bands of a void that it does not have")
         if not (codes == _LIVE).any():
             raise DamagedSidecarError("its header says that no band has a valid sample")
-        return cls(kind, low, high, nodata, codes, cursor.rest())
+        return cls(kind, low, high, nodata, voids, codes, cursor.rest())
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts of a tile, in the order in which they are decoded."""
+        return ("mask", "listed", *self.kind.parts)
 
     @property
     def network_use(self) -> NetworkUse | None:
@@ -320,12 +384,10 @@ def _read_runs(cursor: Cursor, bands: int) -> npt.NDArray[np.uint8]:
     start = 0
     while start < bands:
         run = cursor.varint()
-        if run == 0 and start == 0:
-            return codes
-        length = run >> 2
+        length = run >> _CODE_BITS
         if not 1 <= length <= bands - start:
             raise DamagedSidecarError(f"its header has a run of {length} bands at band {start}")
-        codes[start : start + length] = run & 3
+        codes[start : start + length] = run & _MIXED
         start += length
     return codes
 
@@ -337,3 +399,17 @@ def _spread(samples: Samples, live: npt.NDArray[np.bool_]) -> Samples:
     spread = np.zeros((len(live), *samples.shape[1:]), samples.dtype)
     spread[live] = samples
     return spread
+
+
+def _put_listed(
+    samples: Samples, places: npt.NDArray[np.int64], values: Samples, bands: Bands
+) -> None:
+    """Put listed samples of all bands into those wanted, in place."""
+    if not len(places):
+        return
+    pixels = samples[0].size if len(samples) else 1
+    flat = samples.reshape(len(samples), -1)
+    band = places // pixels
+    for row, wanted in enumerate(bands):
+        chosen = band == wanted
+        flat[row, places[chosen] % pixels] = values[chosen]

@@ -1,1 +1,1 @@
-"""Scene -> sidecar: two passes over the tiles, and the search that meets the target."""
+"""Scene -> sidecar: a survey, the search for the codec that meets the target, and encoding."""

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding.bounded import BoundedCoding
+from xhsinr.coding.bounded import BoundedCoding, base_frame
 from xhsinr.coding.contract import Coding, Frame
 from xhsinr.coding.floats import FloatsCoding
 from xhsinr.coding.latents import LatentsCoding
+from xhsinr.coding.lattice import QUOTIENT, Lattice
 from xhsinr.coding.planes import PlanesCoding
 from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.noise import band_noise, band_weights
@@ -37,14 +38,21 @@ _UNEXPLAINED = 0.15
 _BOUND_NOISE = 0.5
 # Share of a scene's variance that a preview leaves open.
 _PREVIEW_LEAVES = 0.05
-# Levels that a forecast is asked for, as multiples of the error aimed at.
+# A base pays where the bound is so many times the noise; its level is the sum of these multiples
+# of the noise variance and of the squared bound.
+_BASE_FROM = 0.4
+_NOISE_FACTOR, _BOUND_FACTOR = 8.0, 1.0
+_LARGEST_INTEGER = 1 << 32
+# Share of a bound that the steps of a lattice have to fill.
+_WIDE = 0.97
+# Of which squared steps a forecast is asked for, as multiples of those with the error aimed at.
 _LEVELS = 2.0 ** np.arange(-6, 8.25, 0.25)
 # Floats are coded by the layers if the largest lies between these powers of two: the squares of
 # their errors have to lie above `SMALLEST`.
 _EXPONENTS = -80, 100
 
 Forecast = Callable[[TileCodec, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
-"""``forecast(codec, levels)``: mean squared error of a scene's scores at each level."""
+"""``forecast(codec, steps)``: mean squared error of a scene's scores at each quantiser's step."""
 
 
 @dataclass(frozen=True)
@@ -120,61 +128,119 @@ class Candidates:
         # What the components left out cost already; some has to remain for the others.
         left = max(aim - basis.unexplained(survey.mean, survey.covariance), 0.2 * aim)
         wanted = left * bands / basis.components
-        errors = np.maximum(self.forecast(self._around(coding), wanted * _LEVELS), SMALLEST)
-        level = wanted * np.exp(np.interp(np.log(wanted), np.log(errors), np.log(_LEVELS)))
-        return self._around(replace(coding, level=float(level)))
+        steps = np.sqrt(12 * wanted * _LEVELS)
+        errors = np.maximum(self.forecast(self._around(coding), steps), SMALLEST)
+        step = np.exp(np.interp(np.log(wanted), np.log(errors), np.log(steps)))
+        return self._around(replace(coding, step=float(np.float32(step))))
 
     def bounded(self, level: float) -> TileCodec:
-        """A base at this level of weighted error variance, and the bound layer on it."""
-        survey, weights = self.survey, self._weights
-        distortion = float(np.minimum(self.weighted_variances, level).mean())
-        components = worthwhile_components(self.weighted_variances, distortion * len(weights))
+        """Integers within the limit, on a base at this level of weighted error variance.
+
+        Without a base where no component lies above the level.
+        """
+        assert self.bound is not None
+        lattice, units = self.bound
+        # A step is for the way off nodata, see `TileCodec`.
+        within = self.nodata is not None and self.survey.low < self.nodata < self.survey.high
+        units = units - (within & (units > 0))
+        base = self._base(level) if level < self.highest_level else None
+        return self._around(BoundedCoding(self._frame, lattice, units, base, max(self.limit, 0.0)))
+
+    @property
+    def base_level(self) -> float | None:
+        """Where a base below the bound is roughly cheapest; None where none pays.
+
+        What lies below the noise is better predicted from band to band.
+        """
+        if self.bound is None or len(self.survey.mean) == 1:
+            return None
+        noise = float(np.median(self.band_noise * self._scales))
+        level = _NOISE_FACTOR * noise**2 + _BOUND_FACTOR * self._widest**2
+        pays = self._widest > _BASE_FROM * noise and level < self.highest_level
+        return level if pays and self._widest > 1 else None
+
+    @cached_property
+    def highest_level(self) -> float:
+        """Level above which a base below the bound has no component."""
+        weighted = self._scaled * self._weights * self._weights[:, None]
+        return float(max(np.linalg.eigvalsh(weighted)[-1], 0.0))
+
+    def _base(self, level: float) -> PlanesCoding | None:
+        """The base below the bound, in the units of the lattice."""
+        assert self.bound is not None
+        survey, weights, lattice = self.survey, self._weights, self.bound[0]
+        weighted = self._scaled * weights * weights[:, None]
+        variances = np.maximum(np.linalg.eigvalsh(weighted)[::-1], 0.0)
+        distortion = float(np.minimum(variances, level).mean())
         basis = SpectralBasis.from_statistics(
-            survey.mean,
-            survey.covariance,
-            components=components,
+            (survey.mean - lattice.offsets) * self._scales,
+            self._scaled,
+            components=worthwhile_components(variances, distortion * len(weights)),
             distortion=max(distortion, SMALLEST),
             pixels=survey.pixels,
             weights=weights,
         )
+        if not basis.components:
+            return None
+        step = float(np.float32(math.sqrt(12 * level)))
+        return PlanesCoding(base_frame(lattice, self._frame), basis, step)
+
+    @property
+    def _widest(self) -> float:
+        """The bound in the units of the lattice, with what rounding adds."""
         assert self.bound is not None
-        max_error, exponent = self.bound
-        # A step is for the way off nodata, see `TileCodec`.
-        within = self.nodata is not None and survey.low < self.nodata < survey.high
-        coding = BoundedCoding(
-            self._frame, max_error - (within and max_error > 0), exponent, basis, level
-        )
-        return self._around(coding)
+        return float(np.median(self.bound[1])) + 0.5
+
+    @property
+    def _scales(self) -> npt.NDArray[np.float64]:
+        """Units of the lattice in a unit of the samples, by band."""
+        assert self.bound is not None
+        lattice = self.bound[0]
+        scales = lattice.steps if lattice.rule == QUOTIENT else 1 / lattice.steps
+        return np.broadcast_to(scales, self.survey.mean.shape)
+
+    @property
+    def _scaled(self) -> npt.NDArray[np.float64]:
+        """Covariance of the integers."""
+        return np.asarray(self.survey.covariance * self._scales * self._scales[:, None])
+
+    @cached_property
+    def _weights(self) -> npt.NDArray[np.float64]:
+        """What errors of the base weigh below the bound."""
+        return band_weights(self.band_noise * self._scales, _BOUND_NOISE * self._widest + 0.5)
 
     def exact_floats(self) -> TileCodec:
         """Floats bit by bit."""
         return self._around(FloatsCoding(self._frame))
 
     @cached_property
-    def bound(self) -> tuple[int, int] | None:
-        """The limit in units, and the power of two that is a unit; None for exact floats.
+    def bound(self) -> tuple[Lattice, npt.NDArray[np.int64]] | None:
+        """The integers that samples are, and the limit in these; None for exact floats.
 
         Exact floats where integers would not hold the limit.
         """
         survey = self.survey
-        span = survey.high - survey.low
-        if self.dtype.kind != "f":
-            return int(min(self.limit, span)), 0
-        if self.limit <= 0:
+        limit = min(self.limit, 2 * (survey.high - survey.low) or self._largest or 1.0)
+        found = survey.lattice
+        if found is not None and self._holds(found):
+            units = found.units(limit, self._largest)
+            if self.dtype.kind != "f" or limit <= 0:
+                return found, np.where(limit > 0, units, 0)
+            # Rounding is better where few steps make a bound and a part of one is lost.
+            steps = 1 / found.steps if found.rule == QUOTIENT else found.steps
+            if not found.coarse and ((2 * units + 1) * steps > _WIDE * 2 * limit).all():
+                return found, units
+        if limit <= 0:
             return None
-        # Sixteen to thirty-two units a bound: rounding to a unit costs little of it.
-        exponent = math.frexp(min(self.limit, 2 * span or self._largest or 1.0))[1] - 5
-        mantissa = min(np.finfo(self.dtype).nmant, 32)
-        if self._largest >= math.ldexp(1.0, exponent + mantissa) or exponent < _EXPONENTS[0]:
-            return None
-        units = min(math.ldexp(self.limit, -exponent), 1 << 20)
-        return int(units - 0.5), exponent
+        lattice = Lattice.rounding(self.dtype, limit)
+        return (lattice, lattice.units(limit, self._largest)) if self._holds(lattice) else None
 
-    @cached_property
-    def weighted_variances(self) -> npt.NDArray[np.float64]:
-        """Eigenvalues of the covariance below the bound, largest first."""
-        weighted = self.survey.covariance * self._weights * self._weights[:, None]
-        return np.asarray(np.maximum(np.linalg.eigvalsh(weighted)[::-1], 0.0))
+    def _holds(self, lattice: Lattice) -> bool:
+        """Whether the integers of a lattice are small enough to be coded."""
+        survey = self.survey
+        ends = np.broadcast_to([survey.low, survey.high], (len(survey.mean), 2))
+        integers = np.abs(lattice.to_integers(ends.astype(self.dtype)).astype(np.float64))
+        return bool(integers.max() < _LARGEST_INTEGER)
 
     def mse_of_bits(self, bits: float) -> float:
         """Error of Gaussian scores of the scene's variances at that many bits a pixel."""
@@ -189,25 +255,16 @@ class Candidates:
         return max(abs(self.survey.low), abs(self.survey.high))
 
     @cached_property
-    def _weights(self) -> npt.NDArray[np.float64]:
-        """What errors of the base weigh below the bound."""
-        assert self.bound is not None
-        max_error, exponent = self.bound
-        unit = math.ldexp(1.0, exponent)
-        return band_weights(self.band_noise, (_BOUND_NOISE * max_error + 0.5) * unit)
-
-    @cached_property
     def _frame(self) -> Frame:
         survey, kind = self.survey, float if self.dtype.kind == "f" else int
         return Frame(self.dtype, len(survey.mean), kind(survey.low), kind(survey.high))
 
     def _around(self, coding: Coding) -> TileCodec:
-        """The codec of the scene in some coding; the mean spectrum fills what is not valid."""
+        """The codec of the scene in some coding."""
         survey = self.survey
-        fill = np.clip(survey.mean, survey.low, survey.high)
-        if self.dtype.kind != "f":
-            fill = np.rint(fill)
-        return TileCodec(survey.states, survey.live, self.nodata, coding, fill.astype(self.dtype))
+        return TileCodec(
+            survey.voids, survey.states, survey.live, self.nodata, coding, survey.filler
+        )
 
     def _basis(self, components: int, mse: float) -> SpectralBasis:
         survey = self.survey

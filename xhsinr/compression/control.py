@@ -16,17 +16,16 @@ from xhsinr.target import Target
 
 __all__ = ["Search", "may_use"]
 
-_MOST_TRIALS = 14
+_MOST_TRIALS = 7
 # No file has more bits a sample, with all its metadata on one pixel.
 _MOST_BITS = 2.0**32
-# Where the cheapest base below a bound is looked for: at the sum of these multiples of the noise
-# variance and of the squared bound to begin with, and by this factor from trial to trial.
-_NOISE_FACTOR, _BOUND_FACTOR, _TRIAL_FACTOR = 8.0, 1.0, 2.0
+# Where the cheapest base below a bound is looked for: by this factor from trial to trial.
+_TRIAL_FACTOR = 2.0
 
 
 def may_use(network: SirenNetwork | None, target: Target) -> bool:
     """Whether a scene may come to have latents of a network: never below a bound."""
-    return network is not None and target.kind in ("preview", "psnr", "bpppb")
+    return network is not None and target.kind in ("preview", "fidelity", "bpppb")
 
 
 class Search:
@@ -132,41 +131,42 @@ class Search:
         if kind == "preview":
             self._settled = True
             return candidates.preview()
-        if kind in ("psnr", "bpppb"):
-            if kind == "psnr":
+        if kind in ("fidelity", "bpppb"):
+            if kind == "fidelity":
                 aim = self._goal.mse
             else:
                 aim = candidates.mse_of_bits(8 * self._goal.budget / self._survey.pixels)
             self._pursuit = Pursuit(self._goal, candidates.planes, aim)
             return self._pursuit.next
-        self._settled = candidates.bound is None
+        first = self._below_bound()
         self.on_trial = not self._settled
-        return self._below_bound()
+        return first
 
     def _bounded(self, level: float) -> TileCodec:
         self._level = level
         return self._candidates.bounded(level)
 
     def _below_bound(self) -> TileCodec:
-        """A codec that keeps the bound, and near the cheapest as a rule."""
-        bound = self._candidates.bound
-        if bound is None:
-            return self._candidates.exact_floats()
-        limit = math.ldexp(bound[0] + 0.5, bound[1])
-        return self._bounded(_NOISE_FACTOR * self._candidates.noise**2 + _BOUND_FACTOR * limit**2)
+        """A codec that keeps the bound; settled if it needs no trial of what comes below it."""
+        candidates = self._candidates
+        level = candidates.base_level
+        self._settled = level is None
+        if candidates.bound is None:
+            return candidates.exact_floats()
+        return self._bounded(math.inf if level is None else level)
 
     def _next_trial(self) -> float | None:
-        """Another level for the base, None once one lies between dearer ones."""
+        """Another level for the base, none last, or None once one lies between dearer ones."""
         tried = sorted((level, attempt.bytes) for level, attempt in self._trials)
-        if len(tried) >= _MOST_TRIALS:
-            return None
-        cheapest = min(range(len(tried)), key=lambda i: tried[i][1])
-        level = tried[cheapest][0]
-        if cheapest == len(tried) - 1 and level < self._candidates.weighted_variances[0]:
-            return level * _TRIAL_FACTOR
-        if cheapest == 0 and level > SMALLEST:
-            return level / _TRIAL_FACTOR
-        return None
+        finite = [trial for trial in tried if trial[0] < math.inf]
+        if len(finite) < _MOST_TRIALS:
+            cheapest = min(range(len(finite)), key=lambda i: finite[i][1])
+            level = finite[cheapest][0]
+            if cheapest == len(finite) - 1 and level < self._candidates.highest_level:
+                return level * _TRIAL_FACTOR
+            if cheapest == 0 and level > SMALLEST:
+                return level / _TRIAL_FACTOR
+        return math.inf if len(finite) == len(tried) else None
 
     def _cheapest(self) -> TileCodec:
         return min((attempt for _, attempt in self._trials), key=lambda a: a.bytes).codec
@@ -178,7 +178,7 @@ class Search:
 
     def _out_of_reach(self, attempts: list[Attempt]) -> TileCodec:
         """The codec for a goal that none reaches."""
-        if self._target.kind == "psnr":
+        if self._target.kind == "fidelity":
             return self._below_bound()
         raise TargetError(
             f"bpppb = {self._target.value:g} allows {self._goal.budget} bytes, this scene needs "

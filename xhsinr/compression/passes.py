@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+import xhsinr
 from xhsinr.coding import mask
 from xhsinr.coding.contract import NetworkCoding
 from xhsinr.coding.planes import PlanesCoding
 from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.control import Search
+from xhsinr.compression.defects import FAR_OFF, impulses
 from xhsinr.compression.pursuit import Attempt
-from xhsinr.compression.survey import sample_states, survey
+from xhsinr.compression.survey import survey
 from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
 from xhsinr.network.places import provide_network
@@ -25,8 +27,9 @@ from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.running.memory import peak_memory, survey_bytes
 from xhsinr.running.tasks import Tasks
 from xhsinr.scene import Scene
-from xhsinr.sidecar import report
-from xhsinr.sidecar.writer import SidecarWriter
+from xhsinr.sidecar.description import write_description
+from xhsinr.sidecar.header import Header
+from xhsinr.sidecar.writer import Contents, SidecarWriter
 from xhsinr.target import Target
 from xhsinr.tiling import Tiling, Window
 
@@ -34,7 +37,7 @@ __all__ = ["CodedTile", "Compression", "encode_tile", "forecast_tile"]
 
 _FORECAST_TILES = 16
 # Side of the part of a scene that trials are made on, at most.
-_TRIAL_TILE = 128
+_TRIAL_TILE = 96
 
 
 @dataclass(frozen=True)
@@ -48,26 +51,32 @@ class CodedTile:
 def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedTile:
     """Encode a tile, decode it as a reader will, and measure the difference."""
     samples = tile.data
-    states = sample_states(tile, samples)
-    payload = codec.encode(samples, states, device)
+    invalid = tile.invalid(samples)
+    valid = codec.voids.states(samples, invalid) == mask.VALID
+    exceptions = impulses(samples, valid, _worth_sending(codec))
+    payload = codec.encode(samples, invalid, device, exceptions)
     decoded = codec.decode(payload, *samples.shape[1:])
-    valid = None if (states == mask.VALID).all() else states == mask.VALID
-    return CodedTile(payload, Quality.of(samples, decoded, valid))
+    return CodedTile(payload, Quality.of(samples, decoded, ~invalid if invalid.any() else None))
+
+
+def _worth_sending(codec: TileCodec) -> float:
+    """How far off a sample has to be that is sent by itself."""
+    return FAR_OFF * (codec.high - codec.low) if isinstance(codec.coding, PlanesCoding) else 0.0
 
 
 def forecast_tile(
-    tile: Scene, _: Window, codec: TileCodec, levels: npt.NDArray[np.float64]
+    tile: Scene, _: Window, codec: TileCodec, steps: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Squared error of a tile's scores at each level, summed over its pixels.
+    """Squared error of a tile's scores at each step, summed over its pixels.
 
     A tile without a valid sample counts as free of error.
     """
-    states = sample_states(tile, tile.data)
-    if not (states == mask.VALID).any():
-        return np.zeros(len(levels))
+    valid = codec.voids.states(tile.data, tile.invalid(tile.data)) == mask.VALID
+    live, valid = codec.filled(tile.data, valid)
+    if not valid.any():
+        return np.zeros(len(steps))
     assert isinstance(codec.coding, PlanesCoding)
-    filled = codec.filled(tile.data, states)
-    errors = codec.coding.expected_errors(filled, levels)
+    errors = codec.coding.expected_errors(live, steps)
     return np.asarray(errors * tile.data[0].size)
 
 
@@ -96,6 +105,7 @@ class Compression:
         """Find the codec that meets the target, and write the sidecar."""
         scene, tiling = self.tasks.scene, self.tiling
         every = range(len(tiling))
+        description = write_description(*scene.describe())
         need = survey_bytes(self._samples(tiling), scene.dtype)
         found = survey(scene, lambda f: self.tasks.run(f, tiling, every, "survey", need))
         search = Search(scene, found, self.target, self.network, self._forecast)
@@ -106,18 +116,32 @@ class Compression:
             with SidecarWriter(path, len(tiling), codec.parts) as writer:
                 qualities = []
                 for number, part in enumerate(self._encode(codec, tiling, every, "encode")):
-                    writer.add(number, part.payload)
+                    writer.add(number, part.payload, part.quality)
                     qualities.append(part.quality)
-                noise = search.noise if self.target.kind == "noise" else None
-                header, arrays = report.describe(
-                    scene, tiling, self.target, codec, qualities, noise
+                total = Quality.merge(qualities)
+                contents = Contents(
+                    self._header(total, search.noise), description, codec.to_bytes()
                 )
-                attempt = Attempt(codec, writer.size(header, arrays), Quality.merge(qualities))
+                attempt = Attempt(codec, writer.size(contents), total)
                 if search.learn(attempt):
                     if isinstance(codec.coding, NetworkCoding):
                         assert self.network is not None
                         provide_network(self.network, path)
-                    return Compressed(writer.finish(header, arrays), peak_memory())
+                    return Compressed(writer.finish(contents), peak_memory())
+
+    def _header(self, quality: Quality, noise: float) -> Header:
+        scene = self.tasks.scene
+        return Header(
+            dtype=scene.dtype.newbyteorder("="),
+            shape=scene.shape,
+            tile=self.tiling.tile,
+            target=self.target.to_header(),
+            rmse=quality.rmse,
+            max_error=quality.max_error,
+            mean_sam_deg=quality.mean_sam_deg,
+            noise=noise,
+            software=xhsinr.__version__,
+        )
 
     def _encode(
         self, codec: TileCodec, tiling: Tiling, tiles: Sequence[int], what: str
@@ -131,27 +155,26 @@ class Compression:
         """What a codec makes of the middle of the scene."""
         rows, cols = self.tiling.rows, self.tiling.cols
         tiling = Tiling(rows, cols, min(self.tiling.tile, _TRIAL_TILE))
-        middle = len(tiling) // 2
+        down, across = (max(side // tiling.tile, 1) for side in (rows, cols))
+        middle = down // 2 * -(-cols // tiling.tile) + across // 2
         (coded,) = self._encode(codec, tiling, [middle], "trial")
         share = math.prod(tiling.shape(middle)) / (rows * cols)
         size = sum(map(len, coded.payload.values())) + round(share * len(codec.to_bytes()))
         return Attempt(codec, size, coded.quality)
 
     def _forecast(
-        self, codec: TileCodec, levels: npt.NDArray[np.float64]
+        self, codec: TileCodec, steps: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
-        """Mean squared error of the scores at each level, from a spread of tiles.
+        """Mean squared error of the scores at each step, from a spread of tiles.
 
         See `xhsinr.compression.candidates.Forecast`.
         """
         tiling = self.tiling
         spread = np.linspace(0, len(tiling) - 1, min(_FORECAST_TILES, len(tiling))).astype(int)
         need = codec.memory(math.prod(tiling.shape(0)))
-        function = partial(forecast_tile, codec=codec, levels=levels)
+        function = partial(forecast_tile, codec=codec, steps=steps)
         tiles = spread.tolist()
-        total = sum(
-            self.tasks.run(function, tiling, tiles, "forecast", need), np.zeros(len(levels))
-        )
+        total = sum(self.tasks.run(function, tiling, tiles, "forecast", need), np.zeros(len(steps)))
         mean: npt.NDArray[np.float64] = total / sum(math.prod(tiling.shape(t)) for t in tiles)
         return mean
 

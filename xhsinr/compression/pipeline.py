@@ -8,51 +8,48 @@ it; it is repeated while the target is missed (`control`). A few tiles are in me
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Unpack
+from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
+import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from xhsinr import scene as scenes
 from xhsinr.compression.control import may_use
 from xhsinr.compression.passes import Compression
 from xhsinr.devices import check_device
-from xhsinr.errors import SceneError, TargetError
+from xhsinr.errors import HsinrError, SceneError, TargetError
 from xhsinr.handle import Compressed
 from xhsinr.network.places import siren_near
 from xhsinr.outputs import check_output
 from xhsinr.pictures.preview import preview_path, write_preview
-from xhsinr.running.kept import KeptSamples, keeping_samples
 from xhsinr.running.memory import gdal_cache, parse_memory
 from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.scene import Scene
-from xhsinr.sidecar.file import MAX_SIDE
-from xhsinr.sidecar.writer import front
-from xhsinr.target import Target, parse_target, remembered_target
+from xhsinr.sidecar.description import read_description, write_description
+from xhsinr.sidecar.header import MAX_SIDE
+from xhsinr.sidecar.limits import current_limits
+from xhsinr.sidecar.writer import least_front
+from xhsinr.storage import locate
+from xhsinr.target import Options, Settings, Target, remembered_target, takes_settings
 from xhsinr.tiling import LARGEST_TILE, Tiling, default_tile
 
-__all__ = ["Settings", "check_settings", "compress", "compress_scene"]
+__all__ = ["check_settings", "compress", "compress_scene"]
 
 
+@takes_settings
 def compress(
     source: Any,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
-    quality: str | None = None,
-    psnr: float | None = None,
-    max_error: float | None = None,
-    bpppb: float | None = None,
-    lossless: bool = False,
-    network: str | Path | None = None,
-    tile: int | None = None,
-    device: str = "auto",
-    max_memory: float | str | None = None,
     preview: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    **options: Unpack[Options],
 ) -> Compressed:
     """Compress a scene into a sidecar.
 
@@ -60,23 +57,9 @@ def compress(
     ----------
     source : DataArray, Dataset, ndarray (rows, cols, bands), or path
         Whatever `xhsinr.scene.read` takes, lazy or not.
-    path : str or Path
-        Of the ``.hsinr`` file to write.
-    quality, psnr, max_error, bpppb, lossless
-        What to reach, at most one of them: see `xhsinr.target.parse_target`. With
-        none, what the source was compressed to if it was read from a sidecar, else
-        ``standard``.
-    network : str or Path, optional
-        A base network of your own, by name or path: latents of it are tried.
-    tile : int, optional
-        Side of a tile in pixels; without it `xhsinr.tiling.default_tile` chooses.
-    device : str
-        Where latents are fitted: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is some and
-        fitting takes gradients.
-    max_memory : float or str, optional
-        Most memory that a process may hold, its libraries included: bytes, or a text such as
-        ``"1.5 GB"``. It decides how many tiles are worked on at a time. What the process holds
-        besides, a scene in memory for example, comes on top.
+    path : str or Path, optional
+        Of the ``.hsinr`` file to write; without it, one beside the file that ``source`` names,
+        else one in the working folder, named after the file or the variable that the scene is.
     preview : bool
         Write ``scene.preview.tif`` beside ``scene.hsinr``: a small picture that opens anywhere,
         see `xhsinr.pictures.preview.write_preview`.
@@ -84,6 +67,11 @@ def compress(
         Replace ``path`` if it exists, and the preview with it.
     progress : bool
         Show a bar for what takes more than two seconds.
+    **options
+        How good the file has to be and how it is made, see `xhsinr.target.Settings`: one of
+        ``quality``, ``psnr``, ``sam_deg``, ``bpppb``, ``max_error`` and ``lossless`` at most.
+        With none, what the source was compressed to if it was read from a sidecar, else the
+        quality ``standard``.
 
     Returns
     -------
@@ -94,14 +82,12 @@ def compress(
     SceneError, TargetError, NetworkError, MemoryLimitError, OutputExistsError
         Before any sample is read, except for what only the samples tell.
     """
-    path = Path(path)
+    path = default_path(source) if path is None else Path(path)
     check_output(path, overwrite=overwrite, source=_file_of(source))
     if preview:
         check_output(preview_path(path), overwrite=overwrite, source=_file_of(source))
-    settings = Settings(
-        quality, psnr, max_error, bpppb, lossless, network, tile, device, max_memory
-    )
-    if not settings.asks:
+    settings = Settings(**options)
+    if not settings.asked:
         settings = replace(settings, **remembered_target(source))
     compressed = compress_scene(scenes.read(source), path, settings, progress=progress)
     if preview:
@@ -109,36 +95,19 @@ def compress(
     return compressed
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What `compress` is told about how scenes are to be compressed; see there."""
-
-    quality: str | None = None
-    psnr: float | None = None
-    max_error: float | None = None
-    bpppb: float | None = None
-    lossless: bool = False
-    network: str | Path | None = None
-    tile: int | None = None
-    device: str = "auto"
-    max_memory: float | str | None = None
-
-    @property
-    def asks(self) -> bool:
-        """Whether they say how good the file has to be."""
-        figures = (self.quality, self.psnr, self.max_error, self.bpppb)
-        return bool(self.lossless) or any(figure is not None for figure in figures)
-
-    def target(self, dtype: np.dtype[Any]) -> Target:
-        """The target for samples of some type."""
-        return parse_target(
-            dtype,
-            quality=self.quality,
-            psnr=self.psnr,
-            max_error=self.max_error,
-            bpppb=self.bpppb,
-            lossless=self.lossless,
-        )
+def default_path(source: Any) -> Path:
+    """Where a scene is compressed to where nothing is said."""
+    if isinstance(source, str | Path):
+        place = locate(source)
+        if isinstance(place, Path):
+            return place.with_suffix(".hsinr")
+        return Path(PurePosixPath(urlsplit(place).path).name or "scene").with_suffix(".hsinr")
+    found = getattr(source, "encoding", {}).get("source")
+    if found:
+        return Path(Path(str(found)).name).with_suffix(".hsinr")
+    name = source.name if isinstance(source, xr.DataArray) else None
+    # A name is no path: what looks like one leads nowhere.
+    return Path(f"{Path(str(name or '')).name or 'scene'}.hsinr")
 
 
 def compress_scene(
@@ -164,23 +133,23 @@ def compress_scene(
         # The tiles of a preview take few bytes however large, and fewest where they are large.
         previews = target.kind == "preview"
         tile = LARGEST_TILE if previews else default_tile(scene.rows, scene.cols)
+    _check_kept(scene)
     _check_rate(scene, target)
     network = None if settings.network is None else siren_near(settings.network, path)
     if may_use(network, target) and (threads or client_in_scope() is None):
         check_device(settings.device)
     if network is not None and network.patch is None and target.kind == "preview":
         tile = max(scene.rows, scene.cols)
-    tiling = Tiling(scene.rows, scene.cols, int(tile))
-    every = Tasks(scene, max_memory, threads, progress)
-    with (
-        keeping_samples(every, tiling.tile, path.parent) as tasks,
-        # The tiles are the threads: those of BLAS would only get into their way.
-        threadpool_limits(1, user_api="blas"),
-        _gdal_cache(max_memory),
-    ):
-        compressed = Compression(tasks, tiling, target, network, settings.device).write(path)
-        kept = tasks.scene.data
-        return replace(compressed, passes=kept.passes if isinstance(kept, KeptSamples) else None)
+    compression = Compression(
+        Tasks(scene, max_memory, threads, progress),
+        Tiling(scene.rows, scene.cols, int(tile)),
+        target,
+        network,
+        settings.device,
+    )
+    # The tiles are the threads: those of BLAS would only get into their way.
+    with threadpool_limits(1, user_api="blas"), _gdal_cache(max_memory):
+        return compression.write(path)
 
 
 def _file_of(source: Any) -> str | Path | None:
@@ -211,13 +180,25 @@ def _check_tile(tile: int | None) -> None:
         raise SceneError(f"tile = {tile!r}: it should be a whole number of pixels from 1 up")
 
 
+def _check_kept(scene: Scene) -> None:
+    """Refuse what no reader would give back: its limits are the writer's."""
+    try:
+        content = write_description(*scene.describe())
+        Scene.from_description(
+            *read_description(content, current_limits().header_bytes), scene.data
+        )
+    except (HsinrError, ValueError, RecursionError, OverflowError) as error:
+        raise SceneError(
+            f"the scene's metadata cannot be kept ({error}): remove or shorten what is named there"
+        ) from error
+
+
 def _check_rate(scene: Scene, target: Target) -> None:
     """Refuse a rate that the scene's metadata alone exceed."""
     if target.kind != "bpppb":
         return
-    description, arrays = scene.describe()
     allowed = target.value * scene.samples / 8
-    least = len(front({"scene": description}, arrays, 0))
+    least = least_front(write_description(*scene.describe()))
     if least > allowed:
         raise TargetError(
             f"bpppb = {target.value:g} allows {int(allowed)} bytes, the metadata of this scene "

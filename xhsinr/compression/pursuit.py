@@ -6,21 +6,24 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.survey import Survey
 from xhsinr.metrics import Quality
 from xhsinr.spectral.basis import worthwhile_components
 from xhsinr.target import Target
 
-__all__ = ["PSNR_WINDOW", "RATE_WINDOW", "SMALLEST", "Attempt", "Goal", "Pursuit"]
+__all__ = ["RATE_WINDOW", "SMALLEST", "WINDOW", "Attempt", "Goal", "Pursuit"]
 
 SMALLEST = 2.0**-200
 """Squared errors below it count as none."""
 
-# A target counts as met from here to there: decibels above it, share of the bytes allowed.
-PSNR_WINDOW = 0.3
+# A target counts as met from here to there: decibels above it, also of an angle, and the share of
+# the bytes allowed.
+WINDOW = 0.3
 RATE_WINDOW = 0.03
-# Where in its window a PSNR is aimed at.
+# Where in its window a fidelity is aimed at.
 _AIM = 0.45
 _MOST_ATTEMPTS = 14
 
@@ -44,14 +47,14 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Goal:
-    """A PSNR, or a number of bytes, for one scene.
+    """A fidelity, or a number of bytes, for one scene.
 
     Attributes
     ----------
     survey : Survey
         Of the scene.
     target : Target
-        Its kind is ``psnr`` or ``bpppb``.
+        Its kind is ``fidelity`` or ``bpppb``.
     budget : int
         Bytes that the file may have, for a rate.
     """
@@ -62,32 +65,44 @@ class Goal:
 
     @property
     def mse(self) -> float:
-        """Error aimed at first, for a PSNR."""
-        span = self.survey.high - self.survey.low
-        decibels = self.target.value + _AIM * PSNR_WINDOW
-        return span**2 / 10 ** (decibels / 10)
+        """Error aimed at first, for a fidelity."""
+        survey, target, ahead = self.survey, self.target, 10 ** (_AIM * WINDOW / 10)
+        found = []
+        if target.psnr is not None:
+            found.append((survey.high - survey.low) ** 2 / 10 ** (target.psnr / 10))
+        if target.sam_deg is not None:
+            # The angle of errors of that size at right angles to spectra of the mean length.
+            power = float((np.square(survey.mean) + survey.covariance.diagonal()).mean())
+            found.append(math.tan(math.radians(min(target.sam_deg, 45.0))) ** 2 * power)
+        return min(found) / ahead
+
+    @property
+    def faithful(self) -> bool:
+        """Whether it is a fidelity that is wanted, and no rate."""
+        return self.target.kind == "fidelity"
+
+    def margin(self, attempt: Attempt) -> float:
+        """Decibels by which it is better than was asked for."""
+        return self.target.margin(attempt.quality.psnr_db, attempt.quality.mean_sam_deg)
 
     def reached(self, attempt: Attempt) -> bool:
         """Whether it is good enough, however dear, or small enough, however bad."""
-        if self.target.kind == "psnr":
-            return attempt.quality.psnr_db >= self.target.value
-        return attempt.bytes <= self.budget
+        return self.margin(attempt) >= 0 if self.faithful else attempt.bytes <= self.budget
 
     def met(self, attempt: Attempt) -> bool:
         """Whether it is reached, and not by more than has to be."""
-        if self.target.kind == "psnr":
-            above = attempt.quality.psnr_db - self.target.value
-            return 0 <= above <= PSNR_WINDOW or attempt.quality.range == 0
+        if self.faithful:
+            return 0 <= self.margin(attempt) <= WINDOW or attempt.quality.range == 0
         return (1 - RATE_WINDOW) * self.budget <= attempt.bytes <= self.budget
 
     def merit(self, attempt: Attempt) -> float:
         """What is larger for the better of two that reach it."""
-        return -attempt.bytes if self.target.kind == "psnr" else attempt.quality.psnr_db
+        return -attempt.bytes if self.faithful else attempt.quality.psnr_db
 
     def figure(self, attempt: Attempt) -> float:
         """How far above the aim, on a scale that falls evenly with the log of the level."""
-        if self.target.kind == "psnr":
-            return attempt.quality.psnr_db - (self.target.value + _AIM * PSNR_WINDOW)
+        if self.faithful:
+            return self.margin(attempt) - _AIM * WINDOW
         return math.log(attempt.bytes / ((1 - RATE_WINDOW / 2) * max(self.budget, 1)))
 
 
@@ -153,7 +168,7 @@ class Pursuit:
                 share = min(max(above[1] / (above[1] - below[1]), 0.1), 0.9)
             return float(above[0] * (below[0] / above[0]) ** share)
         aim, figure = tried[-1]
-        if goal.target.kind == "psnr":
+        if goal.faithful:
             # What was measured against what was predicted corrects the next prediction.
             return aim * 10 ** (min(max(figure, -20.0), 20.0) / 10)
         kept = worthwhile_components(goal.survey.variances, aim * len(goal.survey.mean))

@@ -28,6 +28,7 @@ _LARGEST = 1 << 30  # of a lattice's integers
 _DIGITS = 6  # of an offset that is looked for
 _SMALL_GAPS = 0.75  # share of the gaps that rounding may explain
 
+_SIZES = 1e-30, 1e30  # of floats that count anything
 _EPSILON = float(np.finfo(np.float64).eps)
 
 Float64Array = npt.NDArray[np.float64]
@@ -133,7 +134,7 @@ def _integer_step(values: npt.NDArray[np.int64]) -> tuple[int, int]:
 
 def _float_lattice(values: npt.NDArray[Any], dtype: np.dtype[Any], hints: Hints) -> Lattice | None:
     """The lattice that explains values best, None where none is worth it."""
-    if not len(values):
+    if not len(values) or not _SIZES[0] <= np.abs(values).max() < _SIZES[1]:
         return None
     if (values == values[0]).all():
         return _of(dtype, 1.0, float(values[0]))

@@ -1,29 +1,63 @@
-"""Pass 1 over a scene: what is valid, the range, and the statistics for a spectral basis."""
+"""Pass 1 over a scene: what its samples are, and the statistics for a spectral basis.
+
+What is valid and what stands where nothing is, borders that nobody declared, the range, the step
+that the samples are multiples of, and mean and covariance of the spectra, in which gaps and
+impulses have no part.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import mask
+from xhsinr.coding.lattice import Lattice
+from xhsinr.coding.voids import MOST_VOIDS, Voids, bits_of
+from xhsinr.compression.defects import FAR_OFF, impulses, repeated_spectra
+from xhsinr.compression.noise import band_noise
+from xhsinr.compression.steps import find_lattice
 from xhsinr.errors import SceneError
 from xhsinr.running.tasks import TileFunction
 from xhsinr.scene import Scene
 from xhsinr.spectral.basis import SpectralStatistics
+from xhsinr.spectral.filling import Filler, complete_spectra
 from xhsinr.tiling import Window
 
-__all__ = ["Survey", "TileSurvey", "sample_states", "survey", "survey_tile"]
+__all__ = ["Border", "Survey", "TileSurvey", "survey", "survey_tile"]
 
 # Spectra that the covariance is estimated from; more make the basis no better.
 _SPECTRA = 1 << 18
+# Spectra whose samples are looked at for a step.
+_STEP_SPECTRA = 1 << 13
+# Share of a scene's pixels that a border has at least.
+_BORDER = 0.001
+_MOST_BORDERS = 4
+# Steps of a grid for floats, in units of their noise; sizes and least noise that allow for one.
+_GRID = 0.25
+_SIZES = 1e-30, 1e30
+_LEAST_NOISE = 2.0**-26
 
 Samples = npt.NDArray[Any]
+Valid = npt.NDArray[np.bool_]
+
+
+@dataclass
+class Border:
+    """A spectrum that many pixels have bit for bit.
+
+    Attributes
+    ----------
+    spectrum : ndarray, shape (bands,)
+    pixels : int
+    """
+
+    spectrum: Samples
+    pixels: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,23 +66,31 @@ class TileSurvey:
 
     Attributes
     ----------
-    counts : ndarray of int64, shape (bands, 3)
-        Samples of each band in each state (see `xhsinr.coding.mask`).
+    valid : ndarray of int64, shape (bands,)
+        Valid samples of each band, those of borders left out.
+    invalid : dict of bytes to ndarray of int64, shape (bands,)
+        Samples of each band that the scene says are not valid, by their bits; not all kinds
+        where there are very many.
+    borders : list of Border
     low, high : float
-        Range of the valid samples; inf and -inf where there are none.
-    complete : bool
-        Some pixels of a regular sample are valid in all of the tile's bands that are valid
-        anywhere.
+        Range of the valid samples, those of borders left out; inf and -inf where there are none.
     statistics : SpectralStatistics
-        Of these pixels; where there are none, of the sampled pixels that are valid somewhere,
-        with the tile's band means for what is not valid and zeros in bands without any.
+        Of a regular sample of pixels, likely values in place of what is not valid, and zeros in
+        bands without any valid sample.
+    spectra : ndarray, shape (bands, n)
+        Of some pixels.
+    known : ndarray of bool, same shape
+        Which samples of these are valid.
     """
 
-    counts: npt.NDArray[np.int64]
+    valid: npt.NDArray[np.int64]
+    invalid: dict[bytes, npt.NDArray[np.int64]]
+    borders: list[Border]
     low: float
     high: float
-    complete: bool
     statistics: SpectralStatistics
+    spectra: Samples
+    known: Valid
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +99,10 @@ class Survey:
 
     Attributes
     ----------
+    voids : Voids
+        What stands where samples are not valid.
     states : ndarray of uint8, shape (bands,)
-        State of the bands that are invalid throughout and in one way, 0 for the others.
+        Number of the void that a band is throughout, 0 for the others.
     live : ndarray of bool, shape (bands,)
         Bands with at least one valid sample.
     low, high : float
@@ -67,10 +111,11 @@ class Survey:
         Pixels with at least one valid sample, at most.
     mean : ndarray of float64, shape (live bands,)
     covariance : ndarray of float64, shape (live bands, live bands)
-    variances : ndarray of float64, shape (live bands,)
-        Eigenvalues of the covariance, largest first.
+    lattice : Lattice or None
+        Of the live bands; None for floats without one.
     """
 
+    voids: Voids
     states: npt.NDArray[np.uint8]
     live: npt.NDArray[np.bool_]
     low: float
@@ -78,23 +123,42 @@ class Survey:
     pixels: int
     mean: npt.NDArray[np.float64]
     covariance: npt.NDArray[np.float64]
-    variances: npt.NDArray[np.float64]
+    lattice: Lattice | None
+
+    @cached_property
+    def variances(self) -> npt.NDArray[np.float64]:
+        """Eigenvalues of the covariance, largest first, shape (live bands,)."""
+        return np.asarray(np.maximum(np.linalg.eigvalsh(self.covariance)[::-1], 0.0))
+
+    @cached_property
+    def filler(self) -> Filler:
+        """Fills what is not valid with what is likely."""
+        return Filler.from_statistics(self.mean, self.covariance)
 
 
-def sample_states(scene: Scene, samples: Samples) -> npt.NDArray[np.uint8]:
-    """State of each sample (see `xhsinr.coding.mask`): valid, nodata or NaN."""
-    states = scene.invalid(samples).astype(np.uint8) * np.uint8(mask.NODATA)
-    if samples.dtype.kind == "f":
-        states[np.isnan(samples)] = mask.NAN
-    return states
+def survey_tile(
+    tile: Scene, window: Window, stride: int, step_stride: int, borders: bool
+) -> TileSurvey:
+    """Pass 1 on one tile.
 
-
-def survey_tile(tile: Scene, window: Window, stride: int) -> TileSurvey:
-    """Pass 1 on one tile, with the spectra of every ``stride``-th pixel."""
+    Parameters
+    ----------
+    tile : Scene
+    window : Window
+    stride, step_stride : int
+        Every how manieth pixel statistics, and the step of the samples, are found from.
+    borders : bool
+        Leave out pixels whose spectrum is repeated.
+    """
     samples = tile.data
-    states = sample_states(tile, samples)
-    counts = np.stack([np.count_nonzero(states == s, axis=(1, 2)) for s in range(3)], axis=1)
-    valid = states == mask.VALID
+    bands = len(samples)
+    invalid = tile.invalid(samples)
+    found = [Border(*pair) for pair in repeated_spectra(samples, invalid)] if borders else []
+    valid = ~invalid
+    for border in found:
+        inside = Voids(border.spectrum[None]).states(samples, np.zeros_like(invalid)).all(axis=0)
+        border.pixels = int(inside.sum())
+        valid &= ~inside
     low, high = _range(samples, valid)
     if valid.any() and not (math.isfinite(low) and math.isfinite(high)):
         band = int(np.argmax((np.isinf(samples) & valid).any(axis=(1, 2))))
@@ -102,30 +166,53 @@ def survey_tile(tile: Scene, window: Window, stride: int) -> TileSurvey:
             f"band {band} has infinite values in rows {window[0].start} to {window[0].stop - 1}, "
             f"columns {window[1].start} to {window[1].stop - 1}: replace them by NaN or nodata"
         )
-    spectra = samples.reshape(len(samples), -1)[:, ::stride]
-    chosen = valid.reshape(len(valid), -1)[:, ::stride]
-    live = counts[:, mask.VALID] > 0
-    some = chosen.any(axis=0)
-    complete = some & chosen[live].all(axis=0)
-    statistics = SpectralStatistics(len(samples))
-    if complete.any():
-        statistics.update(np.where(live[:, None], spectra[:, complete], 0))
-    else:
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = np.sum(samples, axis=(1, 2), where=valid, dtype=np.float64)
-        # The sum of the largest floats overflows; their mean lies in their range.
-        means = np.clip(np.nan_to_num(total / np.maximum(counts[:, mask.VALID], 1)), low, high)
-        statistics.update(np.where(chosen, spectra, means[:, None])[:, some])
-    return TileSurvey(counts, low, high, bool(complete.any()), statistics)
+    counts = np.count_nonzero(valid, axis=(1, 2)).astype(np.int64)
+    flat, known = samples.reshape(bands, -1), valid.reshape(bands, -1)
+    steps = flat[:, ::step_stride].copy(), known[:, ::step_stride].copy()
+    struck = impulses(samples, valid, FAR_OFF * (high - low))
+    if struck is not None:
+        known = known & ~struck.reshape(bands, -1)
+    statistics = _statistics(flat[:, ::stride], known[:, ::stride])
+    return TileSurvey(counts, _kinds(samples, invalid), found, low, high, statistics, *steps)
 
 
-def _range(samples: Samples, valid: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def _range(samples: Samples, valid: Valid) -> tuple[float, float]:
     if valid.all():
         return float(samples.min()), float(samples.max())
     if not valid.any():
         return math.inf, -math.inf
     chosen = samples[valid]
     return float(chosen.min()), float(chosen.max())
+
+
+def _kinds(samples: Samples, invalid: Valid) -> dict[bytes, npt.NDArray[np.int64]]:
+    """Samples of each band by their bits, among those that are not valid."""
+    kinds: dict[bytes, npt.NDArray[np.int64]] = {}
+    if not invalid.any():
+        return kinds
+    held = bits_of(samples)
+    left = held[invalid]
+    while len(left) and len(kinds) < MOST_VOIDS:
+        kind = left[:1].copy()
+        left = left[left != kind]
+        kinds[kind.tobytes()] = np.count_nonzero((held == kind) & invalid, axis=(1, 2))
+    return kinds
+
+
+def _statistics(spectra: Samples, known: Valid) -> SpectralStatistics:
+    """Of spectra, shape (bands, pixels): of the complete ones, or of all where these are few."""
+    statistics = SpectralStatistics(len(spectra))
+    live, some = np.asarray(known.any(axis=1)), np.asarray(known.any(axis=0))
+    complete = np.asarray(some & known[live].all(axis=0))
+    if not some.any():
+        return statistics
+    if 2 * complete.sum() >= some.sum():
+        statistics.update(np.where(live[:, None], spectra[:, complete], 0))
+        return statistics
+    filled = np.zeros((len(spectra), int(some.sum())))
+    filled[live] = complete_spectra(spectra[np.ix_(live, some)], known[np.ix_(live, some)])
+    statistics.update(filled)
+    return statistics
 
 
 def survey(scene: Scene, run: Callable[[TileFunction[TileSurvey]], Iterator[TileSurvey]]) -> Survey:
@@ -142,41 +229,130 @@ def survey(scene: Scene, run: Callable[[TileFunction[TileSurvey]], Iterator[Tile
     SceneError
         If a sample is infinite or no sample is valid.
     """
-    stride = max(1, -(-scene.rows * scene.cols // _SPECTRA))
-    counts = np.zeros((scene.bands, 3), np.int64)
-    low, high = math.inf, -math.inf
-    complete: dict[bytes, SpectralStatistics] = {}
-    filled = SpectralStatistics(scene.bands)
-    for part in run(partial(survey_tile, stride=stride)):
-        counts += part.counts
-        low, high = min(low, part.low), max(high, part.high)
-        if part.complete:
-            # Tiles are kept apart by the bands that they lack, until it is known which bands
-            # all of the scene lacks.
-            key = (part.counts[:, mask.VALID] > 0).tobytes()
-            complete.setdefault(key, SpectralStatistics(scene.bands)).merge(part.statistics)
-        elif not complete:
-            filled.merge(part.statistics)
-    live = counts[:, mask.VALID] > 0
-    if not live.any():
-        raise SceneError(
-            "no sample of the scene is valid: all are "
-            + ("NaN" if not counts[:, mask.NODATA].any() else f"nodata ({scene.nodata}) or NaN")
+    pixels = scene.rows * scene.cols
+    function = partial(
+        survey_tile,
+        stride=max(1, -(-pixels // _SPECTRA)),
+        step_stride=max(1, -(-pixels // _STEP_SPECTRA)),
+    )
+    gathered = _Gathered(scene)
+    for part in run(partial(function, borders=True)):
+        gathered.add(part)
+    if not gathered.valid.any() and gathered.borders:
+        # All is one border: the scene is what is repeated in it.
+        gathered = _Gathered(scene)
+        for part in run(partial(function, borders=False)):
+            gathered.add(part)
+    return gathered.survey()
+
+
+@dataclass
+class _Gathered:
+    """What tiles gave so far."""
+
+    scene: Scene
+    low: float = math.inf
+    high: float = -math.inf
+    invalid: dict[bytes, npt.NDArray[np.int64]] = field(default_factory=dict)
+    borders: dict[bytes, Border] = field(default_factory=dict)
+    statistics: dict[bytes, SpectralStatistics] = field(default_factory=dict)
+    steps: list[tuple[Samples, Valid]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.valid = np.zeros(self.scene.bands, np.int64)
+
+    def add(self, part: TileSurvey) -> None:
+        """Take in what a tile gave."""
+        self.valid += part.valid
+        self.low, self.high = min(self.low, part.low), max(self.high, part.high)
+        for kind, counts in part.invalid.items():
+            self.invalid[kind] = self.invalid.get(kind, 0) + counts
+        for border in part.borders:
+            key = border.spectrum.tobytes()
+            known = self.borders.setdefault(key, Border(border.spectrum, 0))
+            known.pixels += border.pixels
+        # Tiles are kept apart by the bands that they lack, until it is known which bands all of
+        # the scene lacks.
+        key = (part.valid > 0).tobytes()
+        self.statistics.setdefault(key, SpectralStatistics(self.scene.bands)).merge(part.statistics)
+        self.steps.append((part.spectra, part.known))
+
+    def survey(self) -> Survey:
+        """What the scene is."""
+        scene = self.scene
+        borders = self._real_borders()
+        live = self.valid > 0
+        if not live.any():
+            nodata = any(not _is_nan(kind, scene.dtype) for kind in self.invalid)
+            raise SceneError(
+                "no sample of the scene is valid: all are "
+                + (f"nodata ({scene.nodata}) or NaN" if nodata else "NaN")
+            )
+        kinds = sorted(self.invalid, key=lambda kind: -int(self.invalid[kind].sum()))
+        kinds = kinds[: MOST_VOIDS - len(borders)]
+        spectra = [np.full(scene.bands, np.frombuffer(kind, scene.dtype)) for kind in kinds]
+        spectra += [border.spectrum for border in borders]
+        states = np.zeros(scene.bands, np.uint8)
+        for number, kind in enumerate(kinds, 1):
+            states[self.invalid[kind] == scene.rows * scene.cols] = number
+        chosen = self.statistics.get(live.tobytes()) or max(
+            self.statistics.values(), key=lambda statistics: statistics.count
         )
-    chosen = complete.get(live.tobytes()) or max(
-        complete.values(), key=lambda statistics: statistics.count, default=filled
-    )
-    covariance = chosen.covariance[np.ix_(live, live)]
-    variances = np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0.0)
-    uniform = (counts == scene.rows * scene.cols).argmax(axis=1)
-    pixels = int(counts[:, mask.VALID].max())
-    return Survey(
-        states=uniform.astype(np.uint8),
-        live=live,
-        low=low,
-        high=high,
-        pixels=pixels,
-        mean=chosen.mean[live],
-        covariance=covariance,
-        variances=variances,
-    )
+        return Survey(
+            voids=Voids(np.array(spectra, scene.dtype).reshape(-1, scene.bands)),
+            states=states,
+            live=live,
+            low=self.low,
+            high=self.high,
+            pixels=int(self.valid.max()),
+            mean=chosen.mean[live],
+            covariance=chosen.covariance[np.ix_(live, live)],
+            lattice=self._lattice(live) or self._grid(chosen.covariance[np.ix_(live, live)]),
+        )
+
+    def _real_borders(self) -> list[Border]:
+        """Those that are large; the samples of the others count as all do."""
+        scene = self.scene
+        least = _BORDER * scene.rows * scene.cols
+        large = sorted(self.borders.values(), key=lambda border: -border.pixels)
+        real = [border for border in large[:_MOST_BORDERS] if border.pixels >= least]
+        for border in large[len(real) :]:
+            column = border.spectrum[:, None, None]
+            known = ~scene.invalid(column)
+            low, high = _range(column, known)
+            self.low, self.high = min(self.low, low), max(self.high, high)
+            self.valid += border.pixels * known[:, 0, 0]
+        return real
+
+    def _lattice(self, live: npt.NDArray[np.bool_]) -> Lattice | None:
+        scene = self.scene
+        spectra = np.concatenate([spectra[live] for spectra, _ in self.steps], axis=1)
+        known = np.concatenate([known[live] for _, known in self.steps], axis=1)
+        bands = [values[valid] for values, valid in zip(spectra, known, strict=True)]
+        return find_lattice(bands, scene.dtype, _scalings(scene))
+
+    def _grid(self, covariance: npt.NDArray[np.float64]) -> Lattice | None:
+        """A grid for floats that are no integers times a step, as fine as what is predictable.
+
+        What is below the noise is kept as it is, whatever it is. None where a grid has no use.
+        """
+        noise = float(np.median(band_noise(covariance)))
+        span = max(abs(self.low), abs(self.high))
+        if not _SIZES[0] < span < _SIZES[1] or noise <= span * _LEAST_NOISE:
+            return None
+        step = 2.0 ** math.floor(math.log2(noise * _GRID))
+        return Lattice(self.scene.dtype, np.array([step]), np.zeros(1), coarse=True)
+
+
+def _is_nan(kind: bytes, dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "f" and bool(np.isnan(np.frombuffer(kind, dtype)[0]))
+
+
+def _scalings(scene: Scene) -> list[tuple[float, float]]:
+    """Scales and offsets that the metadata mention: samples may have been scaled by them."""
+    found = []
+    for where in (scene.encoding, scene.attrs):
+        scale, offset = where.get("scale_factor", 1.0), where.get("add_offset", 0.0)
+        if all(isinstance(n, int | float) and n == n for n in (scale, offset)):
+            found.append((float(scale), float(offset)))
+    return [pair for pair in dict.fromkeys(found) if pair != (1.0, 0.0)]

@@ -34,8 +34,11 @@ LENGTHS = 64
 NUMBER_CONTEXTS = 3 * LENGTHS
 """Contexts that the bits of a number take."""
 
-_QUICK, _SLOW = 4, 7  # an average moves by this power of two of its distance
-_ONE = 1 << 16
+_SCALE = 22  # averages are in units of 2**-22
+_SEEN = 1023  # bits that a slow average looks back on, and more and more weakly
+_QUICK = 24  # the same of a quick one
+_RATES = np.array([(2 << 16) // (2 * seen + 3) for seen in range(_SEEN + 1)])
+_QUICK_RATE = int(_RATES[_QUICK])
 
 Notes = npt.NDArray[np.uint16]
 """First and frequency of each bit's share, shape (bits, 2)."""
@@ -46,25 +49,27 @@ Model = npt.NDArray[np.int32]
 def contexts(count: int) -> Model:
     """Contexts that have seen nothing: quick average, slow average, bits seen."""
     model = np.zeros((count, 3), np.int32)
-    model[:, :2] = _ONE // 2
+    model[:, :2] = 1 << (_SCALE - 1)
     return model
 
 
 @njit(inline="always", cache=True)
 def _chance(model: Any, context: int) -> int:
     """Frequency of a one."""
-    mean = (model[context, 0] + model[context, 1]) >> 2
+    mean = (np.int64(model[context, 0]) + model[context, 1]) >> (_SCALE + 1 - rans.BITS)
     return int(min(max(mean, 1), (1 << rans.BITS) - 1))
 
 
 @njit(inline="always", cache=True)
 def _learn(model: Any, context: int, bit: int) -> None:
-    seen = model[context, 2] + 1
-    aim = bit << 16
-    model[context, 0] += (aim - model[context, 0]) >> min(seen, _QUICK)
-    model[context, 1] += (aim - model[context, 1]) >> min(seen, _SLOW)
-    if seen < _SLOW:
-        model[context, 2] = seen
+    seen = model[context, 2]
+    slow = _RATES[seen]
+    quick = max(slow, _QUICK_RATE)
+    aim = np.int64(bit) << _SCALE
+    model[context, 0] += ((aim - model[context, 0]) * quick) >> 16
+    model[context, 1] += ((aim - model[context, 1]) * slow) >> 16
+    if seen < _SEEN:
+        model[context, 2] = seen + 1
 
 
 @njit(cache=True)

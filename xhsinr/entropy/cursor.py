@@ -56,6 +56,10 @@ class Cursor:
         self.at += count
         return part
 
+    def peek(self, count: int) -> bytes:
+        """The next bytes, or as many as there are, which are still to be taken."""
+        return self._content[self.at : self.at + count]
+
     def byte(self) -> int:
         """The next byte."""
         return self.take(1)[0]

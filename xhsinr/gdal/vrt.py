@@ -56,7 +56,7 @@ def vrt_text(path: str | os.PathLike[str]) -> str:
     sidecar = Sidecar.open(os.fspath(path))
     root = described(Reader(sidecar).scene())
     absolute = str(sidecar.path.absolute())
-    side = str(sidecar.header["tile"])
+    side = str(sidecar.header.tile)
     for number, band in enumerate(root.iter("VRTRasterBand")):
         band.attrib |= {
             "subClass": "VRTDerivedRasterBand",

@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self, SupportsIndex
 
+import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
@@ -124,7 +125,9 @@ def network_content(network: Network) -> bytes:
         "recipe": network.recipe,
     }
     metadata = {"hsinr": json.dumps(about, sort_keys=True, separators=(",", ":"))}
-    return safetensors.numpy.save(dict(network.tensors()), metadata)
+    # It takes arrays as they lie in memory.
+    tensors = {name: np.ascontiguousarray(value) for name, value in network.tensors().items()}
+    return safetensors.numpy.save(tensors, metadata)
 
 
 def parse_network(content: bytes, path: Path) -> Network:

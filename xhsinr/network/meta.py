@@ -14,11 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from xhsinr.network.base import BaseNetwork
 from xhsinr.network.siren import Parameters, Siren, forward, pixel_grid
 from xhsinr.network.siren_network import SirenNetwork
 
-__all__ = ["Batch", "adapt", "batch_loss", "fit", "outer_loss", "project", "to_tensors"]
+__all__ = ["Batch", "adapt", "batch_loss", "fit", "outer_loss", "to_tensors"]
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def to_tensors(parameters: Parameters, device: str = "cpu") -> dict[str, Tensor]
 
 
 def fit(
-    network: BaseNetwork | SirenNetwork,
+    network: SirenNetwork,
     patches: npt.NDArray[np.float32],
     shape: tuple[int, int],
     device: str,
@@ -123,7 +122,7 @@ def fit(
 
     Parameters
     ----------
-    network : BaseNetwork
+    network : SirenNetwork
     patches : ndarray of float32, shape (patches, pixels, planes)
         Fewer planes than the network has outputs are the first of them.
     shape : (int, int)
@@ -150,28 +149,6 @@ def fit(
     rates = torch.from_numpy(network.inner_rates).to(device)
     latents = adapt(network.siren, parameters, rates, batch, network.inner_steps)
     result: npt.NDArray[np.float32] = latents.cpu().numpy()
-    return result
-
-
-def project(
-    projection: npt.NDArray[np.float32], patches: npt.NDArray[np.float32], device: str
-) -> npt.NDArray[np.float32]:
-    """Latents of patches under a network that is linear in them, on a device.
-
-    Parameters
-    ----------
-    projection : ndarray of float32, shape (atoms, pixels)
-    patches : ndarray of float32, shape (patches, pixels, outputs)
-    device : str
-        As for `fit`.
-
-    Returns
-    -------
-    ndarray of float32, shape (outputs, atoms, patches)
-    """
-    on = _found(device)
-    left, right = (torch.from_numpy(array).to(on) for array in (projection, patches))
-    result: npt.NDArray[np.float32] = torch.einsum("ap,lpc->cal", left, right).cpu().numpy()
     return result
 
 

@@ -36,7 +36,6 @@ __all__ = [
     "UNIT",
     "Prior",
     "bits_of_odds",
-    "magnitude_table",
     "odds_table",
     "package_prior",
 ]
@@ -213,13 +212,6 @@ def package_prior() -> Prior:
     found = read_network(Path(__file__).parents[1] / "networks" / "prior.safetensors")
     assert isinstance(found, Prior)
     return found
-
-
-@cache
-def magnitude_table() -> Float32:
-    """Input of the network for a magnitude of ``u`` quarters: ``16 log2(1 + u)``, rounded."""
-    floors = [(v**32).bit_length() - 1 for v in range(1, 4097)]  # of 32 log2 v, exactly
-    return ((np.array(floors) + 1) >> 1).astype(np.float32)
 
 
 @cache

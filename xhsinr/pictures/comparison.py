@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from xhsinr import scene as scenes
 from xhsinr.errors import SceneError
-from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
 from xhsinr.reading.reader import Reader
 from xhsinr.running.tasks import run_tiles
@@ -59,7 +58,7 @@ class Comparison:
 
 def scene_of(source: Any) -> Scene:
     """The scene of a `Compressed`, of a sidecar's path, or of what `xhsinr.scene.read` takes."""
-    if isinstance(source, Compressed):
+    if isinstance(getattr(source, "sidecar", None), Sidecar):
         return Reader(source.sidecar).scene()
     if isinstance(source, str | Path) and Path(source).suffix == ".hsinr":
         return Reader(Sidecar.open(source)).scene()

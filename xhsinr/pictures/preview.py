@@ -12,6 +12,7 @@ import numpy.typing as npt
 import rasterio
 from affine import Affine
 from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
@@ -157,7 +158,7 @@ def _place(scene: Scene, step: int) -> dict[str, Any]:
             GroundControlPoint(p.row / step, p.col / step, p.x, p.y, p.z, p.id, p.info)
             for p in scene.gcps
         ]
-        return {"gcps": points, "crs": scene.crs}
+        return {"gcps": points, "crs": scene.crs or CRS()}
     found = {"crs": scene.crs}
     if scene.transform is not None:
         found["transform"] = scene.transform * Affine.scale(step)

@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 
 from xhsinr.scene import Coordinate, Scene
-from xhsinr.scene.header import pixel_centres
+from xhsinr.scene.grid import RotatedCentres, pixel_centres
 
 __all__ = ["coarse_scene"]
 
@@ -46,6 +46,10 @@ def coarse_scene(scene: Scene, factor: int, data: Any) -> Scene:
 
 
 def _coarse_coord(scene: Scene, coarse: Scene, coord: Coordinate, factor: int) -> Coordinate:
+    if isinstance(coord.values, RotatedCentres):
+        assert coarse.transform is not None
+        axis = coord.values.axis
+        return replace(coord, values=RotatedCentres(coarse.transform, *coarse.shape[1:], axis))
     derived = _pixel_centres(scene, coord.dims)
     if derived is not None and np.array_equal(derived, coord.values):
         centres = _pixel_centres(coarse, coord.dims)

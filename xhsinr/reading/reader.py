@@ -18,7 +18,6 @@ from xhsinr.coding.tile import TileCodec
 from xhsinr.errors import DamagedSidecarError, SidecarError
 from xhsinr.reading.store import shared_store
 from xhsinr.running.threads import on_all_cores
-from xhsinr.sidecar.codec_header import codec_of
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.tiling import Tiling
 
@@ -57,7 +56,7 @@ class Reader:
     overview: int = 1
 
     def __post_init__(self) -> None:
-        factor, tile = self.overview, self.sidecar.header["tile"]
+        factor, tile = self.overview, self.sidecar.header.tile
         if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or factor < 1:
             raise SidecarError(f"overview = {factor!r}: it should be a whole number from 1 up")
         if tile % factor and len(self.sidecar.tiling) > 1:
@@ -78,13 +77,13 @@ class Reader:
     @cached_property
     def tiling(self) -> Tiling:
         """Tiles in pixels of this resolution, numbered as the sidecar's."""
-        tile = coarse_side(self.sidecar.header["tile"], self.overview)
+        tile = coarse_side(self.sidecar.header.tile, self.overview)
         return Tiling(self.shape[1], self.shape[2], tile)
 
     @cached_property
     def codec(self) -> TileCodec:
         """Read, with its base network, when the first tile is decoded."""
-        return codec_of(self.sidecar)
+        return self.sidecar.codec()
 
     def scene(self) -> Scene:
         """The scene with this reader as its data."""
@@ -92,16 +91,10 @@ class Reader:
         from xhsinr.reading.coarse_scene import coarse_scene
         from xhsinr.scene import Scene
 
-        self.sidecar.check_report()
-        prefix = "scene."
-        arrays = {
-            name.removeprefix(prefix): value
-            for name, value in self.sidecar.arrays.items()
-            if name.startswith(prefix)
-        }
+        description, arrays = self.sidecar.description
         full = self if self.overview == 1 else Reader(self.sidecar)
         try:
-            scene = Scene.from_description(self.sidecar.header["scene"], arrays, full)
+            scene = Scene.from_description(description, arrays, full)
         except (DamagedSidecarError, ValueError, RecursionError) as error:
             raise DamagedSidecarError(f"{self.sidecar.name}: {error}") from error
         return scene if self.overview == 1 else coarse_scene(scene, int(self.overview), self)
@@ -213,7 +206,7 @@ def finest_overview(sidecar: Sidecar, at_most: float) -> int:
     limit = max(1, int(at_most))
     if len(sidecar.tiling) == 1:
         return limit
-    tile = sidecar.header["tile"]
+    tile = sidecar.header.tile
     return next(factor for factor in range(min(limit, tile), 0, -1) if tile % factor == 0)
 
 

@@ -9,41 +9,52 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import xarray as xr
 
 from xhsinr.errors import HsinrError, SceneError
+from xhsinr.scene import products
+from xhsinr.scene.arrays import variable_of
 from xhsinr.scene.hdf5 import is_hdf5, open_hdf5
+from xhsinr.scene.images import place_of
 from xhsinr.scene.matlab import open_mat, open_mat73
-from xhsinr.scene.products import airborne, dlr, emit, prisma
+from xhsinr.scene.products import airborne, dlr
 from xhsinr.scene.raster import open_raster
 from xhsinr.scene.spectrum import WAVELENGTH_NAMES, with_spectrum
+from xhsinr.storage import Place, suffix_of
 
 __all__ = ["open_file", "with_spectrum_of_file"]
 
+_NETCDF = frozenset((".nc", ".nc4", ".cdf", ".netcdf"))
+_NOT_BY_URL = _NETCDF | {".npy", ".mat", ".h5", ".he5", ".hdf5", ".zarr", ".zip"}
 
-def open_file(path: Path) -> xr.DataArray:
+
+def open_file(path: Place, variable: str | None = None) -> xr.DataArray:
     """The scene in a file as a DataArray.
 
     Parameters
     ----------
-    path : Path
-        A product: EnMAP L2A or DESIS (image, metadata or folder), PRISMA L2D, EMIT L2A. Or an
-        image that GDAL opens, an ENVI header, a MATLAB ``.mat``, or a ``.npy`` of shape (rows,
-        cols, bands), with ``<stem>.wavelength_nm.txt`` beside it where bands have known centres.
+    path : Path or str
+        A product of `xhsinr.scene.products` (image, metadata, folder or zip). Or an image that
+        GDAL opens, also behind a URL, an ENVI header, a MATLAB ``.mat``, or a ``.npy`` of shape
+        (rows, cols, bands), with ``<stem>.wavelength_nm.txt`` beside it where bands have known
+        centres. Or netCDF or Zarr with one cube.
+    variable : str, optional
+        Which variable of a netCDF file or Zarr store is the scene.
 
     Raises
     ------
     SceneError
         If there is no such file, or no scene in it.
     """
-    if not path.exists():
-        raise SceneError(f"{path}: there is no such file; check the path")
-    if path.suffix.lower() == ".hsinr":
+    if suffix_of(path).lower() == ".hsinr":
         raise SceneError(f"{path} is a sidecar already: decompress it, or open it with xarray")
+    if isinstance(path, Path) and not path.exists():
+        raise SceneError(f"{path}: there is no such file; check the path")
     try:
-        return _open(path)
+        return _open(path, variable)
     except HsinrError:
         raise
     except Exception as error:  # what the libraries' parsers make of a broken file is theirs
@@ -57,8 +68,8 @@ def with_spectrum_of_file(array: xr.DataArray) -> xr.DataArray:
     """An array that rioxarray opened, with the wavelengths, fwhm and bad bands of its file.
 
     rioxarray leaves them behind. They are taken only where it is certain that they are its own:
-    the file that its encoding names is there, and its ``band`` coordinate numbers bands of that
-    file.
+    the file or URL that its encoding names is there, and its ``band`` coordinate numbers bands
+    of that file.
     """
     # The attributes have the first band's alone.
     listed = {name for name, value in array.attrs.items() if _is_list(value)}
@@ -67,15 +78,15 @@ def with_spectrum_of_file(array: xr.DataArray) -> xr.DataArray:
     by_rasterio = isinstance(source, str) and "rasterio_dtype" in array.encoding
     if not by_rasterio or known & WAVELENGTH_NAMES or "band" not in array.coords:
         return array
-    path, numbers = Path(str(source)), array.coords["band"]
+    place, numbers = place_of(str(source)), array.coords["band"]
     if numbers.dims != ("band",) or numbers.dtype.kind not in "iu":
         return array
     try:
-        if not path.is_file() or is_hdf5(path):
+        if isinstance(place, Path) and (not place.is_file() or is_hdf5(place)):
             return array
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            opened = open_file(path)
+            opened = open_file(place)
     except (SceneError, OSError, ValueError):
         return array
     if not numbers.isin(opened.coords["band"]).all():
@@ -92,34 +103,71 @@ def _is_list(value: Any) -> bool:
     return len(value) > 1 if isinstance(value, list | tuple) else bool(np.size(value) > 1)
 
 
-def _open(path: Path) -> xr.DataArray:
-    product = dlr.find(path)
-    if product is not None:
-        return dlr.open_dlr(*product)
+def _open(path: Place, variable: str | None) -> xr.DataArray:
+    if isinstance(path, str):
+        if suffix_of(path).lower() in _NOT_BY_URL:
+            raise SceneError(f"{path}: files of this kind are not read by URL; download it first")
+        return airborne.with_acquisition(open_raster(path), Path(urlsplit(path).path))
+    if _is_zarr(path):
+        return _of_dataset(path, variable, "zarr")
+    image = dlr.find(path)
+    if image is not None:
+        return dlr.open_dlr(image)
     if is_hdf5(path):
-        return _open_hdf5(path)
-    if path.suffix.lower() == ".npy":
+        return _open_hdf5(path, variable)
+    suffix = path.suffix.lower()
+    if suffix in _NETCDF:
+        return _of_dataset(path, variable, None)
+    if suffix == ".npy":
         return _open_npy(path)
-    if path.suffix.lower() == ".mat":
+    if suffix == ".mat":
         return open_mat(path)
     return airborne.with_acquisition(open_raster(path), path)
 
 
-def _open_hdf5(path: Path) -> xr.DataArray:
+def _is_zarr(path: Path) -> bool:
+    marks = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
+    return path.is_dir() and any((path / name).is_file() for name in marks)
+
+
+def _open_hdf5(path: Path, variable: str | None) -> xr.DataArray:
     with open_hdf5(path) as file:
-        is_prisma = prisma.GROUP in file
-        is_emit = emit.BANDS in file and emit.SAMPLES in file
-    if is_prisma:
-        return prisma.open_prisma(path)
-    if is_emit:
-        return emit.open_emit(path)
+        product = None if variable else products.of_hdf5(file)
+    if product is not None:
+        return product.open(path)
     if path.suffix.lower() == ".mat":
         return open_mat73(path)
+    if path.suffix.lower() in _NETCDF:
+        return _of_dataset(path, variable, None)
     raise SceneError(
-        f"{path} is an HDF5 or netCDF file, but none of the products that are read as they are "
-        "(PRISMA L2D, EMIT L2A reflectance, MATLAB v7.3); open it with xarray and pass the "
-        "variable that is the scene"
+        f"{path} is an HDF5 file, but none of the products that are read as they are "
+        f"({products.names()}, MATLAB v7.3); open it with xarray and pass the variable that is "
+        "the scene"
     )
+
+
+def _of_dataset(path: Path, variable: str | None, engine: str | None) -> xr.DataArray:
+    """The cube in a netCDF file or a Zarr store, its samples as they are stored."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = xr.open_dataset(
+                path, engine=engine, chunks={}, mask_and_scale=False, decode_coords="all"
+            )
+    except ImportError as error:
+        raise SceneError(f"{path}: to read it, pip install netCDF4 zarr ({error})") from error
+    if variable is None:
+        try:
+            return variable_of(dataset)
+        except SceneError as error:
+            raise SceneError(
+                f"{path}: {error}. Name the one with variable= (--variable), or open it with "
+                f"xarray and pass it; read as they are: {products.names()}"
+            ) from error
+    if variable not in dataset.data_vars:
+        listed = ", ".join(map(str, dataset.data_vars))
+        raise SceneError(f"{path}: it has no variable {variable!r}, but {listed or 'none'}")
+    return dataset[variable]
 
 
 def _open_npy(path: Path) -> xr.DataArray:

@@ -11,6 +11,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 import rasterio
+from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -21,9 +22,9 @@ from xhsinr.scene.model import Scene
 __all__ = ["gdal_profile", "write_geotiff", "write_tags"]
 
 _BLOCK = 256
-_NOT_TAGS = {"_FillValue", "scale_factor", "add_offset", "scales", "offsets", "long_name"} | {
-    "units"
-}
+_NOT_TAGS = {"_FillValue", "scale_factor", "add_offset", "scales", "offsets", "long_name"} | (
+    {"units", "rpcs"}
+)
 # Names that rasterio's update_tags has for itself.
 _NOT_KEYWORDS = {"self", "bidx", "ns"}
 
@@ -31,7 +32,7 @@ _NOT_KEYWORDS = {"self", "bidx", "ns"}
 def write_geotiff(scene: Scene, data: Any, path: str | Path) -> None:
     """Write a scene to a tiled, DEFLATE-compressed GeoTIFF, window by window.
 
-    CRS, transform or ground control points, nodata, band names, scale and offset, wavelengths
+    CRS, transform, ground control points or RPCs, nodata, band names, scale and offset, wavelengths
     (exact in band tags, in micrometres in GDAL's IMAGERY domain) and attributes go with it.
     The file appears under its name when it is complete, replacing one that was there.
 
@@ -100,9 +101,10 @@ def gdal_profile(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:
     if nodata is None and dtype.kind == "f" and "_FillValue" in scene.encoding:
         # Masked on reading: the samples without data have become NaN.
         nodata = np.nan
-    given = {"nodata": nodata, "crs": scene.crs, "transform": scene.transform}
+    given = {"nodata": nodata, "crs": scene.crs, "transform": scene.transform, "rpcs": scene.rpcs}
     if scene.gcps:
-        given |= {"gcps": list(scene.gcps), "transform": None}
+        # rasterio writes points in no CRS, but takes none for an answer.
+        given |= {"gcps": list(scene.gcps), "transform": None, "crs": scene.crs or CRS()}
     return profile | {key: value for key, value in given.items() if value is not None}
 
 

@@ -36,7 +36,6 @@ __all__ = [
     "mapping_from_json",
     "names_from_template",
     "names_to_template",
-    "pixel_centres",
     "plain",
     "reader",
     "to_json",
@@ -45,6 +44,8 @@ __all__ = [
 
 _MAX_DEPTH = 16
 _MAX_ATTR_SIZE = 4096
+# Characters of all band names together, and of a number in one.
+_MOST_NAMES, _LONGEST_NUMBER = 1 << 24, 32
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 _EPSG = re.compile(r"EPSG:(\d{1,9})")
 
@@ -82,7 +83,7 @@ def plain(value: Any, depth: int = 0) -> Any:
             raise TypeError(f"array of {value.size} values, the limit is {_MAX_ATTR_SIZE}")
         timelike = value.dtype.kind in "mM"
         return plain((value.astype(str) if timelike else value).tolist(), depth + 1)
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | Affine):
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
@@ -135,7 +136,8 @@ def from_json(value: Any, known: Mapping[str, list[Any]], depth: int = 0) -> Any
     if value.keys() == {"$like"}:
         name = value["$like"]
         expect(isinstance(name, str) and name in known, "an attribute refers to nothing")
-        return list(known[name])
+        # The one list for all that refer to it: a header must not grow by what it repeats.
+        return known[name]
     expect(all(isinstance(key, str) for key in value), "an attribute's key is not text")
     return {
         key[1:] if key.startswith("$$") else key: from_json(item, known, depth + 1)
@@ -195,6 +197,8 @@ def names_from_template(
 ) -> list[str]:
     """Inverse of `names_to_template`."""
     expect(isinstance(parts, list) and len(parts) < 1000, "band names follow no rule")
+    length = sum(len(part) if isinstance(part, str) else _LONGEST_NUMBER for part in parts)
+    expect(length * bands <= _MOST_NAMES, "its band names are longer than any")
     columns: list[Iterable[str]] = []
     for part in parts:
         if isinstance(part, str):
@@ -263,22 +267,6 @@ def _finite(numbers: Any) -> bool:
     return isinstance(numbers, list) and all(
         type(n) in (int, float) and abs(n) < 1e300 for n in numbers
     )
-
-
-def pixel_centres(
-    transform: Affine, rows: int, cols: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """y and x of the pixel centres: of each row and column, or of each pixel of a rotated grid.
-
-    In the order of operations of rioxarray, so that its coordinates come out to the last bit.
-    """
-    a, b, c, d, e, f = tuple(transform)[:6]
-    left, top = a * 0.5 + b * 0.5 + c, d * 0.5 + e * 0.5 + f
-    col, row = np.arange(cols, dtype=np.float64), np.arange(rows, dtype=np.float64)
-    if b == 0 and d == 0:
-        return row * e + top, col * a + left
-    col_grid, row_grid = np.meshgrid(col, row)
-    return col_grid * d + row_grid * e + top, col_grid * a + row_grid * b + left
 
 
 def grid_attrs(

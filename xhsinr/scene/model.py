@@ -6,6 +6,7 @@ reads it back, and gives the scene as a DataArray laid out as it came.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,18 +17,19 @@ import xarray as xr
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.rpc import RPC
 
 from xhsinr.scene import header
-from xhsinr.scene.numbers import expect, holds, pack, unpack, vector_from_json, vector_to_json
+from xhsinr.scene.grid import RotatedCentres, lazily, pixel_centres
+from xhsinr.scene.numbers import checked, expect, holds, vector_from_json, vector_to_json
 from xhsinr.scene.parts import NODATA_KEYS, Coordinate, GridMapping, grid_mapping_from_json
+from xhsinr.scene.spectrum import micrometres
 
 __all__ = ["Scene"]
 
-_MICROMETRES = {
-    **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 1e3),
-    **dict.fromkeys(("um", "µm", "μm", "micron", "microns", "micrometer", "micrometers"), 1.0),
-    **dict.fromkeys(("micrometre", "micrometres"), 1.0),
-}
+
+# Values of coordinates that a description may make: rows and columns at their limits, twice.
+_MOST_COORDS = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +136,7 @@ class Scene:
     def _in_micrometres(
         self, values: npt.NDArray[np.float64] | None
     ) -> npt.NDArray[np.float64] | None:
-        divisor = _MICROMETRES.get((self.wavelength_units or "").strip().lower())
+        divisor = micrometres(self.wavelength_units)
         return None if values is None or divisor is None else values / divisor
 
     @property
@@ -153,6 +155,14 @@ class Scene:
             columns.append(np.array(numbers, np.float64))
         scales, offsets = columns
         return None if (scales == 1).all() and (offsets == 0).all() else (scales, offsets)
+
+    @property
+    def rpcs(self) -> RPC | None:
+        """Rational polynomial coefficients, from the attribute ``rpcs``: GDAL's tags as JSON."""
+        try:
+            return RPC.from_gdal(json.loads(self.attrs["rpcs"]))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
 
     def window(self, rows: slice, cols: slice) -> npt.NDArray[Any]:
         """Samples of a window, all bands, shape (bands, rows, cols); may be a view of the data."""
@@ -184,7 +194,7 @@ class Scene:
         canonical = (self.band_dim, self.row_dim, self.col_dim)
         array = xr.DataArray(samples, dims=canonical).transpose(*self.dims)
         array = array.assign_coords(
-            {name: (c.dims, c.values, dict(c.attrs)) for name, c in self.coords.items()}
+            {name: (c.dims, lazily(c.values), dict(c.attrs)) for name, c in self.coords.items()}
         )
         # Without a name of its own xarray gives it that of a dask array.
         array.name = self.name
@@ -219,7 +229,7 @@ class Scene:
         for key in ("wavelengths", "fwhm"):
             values = getattr(self, key)
             if values is not None:
-                out[key], arrays[key] = pack(values)
+                arrays[key] = values.astype(np.float64)
                 known[key] = values.tolist()
         if self.nodata is not None:
             out["nodata"] = header.to_json(self.nodata, {})
@@ -274,6 +284,8 @@ class Scene:
             out["dims"] = list(coord.dims)
         if coord.attrs:
             out["attrs"] = header.to_json(dict(coord.attrs), {})
+        if isinstance(coord.values, RotatedCentres):
+            return out | {"like": coord.values.axis}
         entry, array = vector_to_json(coord.values, self._derivable(coord.dims))
         if array is not None:
             arrays[f"coords.{name}"] = array
@@ -289,7 +301,7 @@ class Scene:
         usual = [(self.row_dim, self.col_dim)] if rotated else [(self.row_dim,), (self.col_dim,)]
         if place is None or dims not in usual:
             return {}
-        y, x = header.pixel_centres(place, self.rows, self.cols)
+        y, x = pixel_centres(place, self.rows, self.cols)
         if rotated:
             return {"y": y, "x": x}
         return {"y": y} if dims == (self.row_dim,) else {"x": x}
@@ -323,9 +335,9 @@ class Scene:
         )
         bands = (int(data.shape[0]),)
         spectral = {
-            key: unpack(description[key], arrays.get(key), bands, key).astype(np.float64)
+            key: checked(arrays[key], bands, key).astype(np.float64)
             for key in ("wavelengths", "fwhm")
-            if key in description
+            if key in arrays
         }
         known = {key: values.tolist() for key, values in spectral.items()}
         nodata = header.from_json(description.get("nodata"), {})
@@ -359,10 +371,12 @@ class Scene:
             encoding=header.mapping_from_json(text("encoding", dict, {}), known),
             grid_mapping=mapping,
         )
-        coords = {
-            name: scene._coord_from_json(name, entry, arrays)
-            for name, entry in text("coords", dict, {}).items()
-        }
+        coords = {}
+        made = 0
+        for name, entry in text("coords", dict, {}).items():
+            coords[name] = coord = scene._coord_from_json(name, entry, arrays)
+            made += 0 if isinstance(coord.values, RotatedCentres) else coord.values.size
+            expect(made <= _MOST_COORDS, f"it has {made:,} values of coordinates, more than any")
         return replace(scene, coords=coords)
 
     def _coord_from_json(
@@ -381,9 +395,20 @@ class Scene:
         expect(len(set(dims)) == len(dims), f"{what} has a dimension twice")
         expect(name not in sizes or dims == [name], f"{what} has the name of a dimension")
         shape = tuple(sizes[dim] for dim in dims)
+        attrs = header.mapping_from_json(entry.get("attrs", {}), {})
+        centres = self._rotated_centres(tuple(dims), entry.get("like"))
+        if centres is not None:
+            return Coordinate(tuple(dims), centres, attrs)  # type: ignore[arg-type]
         array = arrays.get(f"coords.{name}")
         values = vector_from_json(entry, array, shape, self._derivable(tuple(dims)), what)
-        return Coordinate(tuple(dims), values, header.mapping_from_json(entry.get("attrs", {}), {}))
+        return Coordinate(tuple(dims), values, attrs)
+
+    def _rotated_centres(self, dims: tuple[str, ...], axis: Any) -> RotatedCentres | None:
+        """Coordinates of the pixels of a rotated grid, which are made when they are read."""
+        place = self.transform
+        if place is None or not (place.b or place.d) or dims != (self.row_dim, self.col_dim):
+            return None
+        return RotatedCentres(place, self.rows, self.cols, axis) if axis in ("x", "y") else None
 
 
 def _as_sample(value: float, dtype: np.dtype[Any]) -> Any:

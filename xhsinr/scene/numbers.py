@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from xhsinr.errors import DamagedSidecarError
 
-__all__ = ["expect", "holds", "pack", "unpack", "vector_from_json", "vector_to_json"]
+__all__ = ["checked", "expect", "holds", "vector_from_json", "vector_to_json"]
 
-_MAX_DECIMALS = 9
 _DTYPE = re.compile(r"[<>|][biufmM]\d{1,2}(\[[a-zA-Z]{1,2}\])?")
 
 
@@ -38,70 +37,12 @@ def holds(dtype: np.dtype[Any], number: int | float) -> bool:
     return float(number).is_integer() and bool(limits.min <= number <= limits.max)
 
 
-def pack(values: npt.NDArray[Any]) -> tuple[list[int] | None, npt.NDArray[Any]]:
-    """Smallest exact form of a vector of numbers.
-
-    Integers, and decimal fractions of up to nine places, become differences in the narrowest
-    integers that hold them. Other floats become float32 where that is exact.
-
-    Returns
-    -------
-    rule : list of int or None
-        ``[decimals, first]``: the values are ``(first + cumsum(array)) / 10**decimals``. None
-        where they are the array itself.
-    array : ndarray of int8, int16, int32, int64, float32 or float64
-    """
-    if values.dtype.kind in "iub":
-        whole = values.astype(np.int64)
-        differences = _differences(whole)
-        return (None, whole) if differences is None else ([0, int(whole[0])], differences)
-    wide = values.astype(np.float64)
-    # The comparisons see what overflows, so numpy need not warn of it.
-    with np.errstate(over="ignore", invalid="ignore"):
-        for decimals in range(_MAX_DECIMALS + 1):
-            scaled = np.round(wide * 10.0**decimals)
-            if not (np.abs(scaled) < 2.0**53).all():
-                break
-            if np.array_equal(scaled / 10.0**decimals, wide):
-                whole = scaled.astype(np.int64)
-                differences = _differences(whole)
-                if differences is not None:
-                    return [decimals, int(whole[0])], differences
-                break
-        narrow = wide.astype(np.float32)
-    if np.array_equal(narrow.astype(np.float64), wide, equal_nan=True):
-        return None, narrow
-    return None, wide
-
-
-def _differences(whole: npt.NDArray[np.int64]) -> npt.NDArray[Any] | None:
-    # Beyond 62 bits a difference could wrap round.
-    if whole.ndim != 1 or not whole.size or whole.max() >= 2**62 or whole.min() <= -(2**62):
-        return None
-    differences = np.diff(whole, prepend=whole[0])
-    for dtype in (np.int8, np.int16, np.int32):
-        limits = np.iinfo(dtype)
-        if limits.min <= differences.min() and differences.max() <= limits.max:
-            return differences.astype(dtype)
-    return None
-
-
-def unpack(rule: Any, array: Any, shape: tuple[int, ...], what: str) -> npt.NDArray[Any]:
-    """Values that `pack` got, in float64, or in int64 where it got integers."""
+def checked(array: Any, shape: tuple[int, ...], what: str) -> npt.NDArray[Any]:
+    """An array of numbers out of a file, in float64, or in int64 where it holds integers."""
     expect(isinstance(array, np.ndarray), f"{what} have no array")
     expect(array.shape == shape, f"{what} have the shape {array.shape} and not {shape}")
-    expect(array.dtype.kind in "if", f"{what} are of type {array.dtype}")
-    if rule is None:
-        return np.array(array, np.float64 if array.dtype.kind == "f" else np.int64)
-    expect(
-        isinstance(rule, list) and len(rule) == 2 and all(type(n) is int for n in rule),
-        f"{what} have a malformed rule",
-    )
-    decimals, first = rule
-    expect(0 <= decimals <= _MAX_DECIMALS and abs(first) < 2**62, f"{what} have a bad rule")
-    expect(array.dtype.kind == "i" and array.ndim == 1, f"{what} are not differences")
-    whole: npt.NDArray[np.int64] = first + np.cumsum(array, dtype=np.int64)
-    return whole / 10.0**decimals if decimals else whole
+    expect(array.dtype.kind in "iuf", f"{what} are of type {array.dtype}")
+    return np.array(array, np.float64 if array.dtype.kind == "f" else np.int64)
 
 
 def vector_to_json(
@@ -131,8 +72,7 @@ def vector_to_json(
     steps = _steps(values)
     if steps is not None:
         return out | {"steps": steps}, None
-    rule, array = pack(values)
-    return (out if rule is None else out | {"rule": rule}), array
+    return out, values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
 
 
 def vector_from_json(
@@ -157,7 +97,7 @@ def vector_from_json(
         expect(len(shape) == 1, f"{what} is not on one dimension")
         values = _stepped(entry["steps"], shape[0], what)
     else:
-        values = unpack(entry.get("rule"), array, shape, what)
+        values = checked(array, shape, what)
     expect(values.shape == shape, f"{what} has the shape {values.shape} and not {shape}")
     whole = dtype.kind in "biumM"
     expect(not whole or values.dtype.kind in "iub", f"{what} is not of type {dtype}")

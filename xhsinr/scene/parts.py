@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +12,16 @@ import numpy.typing as npt
 from xhsinr.scene import header
 from xhsinr.scene.numbers import expect
 
-__all__ = ["NODATA_KEYS", "Coordinate", "GridMapping", "grid_mapping_from_json"]
+__all__ = ["NODATA_KEYS", "Coordinate", "GridMapping", "grid_mapping_from_json", "plain_attrs"]
 
-NODATA_KEYS = ("_FillValue", "missing_value", "fill_value", "nodata", "nodatavals")
+NODATA_KEYS = (
+    "_FillValue",
+    "missing_value",
+    "fill_value",
+    "nodata",
+    "nodatavals",
+    "data_ignore_value",
+)
 """Attributes that may hold the nodata value, the first one found counting."""
 
 
@@ -59,3 +67,16 @@ def grid_mapping_from_json(entry: dict[str, Any] | None) -> GridMapping | None:
     value = look_up("value", int, 0)
     expect(abs(value) < 2**63, "the grid mapping has a bad value")
     return GridMapping(look_up("name", str), value, tuple(missing), extra)
+
+
+def plain_attrs(attrs: Mapping[Any, Any], what: str) -> dict[str, Any]:
+    """Attributes in JSON's own types; warns of those that have no such form."""
+    kept = {}
+    for key, value in attrs.items():
+        try:
+            if not isinstance(key, str):
+                raise TypeError("its name is not text")
+            kept[key] = header.plain(value)
+        except TypeError as error:
+            warnings.warn(f"{what} {key!r} is left out: {error}", UserWarning, stacklevel=2)
+    return kept

@@ -1,135 +1,211 @@
-"""The header of a sidecar: a safetensors header, ours within it, each checked before it is used."""
+"""The header of a sidecar: what is known of its samples, in a few bytes."""
 
 from __future__ import annotations
 
-import json
 import math
-from typing import Any
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-import google_crc32c
 import numpy as np
 
-from xhsinr.errors import DamagedSidecarError, NotASidecarError, UnsupportedVersionError
-from xhsinr.sidecar.limits import Limits
-from xhsinr.storage import Place
+from xhsinr.entropy.cursor import Cursor, varint
+from xhsinr.errors import DamagedSidecarError
+from xhsinr.sidecar.vectors import DTYPES
+from xhsinr.tiling import Tiling
 
-__all__ = [
-    "DTYPES",
-    "FORMAT_VERSION",
-    "UNSIGNED",
-    "Header",
-    "check_entries",
-    "check_signature",
-    "check_size",
-    "header_length",
-    "parse_header",
-]
+__all__ = ["FORMAT_VERSION", "MAX_SIDE", "Header"]
 
 FORMAT_VERSION = 2
-DTYPES = {
-    "U8": "u1", "U16": "u2", "U32": "u4", "U64": "u8", "I8": "i1", "I16": "i2", "I32": "i4",
-    "I64": "i8", "F16": "f2", "F32": "f4", "F64": "f8", "BOOL": "?",
-}  # fmt: skip
-UNSIGNED = b'"crc32c":"00000000"'
-_MAX_AXES = 8
-_MOST_DIGITS = 300
 
-Header = dict[str, Any]
-
-
-def header_length(content: bytes, place: Place, known: int | None, limits: Limits) -> int:
-    """Length of the JSON header, from the first bytes of a file of ``known`` size."""
-    length = int.from_bytes(content[:8], "little")
-    ours = b'"hsinr"' in content[8:72]
-    if len(content) < 8 or length < 2 or (length > limits.header_bytes and not ours):
-        raise NotASidecarError(f"{place} is not an xhsinr sidecar: it does not begin like one")
-    if known is not None and 8 + length > known:
-        raise (DamagedSidecarError if ours else NotASidecarError)(
-            f"{place}: its header would have {length} bytes, the file has {known}: "
-            "it was cut off, or is not an xhsinr sidecar"
-        )
-    limits.check("header_bytes", length, f"{place} declares a header of {length:,} bytes")
-    return length
+MAX_SIDE = 1 << 31
+_TILE_STEP = 32
+_ASKED: tuple[tuple[str, str | bool | None], ...] = (
+    ("lossless", True),
+    ("quality", "standard"),
+    ("quality", "preview"),
+    ("quality", "analysis"),
+    ("quality", "archive"),
+    ("psnr", None),
+    ("bpppb", None),
+    ("sam_deg", None),
+    ("max_error", None),
+)
+"""What may have been asked for; a file has the place in this list, and a number where it is None.
+"""
+_FLOAT32, _FLOAT64 = struct.Struct("<f"), struct.Struct("<d")
+_DECIMALS, _NO_DECIMAL = 12, 255
 
 
-def parse_header(raw: bytes, place: Place) -> tuple[dict[str, dict[str, Any]], Header]:
-    """The arrays that a safetensors header lists, and ours within it."""
-    try:
-        entries = json.loads(raw)
-        metadata = entries.pop("__metadata__")
-        header = json.loads(metadata["hsinr"], parse_int=_integer)
-        version = header["version"]
-        metadata["crc32c"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if b'"crc32c"' in raw and b'"hsinr"' in raw:
-            raise DamagedSidecarError(f"{place}: its header is damaged: {error}") from error
-        raise NotASidecarError(f"{place} is not an xhsinr sidecar") from error
-    if type(version) is not int or version < 1:
-        raise DamagedSidecarError(f"{place}: its header is damaged: format version {version!r}")
-    if version < FORMAT_VERSION:
-        raise UnsupportedVersionError(
-            f"{place} has format version {version}, which was never published and is no longer "
-            "read: compress the scene again"
-        )
-    if version > FORMAT_VERSION:
-        raise UnsupportedVersionError(
-            f"{place} has format version {version}, this xhsinr reads {FORMAT_VERSION}: "
-            "install a newer xhsinr"
-        )
-    return entries, header
+@dataclass(frozen=True)
+class Header:
+    """What a sidecar says of the samples and of how it was made.
+
+    Attributes
+    ----------
+    dtype : dtype
+        Of the samples.
+    shape : (int, int, int)
+        Bands, rows, columns.
+    tile : int
+        Side of a tile in pixels; of a scene of one tile its longer side.
+    target : dict
+        What was asked for, one argument of `xhsinr.compress`.
+    rmse, max_error, mean_sam_deg : float
+        Of all valid samples; the angle is NaN where no pixel has one.
+    noise : float
+        The scene's estimated noise, where the target rests on it; else NaN.
+    software : str
+        Version of xhsinr that wrote the file.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, int, int]
+    tile: int
+    target: dict[str, Any]
+    rmse: float
+    max_error: float
+    mean_sam_deg: float
+    noise: float
+    software: str
+
+    @property
+    def tiling(self) -> Tiling:
+        return Tiling(self.shape[1], self.shape[2], self.tile)
+
+    def to_bytes(self) -> bytes:
+        """For `from_bytes`."""
+        return b"".join(field.write(getattr(self, field.name), self) for field in _FIELDS)
+
+    @classmethod
+    def from_bytes(cls, cursor: Cursor) -> Header:
+        """The next header.
+
+        Raises
+        ------
+        DamagedSidecarError
+            If it declares what no scene is.
+        """
+        found: dict[str, Any] = {}
+        for field in _FIELDS:
+            found[field.name] = field.read(cursor, found)
+        return cls(**found)
 
 
-def _integer(text: str) -> int:
-    """No number of a header is too large for a float."""
-    if len(text) > _MOST_DIGITS:
-        raise ValueError(f"a number of {len(text)} digits")
-    return int(text)
+class _Field(NamedTuple):
+    """One field of a header, as a file has it; ``read`` is given the fields before it."""
+
+    name: str
+    write: Callable[[Any, Header], bytes]
+    read: Callable[[Cursor, dict[str, Any]], Any]
 
 
-def check_size(place: Place, found: int, declared: int) -> None:
-    """Refuse a file that is not as long as its header declares."""
-    if found != declared:
-        what = "it was cut off" if found < declared else "something was appended"
-        raise DamagedSidecarError(
-            f"{place}: {found} bytes where its header declares {declared}: {what}"
-        )
+def _expect(condition: bool, what: str) -> None:
+    if not condition:
+        raise DamagedSidecarError(f"its header is damaged: it declares {what}")
 
 
-def check_entries(entries: dict[str, dict[str, Any]], place: Place) -> dict[str, tuple[int, int]]:
-    """Offsets of all arrays, which must follow each other without a gap, ``tiles`` last."""
-    offsets: dict[str, tuple[int, int]] = {}
-    position = 0
-    try:
-        for name, entry in entries.items():
-            start, end = entry["data_offsets"]
-            shape = entry["shape"]
-            if len(shape) > _MAX_AXES:
-                raise ValueError(f"{name!r} has {len(shape)} axes")
-            if any(type(n) is not int or n < 0 for n in (start, end, *shape)):
-                raise ValueError(f"{name!r} has a size that is no natural number")
-            expected = math.prod(shape) * np.dtype(DTYPES[entry["dtype"]]).itemsize
-            if start != position or end - start != expected:
-                raise ValueError(f"{name!r} overlaps, leaves a gap or has the wrong size")
-            offsets[name] = (start, end)
-            position = end
-        if list(offsets)[-1] != "tiles":
-            raise ValueError("tiles are not last")
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DamagedSidecarError(f"{place}: its header is damaged: {error}") from error
-    return offsets
+def _read_dtype(cursor: Cursor, _: Any) -> np.dtype[Any]:
+    number = cursor.byte()
+    # 64-bit integers are for coordinates alone.
+    _expect(number < len(DTYPES) and DTYPES[number] != np.int64, f"samples of type {number}")
+    return DTYPES[number]
 
 
-def check_signature(
-    raw: bytes, small: bytes, entries: dict[str, dict[str, Any]], place: Place
-) -> None:
-    """Refuse a header or small arrays that are not those of the checksum."""
-    stored = json.loads(raw)["__metadata__"]["crc32c"]
-    found = "none"
-    if isinstance(stored, str) and stored.isascii():
-        signed = b'"crc32c":"%s"' % stored.encode()
-        found = f"{google_crc32c.value(raw.replace(signed, UNSIGNED, 1) + small):08x}"
-    if found != stored:
-        raise DamagedSidecarError(
-            f"{place}: checksum of its header and index is {found}, stored {stored}: "
-            "the file is damaged"
-        )
+def _read_shape(cursor: Cursor, _: Any) -> tuple[int, int, int]:
+    shape = cursor.varint(), cursor.varint(), cursor.varint()
+    _expect(min(shape) > 0 and max(shape) <= MAX_SIDE, f"the shape {shape}")
+    return shape
+
+
+def _write_tile(tile: int, header: Header) -> bytes:
+    """Zero for one tile; else twice the 32nd of a side, or twice the side and one."""
+    if len(header.tiling) == 1:
+        return varint(0)
+    return varint(2 * tile + 1 if tile % _TILE_STEP else 2 * (tile // _TILE_STEP))
+
+
+def _read_tile(cursor: Cursor, found: dict[str, Any]) -> int:
+    coded, longest = cursor.varint(), max(found["shape"][1:])
+    tile = coded >> 1 if coded & 1 else (coded >> 1) * _TILE_STEP
+    _expect(coded != 1, "tiles without pixels")
+    _expect(tile < longest, f"tiles of {tile} pixels a side in a scene of {longest}")
+    return tile or longest
+
+
+def _write_target(target: dict[str, Any], _: Any) -> bytes:
+    ((name, value),) = target.items()
+    if (name, value) in _ASKED:
+        return bytes([_ASKED.index((name, value))])
+    return bytes([_ASKED.index((name, None))]) + _write_number(float(value))
+
+
+def _read_target(cursor: Cursor, _: Any) -> dict[str, Any]:
+    number = cursor.byte()
+    _expect(number < len(_ASKED), f"target number {number}")
+    name, value = _ASKED[number]
+    return {name: _read_number(cursor) if value is None else value}
+
+
+def _write_number(value: float) -> bytes:
+    """Digits after the point and an integer, where that is exact; else a float."""
+    for digits in range(_DECIMALS + 1):
+        whole = round(value * 10**digits) if abs(value) < 1e12 else -1
+        if 0 <= whole < 1 << 53 and whole / 10**digits == value:
+            return bytes([digits]) + varint(whole)
+    return bytes([_NO_DECIMAL]) + _FLOAT64.pack(value)
+
+
+def _read_number(cursor: Cursor) -> float:
+    digits = cursor.byte()
+    if digits == _NO_DECIMAL:
+        value: float = _FLOAT64.unpack(cursor.take(8))[0]
+        _expect(0 < value < float("inf"), f"a target of {value}")
+        return value
+    _expect(digits <= _DECIMALS, f"a target of {digits} digits")
+    return float(cursor.varint() / 10**digits)
+
+
+def _write_figure(value: float, _: Any) -> bytes:
+    with np.errstate(over="ignore"):
+        return np.array(value, "<f4").tobytes()
+
+
+def _read_figure(cursor: Cursor, _: Any) -> float:
+    figure: float = _FLOAT32.unpack(cursor.take(4))[0]
+    return figure
+
+
+def _write_noise(value: float, header: Header) -> bytes:
+    return _write_figure(value, header) if header.target == {"quality": "analysis"} else b""
+
+
+def _read_noise(cursor: Cursor, found: dict[str, Any]) -> float:
+    noisy = bool(found["target"] == {"quality": "analysis"})
+    return _read_figure(cursor, found) if noisy else math.nan
+
+
+def _write_software(version: str, _: Any) -> bytes:
+    """The release that a version is or comes before."""
+    numbers = [int(number) for number in re.findall(r"\d+", version)[:3]]
+    return b"".join(varint(number) for number in (*numbers, 0, 0, 0)[:3])
+
+
+def _read_software(cursor: Cursor, _: Any) -> str:
+    return ".".join(str(cursor.varint()) for _ in range(3))
+
+
+_FIELDS = (
+    _Field("dtype", lambda dtype, _: bytes([DTYPES.index(dtype)]), _read_dtype),
+    _Field("shape", lambda shape, _: b"".join(map(varint, shape)), _read_shape),
+    _Field("tile", _write_tile, _read_tile),
+    _Field("target", _write_target, _read_target),
+    _Field("rmse", _write_figure, _read_figure),
+    _Field("max_error", _write_figure, _read_figure),
+    _Field("mean_sam_deg", _write_figure, _read_figure),
+    _Field("noise", _write_noise, _read_noise),
+    _Field("software", _write_software, _read_software),
+)
+"""All fields, in the order in which they stand."""

@@ -1,130 +1,182 @@
-"""What a sidecar says about itself: the quality report and the figures of ``info``."""
+"""What a sidecar says about itself: the figures of ``info``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from xhsinr.metrics import bpppb
+from xhsinr.sidecar.file import Sidecar
+from xhsinr.sidecar.header import FORMAT_VERSION
 
-import xhsinr
-from xhsinr.coding.tile import TileCodec
-from xhsinr.metrics import Quality, bpppb
-from xhsinr.scene import Scene
-from xhsinr.sidecar.codec_header import codec_bytes_of
-from xhsinr.sidecar.file import Header, Sidecar
-from xhsinr.target import Target
-from xhsinr.tiling import Tiling
-
-__all__ = ["describe", "info"]
-
-_FIGURES = ("psnr_db", "rmse", "max_error", "mean_sam_deg")
+__all__ = ["NetworkReport", "Report", "TileReport", "report"]
 
 
-def describe(
-    scene: Scene,
-    tiling: Tiling,
-    target: Target,
-    codec: TileCodec,
-    qualities: Sequence[Quality],
-    noise: float | None = None,
-) -> tuple[Header, dict[str, npt.NDArray[Any]]]:
-    """Header and arrays of a sidecar.
+@dataclass(frozen=True)
+class NetworkReport:
+    """The base network of a sidecar that is the user's own.
 
-    Parameters
+    Attributes
     ----------
-    scene, tiling, target, codec
-        What was compressed, and how.
-    qualities : sequence of Quality
-        Of each tile, measured on what was really decoded.
-    noise : float, optional
-        The scene's estimated noise, where the target rests on it.
+    name, sha256 : str
+    bytes : int
+        Of its file.
     """
-    description, scene_arrays = scene.describe()
-    total = Quality.merge(qualities)
-    header = {
-        "software": f"xhsinr {xhsinr.__version__}",
-        "shape": list(scene.shape),
-        "dtype": scene.dtype.str.lstrip("<>=|"),
-        "tile": tiling.tile,
-        "target": target.to_header(),
-        "quality": {
-            "psnr_db": _finite(total.psnr_db),
-            "rmse": _finite(total.rmse),
-            "max_error": total.max_error,
-            "mean_sam_deg": _finite(total.mean_sam_deg),
-        },
-        "scene": description,
-    }
-    if noise is not None:
-        header["noise"] = noise
-    errors = [(q.rmse if q.samples else 0.0, q.max_error) for q in qualities]
-    arrays = {f"scene.{name}": value for name, value in scene_arrays.items()}
-    coded = np.frombuffer(codec.to_bytes(), np.uint8)
-    return header, {**arrays, "codec": coded, "quality": np.array(errors, np.float32)}
+
+    name: str
+    sha256: str
+    bytes: int
 
 
-def info(sidecar: Sidecar) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TileReport:
+    """The tiles of a sidecar, a number each.
+
+    Attributes
+    ----------
+    bytes : list of int
+    rmse, max_error : list of float
+        In the units of the samples, rounded up by a twelfth or less.
+    """
+
+    bytes: list[int]
+    rmse: list[float]
+    max_error: list[float]
+
+
+@dataclass(frozen=True)
+class Report:
     """Figures of a compressed scene, rates in bits per sample of all bytes of the file.
 
-    Returns
-    -------
-    dict
-        ``bytes``, ``bpppb``, ``bpppb_with_network`` (the base network's file counted with this
-        one scene), ``psnr_db`` (None if lossless), ``rmse``, ``max_error``, ``mean_sam_deg``,
-        ``shape`` (bands, rows, cols), ``dtype``, ``coding`` and its ``parts`` (bytes of each),
-        ``network``,
-        ``per_tile`` (bytes, RMSE and largest error of each), and more.
+    Attributes
+    ----------
+    path : str
+        Path or URL.
+    bytes : int
+        Of the file.
+    bpppb, bpppb_with_network : float
+        Without and with the bytes of a network of the user's own, counted with this one scene.
+    ratio : float
+        How many times smaller than the samples the file is.
+    psnr_db, rmse, max_error, mean_sam_deg : float or None
+        Of the decoded scene; None for a PSNR of no errors, and an angle that no pixel has.
+    target : dict
+        What was asked for, an argument of `xhsinr.compress`.
+    noise : float or None
+        The scene's estimated noise, where the target rests on it.
+    shape : list of int
+        Bands, rows, columns.
+    dtype : str
+    tile, tiles : int
+        Side of a tile in pixels, and how many there are.
+    coding : str
+    parts : dict
+        Bytes of each part of all tiles.
+    per_tile : TileReport
+    codec_bytes, index_bytes, metadata_bytes : int
+        Of the coding's parameters, of the index, of everything else before the tiles.
+    network : NetworkReport or None
+    crs : str or None
+    transform : list of float or None
+    nodata : int, float, str or None
+        As text where it is not finite.
+    software : str
+    format_version : int
     """
-    sidecar.check_report()
-    header = sidecar.header
-    codec = codec_bytes_of(sidecar)
-    use = codec.network_use
-    network_bytes = use.file_bytes if use else 0
-    sizes = sidecar.sizes.sum(axis=0)
-    scene = header["scene"]
-    out = {
-        "path": sidecar.name,
-        "bytes": sidecar.file_bytes,
-        "bpppb": bpppb(sidecar.file_bytes, sidecar.samples),
-        "bpppb_with_network": bpppb(sidecar.file_bytes + network_bytes, sidecar.samples),
-        "ratio": sidecar.samples * sidecar.dtype.itemsize / sidecar.file_bytes,
-        **{name: header["quality"][name] for name in _FIGURES},
-        "target": header["target"],
-        "shape": list(sidecar.shape),
-        "dtype": str(sidecar.dtype),
-        "tile": header["tile"],
-        "tiles": len(sidecar.tiling),
-        "coding": codec.kind.name,
-        "parts": {name: int(size) for name, size in zip(sidecar.parts, sizes, strict=True)},
-        "per_tile": {
-            "bytes": sidecar.sizes.sum(axis=1).tolist(),
-            "rmse": sidecar.arrays["quality"][:, 0].tolist(),
-            "max_error": sidecar.arrays["quality"][:, 1].tolist(),
-        },
-        "codec_bytes": sidecar.arrays["codec"].nbytes,
-        "index_bytes": sidecar.arrays["index"].nbytes,
-        "metadata_bytes": sidecar.metadata_bytes,
-        "network": None,
-        "crs": scene.get("crs"),
-        "transform": scene.get("transform"),
-        "nodata": _json_number(codec.nodata),
-        "software": header["software"],
-        "format_version": header["version"],
-    }
-    if use:
-        out["network"] = {"name": use.name, "sha256": use.digest, "bytes": network_bytes}
-    if "noise" in header:
-        out["noise"] = header["noise"]
-    return out
+
+    path: str
+    bytes: int
+    bpppb: float
+    bpppb_with_network: float
+    ratio: float
+    psnr_db: float | None
+    rmse: float | None
+    max_error: float
+    mean_sam_deg: float | None
+    target: dict[str, Any]
+    noise: float | None
+    shape: list[int]
+    dtype: str
+    tile: int
+    tiles: int
+    coding: str
+    parts: dict[str, int]
+    per_tile: TileReport
+    codec_bytes: int
+    index_bytes: int
+    metadata_bytes: int
+    network: NetworkReport | None
+    crs: str | None
+    transform: list[float] | None
+    nodata: int | float | str | None
+    software: str
+    format_version: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """In JSON's types."""
+        return asdict(self)
+
+
+def report(sidecar: Sidecar) -> Report:
+    """The report of a sidecar.
+
+    Raises
+    ------
+    DamagedSidecarError, UnsupportedVersionError
+    """
+    header, index, codec = sidecar.header, sidecar.index, sidecar.codec_bytes
+    description, _ = sidecar.description
+    use = sidecar.network_use
+    network = None if use is None else NetworkReport(use.name, use.digest, use.file_bytes)
+    sizes = index.sizes.sum(axis=0).tolist()
+    codec_bytes = len(sidecar.codec_content)
+    return Report(
+        path=sidecar.name,
+        bytes=sidecar.file_bytes,
+        bpppb=bpppb(sidecar.file_bytes, sidecar.samples),
+        bpppb_with_network=bpppb(
+            sidecar.file_bytes + (network.bytes if network else 0), sidecar.samples
+        ),
+        ratio=sidecar.samples * sidecar.dtype.itemsize / sidecar.file_bytes,
+        psnr_db=_psnr(codec.high - codec.low, header.rmse),
+        rmse=_figure(header.rmse),
+        max_error=header.max_error,
+        mean_sam_deg=_figure(header.mean_sam_deg),
+        target=header.target,
+        noise=_figure(header.noise),
+        shape=list(header.shape),
+        dtype=str(header.dtype),
+        tile=header.tile,
+        tiles=len(sidecar.tiling),
+        coding=codec.kind.name,
+        parts=dict(zip(sidecar.parts, sizes, strict=True)),
+        per_tile=TileReport(
+            index.sizes.sum(axis=1).tolist(), *(column.tolist() for column in index.errors.T)
+        ),
+        codec_bytes=codec_bytes,
+        index_bytes=sidecar.index_bytes,
+        metadata_bytes=sidecar.tiles_start - codec_bytes - sidecar.index_bytes,
+        network=network,
+        crs=description.get("crs"),
+        transform=description.get("transform"),
+        nodata=_json_number(codec.nodata),
+        software=f"xhsinr {header.software}",
+        format_version=FORMAT_VERSION,
+    )
+
+
+def _figure(value: float) -> float | None:
+    """Seven digits, which is what a file has; JSON has no infinity and no NaN."""
+    return float(f"{value:.7g}") if math.isfinite(value) else None
+
+
+def _psnr(span: float, rmse: float) -> float | None:
+    """PSNR of equation 4 in dB."""
+    if not (span > 0 and rmse > 0 and math.isfinite(rmse)):
+        return None
+    return float(f"{20 * (math.log10(span) - math.log10(rmse)):.7g}")
 
 
 def _json_number(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
-
-
-def _finite(value: float) -> float | None:
-    """Seven digits, each a byte of the header; JSON has no infinity and no NaN."""
-    return float(f"{value:.7g}") if math.isfinite(value) else None

@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import google_crc32c
 import numpy as np
-import numpy.typing as npt
 
+from xhsinr.entropy.cursor import varint
+from xhsinr.metrics import Quality
 from xhsinr.outputs import replacing
-from xhsinr.sidecar.file import FORMAT_VERSION, NAMES, UNSIGNED, Header, Sidecar
+from xhsinr.sidecar.container import outside
+from xhsinr.sidecar.file import CRC, Sidecar
+from xhsinr.sidecar.header import FORMAT_VERSION, Header
+from xhsinr.sidecar.index import Index
 
-__all__ = ["SidecarWriter", "front"]
+__all__ = ["Contents", "SidecarWriter", "least_front"]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a sidecar holds besides its tiles.
+
+    Attributes
+    ----------
+    header : Header
+    description : bytes
+        Of `xhsinr.sidecar.description.write_description`.
+    codec : bytes
+        Of `xhsinr.coding.tile.TileCodec.to_bytes`.
+    """
+
+    header: Header
+    description: bytes
+    codec: bytes
+
+
+@dataclass(frozen=True)
+class _Tile:
+    start: int
+    sizes: tuple[int, ...]
+    crc: int
+    rmse: float
+    max_error: float
 
 
 class SidecarWriter:
@@ -37,9 +66,8 @@ class SidecarWriter:
     """
 
     def __init__(self, path: Path, tiles: int, parts: tuple[str, ...]) -> None:
-        self._path, self._tiles, self._parts = path, tiles, parts
-        self._starts: dict[int, int] = {}
-        self._index: dict[int, dict[str, tuple[int, int]]] = {}
+        self._path, self._count, self._parts = path, tiles, parts
+        self._tiles: dict[int, _Tile] = {}
         self._spool = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 (`__exit__` closes it)
 
     def __enter__(self) -> SidecarWriter:
@@ -53,82 +81,76 @@ class SidecarWriter:
     ) -> None:
         self._spool.close()
 
-    def add(self, tile: int, payload: Mapping[str, bytes]) -> None:
-        """Take the parts of a tile; a part that is missing has no bytes."""
-        self._starts[tile] = self._spool.tell()
-        self._index[tile] = {
-            name: (len(payload[name]), google_crc32c.value(payload[name]))
-            for name in self._parts
-            if payload.get(name)
-        }
-        self._spool.write(b"".join(payload[name] for name in self._index[tile]))
+    def add(self, number: int, payload: Mapping[str, bytes], quality: Quality) -> None:
+        """Take the parts of a tile, one that is missing has no bytes, and how good it is."""
+        parts = [payload.get(name, b"") for name in self._parts]
+        content = b"".join(parts)
+        rmse = quality.rmse if quality.samples else 0.0
+        crc = google_crc32c.value(content)
+        sizes = tuple(map(len, parts))
+        self._tiles[number] = _Tile(self._spool.tell(), sizes, crc, rmse, quality.max_error)
+        self._spool.write(content)
 
     @property
     def payload_bytes(self) -> int:
         """Bytes of all tiles added so far."""
         return self._spool.tell()
 
-    def front(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-        """Everything that will stand before the tiles, once all of them were added.
+    def front(self, contents: Contents) -> bytes:
+        """Everything that will stand before the tiles, once all of them were added."""
+        tiles = [self._tiles[number] for number in range(self._count)]
+        sizes = np.array([tile.sizes for tile in tiles], np.int64)
+        used = np.asarray(sizes.any(axis=0))
+        index = Index(
+            used=tuple(used.tolist()),
+            sizes=sizes[:, used],
+            crcs=np.array([tile.crc for tile in tiles], np.uint32),
+            errors=np.array([(tile.rmse, tile.max_error) for tile in tiles]),
+        )
+        return _front(contents, index, self.payload_bytes)
 
-        Parameters
-        ----------
-        header : dict
-            All but the parts and the format version.
-        arrays : mapping of str to ndarray
-            All but the index.
-        """
-        parts = [name for name in self._parts if any(name in t for t in self._index.values())]
-        index = np.array(
-            [
-                [self._index[tile].get(name, (0, 0)) for name in parts]
-                for tile in range(self._tiles)
-            ],
-            "<u4",
-        ).reshape(self._tiles, len(parts), 2)
-        header = header | {"version": FORMAT_VERSION, "parts": parts}
-        return front(header, {**arrays, "index": index}, self.payload_bytes)
-
-    def size(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> int:
+    def size(self, contents: Contents) -> int:
         """Bytes that the file would have."""
-        return len(self.front(header, arrays)) + self.payload_bytes
+        return len(self.front(contents)) + self.payload_bytes
 
-    def finish(self, header: Header, arrays: Mapping[str, npt.NDArray[Any]]) -> Sidecar:
-        """Write the file and open it; parameters as for `front`."""
-        start = self.front(header, arrays)
-        with replacing(self._path) as part, part.open("wb") as file:
-            file.write(start)
-            for tile in range(self._tiles):
-                size = sum(size for size, _ in self._index[tile].values())
-                self._spool.seek(self._starts[tile])
-                file.write(self._spool.read(size))
+    def finish(self, contents: Contents) -> Sidecar:
+        """Write the file and open it.
+
+        Raises
+        ------
+        LimitError
+            If readers would refuse it; a file that was there stays.
+        """
+        start = self.front(contents)
+        with replacing(self._path) as part:
+            with part.open("wb") as file:
+                file.write(start)
+                for number in range(self._count):
+                    tile = self._tiles[number]
+                    self._spool.seek(tile.start)
+                    file.write(self._spool.read(sum(tile.sizes)))
+            Sidecar.open(part).check_size()
         return Sidecar.open(self._path)
 
 
-def front(header: Header, arrays: Mapping[str, npt.NDArray[Any]], tiles_bytes: int) -> bytes:
-    """Everything before the tiles' payloads: length, header, small arrays, all of it signed."""
-    entries: dict[str, Any] = {}
-    blobs, position = [], 0
-    # Widest items first, so that each array is aligned to its items without padding.
-    for name, value in sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])):
-        blob = value.astype(value.dtype.newbyteorder("<")).tobytes()
-        entries[name] = {
-            "dtype": NAMES[value.dtype.newbyteorder("=")],
-            "shape": list(value.shape),
-            "data_offsets": [position, position + len(blob)],
-        }
-        blobs.append(blob)
-        position += len(blob)
-    entries["tiles"] = {
-        "dtype": "U8",
-        "shape": [tiles_bytes],
-        "data_offsets": [position, position + tiles_bytes],
-    }
-    canonical = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    entries = {"__metadata__": {"crc32c": "00000000", "hsinr": canonical}, **entries}
-    raw = json.dumps(entries, separators=(",", ":")).encode()
-    raw += b" " * (-len(raw) % 8)
-    small = b"".join(blobs)
-    signature = google_crc32c.value(raw + small)
-    raw = raw.replace(UNSIGNED, UNSIGNED.replace(b"00000000", b"%08x" % signature), 1)
-    return struct.pack("<Q", len(raw)) + raw + small
+def least_front(description: bytes) -> int:
+    """Bytes before the tiles that a scene of this description takes at least."""
+    return len(outside(len(description))) + len(description)
+
+
+def _front(contents: Contents, index: Index, tiles_bytes: int) -> bytes:
+    header = contents.header
+    rest = b"".join(
+        [
+            header.to_bytes(),
+            varint(len(contents.description)),
+            contents.description,
+            index.to_bytes(header.rmse, header.max_error),
+            contents.codec,
+        ]
+    )
+    length = 1 + len(rest) + CRC.size  # and the varint of the length itself
+    length += len(varint(length + len(varint(length))))
+    inside = bytes([FORMAT_VERSION]) + varint(length) + rest
+    signed = outside(length + tiles_bytes) + inside
+    return signed + CRC.pack(google_crc32c.value(signed))

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import entropy
-from xhsinr.coding.row_coder import Envelope, read_row, read_shifted_row, row_runs, shifted_row_runs
+from xhsinr.entropy import runs as entropy
+from xhsinr.entropy.rows import Envelope, read_row, read_shifted_row, row_runs, shifted_row_runs
 from xhsinr.errors import DamagedSidecarError, SceneError
 
 __all__ = [

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +24,7 @@ from tqdm import tqdm
 
 from xhsinr.errors import SourceError
 from xhsinr.outputs import replacing
+from xhsinr.stac.assets import multihash
 from xhsinr.stac.extension import MEDIA_TYPE
 from xhsinr.stac.items import COLLECTION
 from xhsinr.stac.sources import RESERVED
@@ -61,6 +64,25 @@ class FileAsset(NamedTuple):
     size: int
     checksum: str
 
+    def errors(self) -> list[str]:
+        """Where the file is not the one that its item describes."""
+        try:
+            found = self.path.stat()
+            # A device or a pipe would be read for ever.
+            if not stat.S_ISREG(found.st_mode):
+                return [f"{self.path}: is no regular file: it is not the archive's own"]
+            if found.st_size != self.size:
+                return [
+                    f"{self.path}: {found.st_size} bytes, its STAC item says {self.size}: it is "
+                    "damaged"
+                ]
+            checksum = multihash(self.path)
+        except OSError as error:
+            return [str(error)]
+        if checksum != self.checksum:
+            return [f"{self.path}: its checksum is not that of its STAC item: it is damaged"]
+        return []
+
 
 def file_assets_of(item: str | Path) -> list[FileAsset]:
     """What an archive's item says of its files, the compressed scene first.
@@ -74,11 +96,19 @@ def file_assets_of(item: str | Path) -> list[FileAsset]:
     try:
         assets = json.loads(path.read_text("utf-8"))["assets"]
         return [
-            FileAsset(path.parent / asset["href"], asset["file:size"], asset["file:checksum"])
+            FileAsset(_beside(path, asset["href"]), asset["file:size"], asset["file:checksum"])
             for asset in (assets.pop("data"), *assets.values())
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(f"{path} is not the item of a compressed scene: {error!r}") from error
+
+
+def _beside(item: Path, href: str) -> Path:
+    """A file of an item, which names no others than those beside it."""
+    path = item.parent / href
+    if path.parent != item.parent or path.name in ("", ".."):
+        raise ValueError(f"{href!r} is not beside it")
+    return path
 
 
 def data_asset_of(item: str | Path) -> FileAsset:
@@ -89,7 +119,7 @@ def data_asset_of(item: str | Path) -> FileAsset:
 def lost_items(out: Path) -> list[Path]:
     """Items that the collection of an archive lists and that are not there."""
     try:
-        links = json.loads((out / "collection.json").read_text("utf-8"))["links"]
+        links = json.loads((out / _SCENES).read_text("utf-8"))["links"]
         listed = [out / link["href"] for link in links if link["rel"] == "item"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{out} has no collection that can be read: {error!r}") from error
@@ -161,9 +191,14 @@ def write_catalog(out: str | Path) -> pystac.Catalog:
 def _collection(out: Path, title: str) -> dict[str, Any]:
     extent, licences, links = _Extent(), set[str](), []
     for path in tqdm(scene_items(out), "catalog", unit=" items", delay=2):
-        content = json.loads(path.read_text("utf-8"))
-        extent.add(content)
-        licences.add(content["properties"].get("license", "other"))
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            licence = content["properties"].get("license", "other")
+            extent.add(content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            warnings.warn(f"{path} is left out of the catalog: {error!r}", stacklevel=2)
+            continue
+        licences.add(licence if isinstance(licence, str) else "other")
         links.append(_link("item", f"./{path.parent.name}/{path.name}"))
     collection = pystac.Collection(
         COLLECTION,
@@ -187,17 +222,19 @@ class _Extent:
 
     def __init__(self) -> None:
         self.boxes: list[list[float]] = []
-        self.times: list[str] = []
+        self.times: list[datetime] = []
 
     def add(self, item: dict[str, Any]) -> None:
-        if item.get("bbox"):
-            self.boxes.append(_flat(item["bbox"]))
+        """Raises what a malformed item makes Python raise."""
+        boxes = [[float(value) for value in _flat(item["bbox"])]] if item.get("bbox") else []
         properties = item["properties"]
         keys = ("datetime", "start_datetime", "end_datetime")
-        self.times += [properties[key] for key in keys if properties.get(key)]
+        times = [str_to_datetime(properties[key]) for key in keys if properties.get(key)]
+        self.boxes += boxes
+        self.times += times
 
     def to_pystac(self) -> pystac.Extent:
-        times = [str_to_datetime(text) for text in self.times]
+        times = self.times
         interval: list[datetime | None] = [min(times), max(times)] if times else [None, None]
         return pystac.Extent(
             pystac.SpatialExtent([_union(self.boxes)]), pystac.TemporalExtent([interval])

@@ -32,20 +32,18 @@ def properties(info: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     info : dict
-        Of the sidecar, see `xhsinr.sidecar.report.info`.
+        Of the sidecar, see `xhsinr.sidecar.report.Report`.
     """
     fields: dict[str, Any] = {
         "format_version": info["format_version"],
         "target": info["target"],
         "lossless": info["max_error"] == 0,
         **{key: info[key] for key in _MEASURED if info[key] is not None},
-        "layers": list(info["layers"]),
+        "coding": info["coding"],
         "tile": info["tile"],
     }
     network = info["network"]
     if network:
         fields["network"] = network["name"]
         fields["network_checksum"] = "1220" + network["sha256"]
-        if network["patch"]:
-            fields["patch"] = network["patch"]
     return {f"hsinr:{name}": value for name, value in fields.items()}

@@ -35,6 +35,12 @@ _PREFIXES = {
     "authentication": "auth",
 }
 _PREFIXES |= {"alternate-assets": "alternate", "timestamps": "file", "version": "file"}
+# What other fields may be called like and are not; those are left out.
+_TEXTS = ["title", "description", "license", "platform", "constellation", "mission", "datetime"]
+_TEXTS += ["start_datetime", "end_datetime", "processing:lineage"]
+_KINDS: dict[str, Any] = dict.fromkeys(_TEXTS, str | None)
+_KINDS |= {"providers": list, "instruments": list, "keywords": list, "gsd": int | float}
+_KINDS |= {"processing:software": dict}
 _NAME = re.compile(r"/([a-z0-9-]+)/v[0-9][^/]*/schema\.json#?$")
 
 
@@ -49,18 +55,32 @@ def inherited(source: dict[str, Any]) -> pystac.Item:
     properties = {
         key: value
         for key, value in source["properties"].items()
-        if key not in _OF_ITEM and key.partition(":")[0] not in _OF_FILES
+        if key not in _OF_ITEM
+        and key.partition(":")[0] not in _OF_FILES
+        and isinstance(value, _KINDS.get(key, object))
     }
     links = [link for link in source["links"] if link["rel"] not in _LINKS_OF_ITEM]
     kept = {
         **source,
         "properties": properties,
+        **_place(source),
         "assets": {},
         "links": links,
         "stac_extensions": _extensions(source, properties),
     }
     kept.pop("collection", None)
     return pystac.Item.from_dict(kept, migrate=False)
+
+
+def _place(source: dict[str, Any]) -> dict[str, Any]:
+    """Geometry and box, where they are such."""
+    geometry, box = source.get("geometry"), source.get("bbox")
+    if not isinstance(geometry, dict) or not {"type"} <= geometry.keys():
+        return {"geometry": None, "bbox": None}
+    numbers = [value for value in box if type(value) in (int, float)] if box else []
+    if len(numbers) not in (4, 6) or numbers != box:
+        box = None
+    return {"geometry": geometry, "bbox": box}
 
 
 def _extensions(source: dict[str, Any], properties: dict[str, Any]) -> list[str]:

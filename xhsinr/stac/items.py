@@ -15,7 +15,7 @@ import xhsinr
 from xhsinr.reading.reader import Reader
 from xhsinr.scene import Scene
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.sidecar.report import info
+from xhsinr.sidecar.report import report
 from xhsinr.stac import extension
 from xhsinr.stac.assets import data_asset, metadata_asset, preview_asset, valid_pixels
 from xhsinr.stac.footprint import Footprint, footprint
@@ -80,7 +80,7 @@ def scene_item(
     FileNotFoundError, SidecarError
     """
     opened = Sidecar.open(sidecar)
-    scene, figures = Reader(opened).scene(), info(opened)
+    scene, figures = Reader(opened).scene(), report(opened).to_dict()
     item = _of_source(source)
     item.id, item.collection_id = source.id, COLLECTION
     place = _footprint(scene, preview)

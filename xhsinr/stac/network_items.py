@@ -67,7 +67,6 @@ def network_item(network: str | Path) -> pystac.Item:
             "width": siren.width,
             "w0_first": siren.w0_first,
             "w0": siren.w0,
-            "modulation": siren.modulation,
             "patch": loaded.patch,
             "inner_steps": loaded.inner_steps,
         },

@@ -25,7 +25,7 @@ from xhsinr.errors import SourceError
 from xhsinr.pictures.picture import image_html, png_bytes
 from xhsinr.stac.assets import small_preview
 from xhsinr.stac.extension import MEDIA_TYPE
-from xhsinr.stac.walking import NETWORK_RULE, is_remote, walk
+from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, is_remote, walk
 
 __all__ = ["Moment", "SceneCatalog", "open_catalog"]
 
@@ -104,7 +104,8 @@ class SceneCatalog(Mapping[str, xr.DataArray]):
 
     def _repr_html_(self) -> str:
         shown = self.table.drop(columns="path").head(_SHOWN).reset_index()
-        shown["id"] = shown["id"].map(html.escape)
+        # Items may hold anything; of all this only the pictures are HTML.
+        shown = shown.astype(object).map(lambda value: html.escape(_shown(value)))
         looks = [_look(self._entries[key]) for key in list(self)[:_SHOWN]]
         shown.insert(0, "", pd.Series(looks, dtype=object))
         table = shown.to_html(index=False, border=0, escape=False)
@@ -150,10 +151,14 @@ def open_catalog(
     entries = []
     total = 0
     for found in tqdm(walk(href), "catalog", unit=" items", delay=2):
-        entry = None if found.item is None else _entry(found.item)
-        error = found.error
-        if entry is not None and is_remote(entry.href) and not is_remote(href):
-            error = f"its scene is at {entry.href}, and only {NETWORK_RULE}"
+        entry, error = None, found.error
+        try:
+            entry = None if found.item is None else _entry(found.item)
+        except Exception as wrong:  # items may hold anything, and pystac lets most of it pass
+            error = f"it is malformed: {type(wrong).__name__}: {wrong}"
+        if entry is not None and is_remote(entry.href) != is_remote(href):
+            rule = f"only {NETWORK_RULE}" if is_remote(entry.href) else LOCAL_RULE
+            error = f"its scene is at {entry.href}, and {rule}"
         if error:
             warnings.warn(f"{found.href} is left out: {error}", stacklevel=2)
         if error or entry is None:
@@ -190,6 +195,12 @@ def _entry(item: pystac.Item) -> _Entry | None:
     preview = item.assets.get("preview")
     look = None if preview is None else preview.get_absolute_href()
     return _Entry(item.id, asset.get_absolute_href() or asset.href, box, *times, figures, look)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return "" if value is None or value is pd.NaT else str(value)
 
 
 def _look(entry: _Entry) -> str:

@@ -14,20 +14,24 @@ import pystac
 
 from xhsinr.errors import SourceError
 from xhsinr.scene import Scene
-from xhsinr.stac.walking import NETWORK_RULE, is_catalog, is_remote, walk
+from xhsinr.scene.products import scene_files
+from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, is_catalog, is_remote, walk
 
 __all__ = ["RESERVED", "Source", "sources"]
 
 RESERVED = "networks"
 """No scene's id: the folder of an archive's base networks."""
 
+_FILES = {"archive.json", "catalog.json", "collection.json", "report.csv", "in-sample.json"}
+"""No scenes' ids either: files of an archive."""
+
 _IMAGES = frozenset((".tif", ".tiff", ".img", ".bsq", ".bil", ".bip", ".dat", ".raw", ".bin"))
 _SUFFIXES = _IMAGES | {".vrt", ".jp2", ".mat", ".npy", ".h5", ".he5", ".hdf5", ".nc", ".nc4"}
 _PREVIEW = ".preview.tif"
-_PRODUCT_IMAGE = "-SPECTRAL_IMAGE"
 _NOT_DATA = {"thumbnail", "overview", "metadata", "mask", "visual"}
 _BANDS = ("bands", "eo:bands", "raster:bands")  # of STAC 1.1, and of the extensions before
 _LONGEST_ID = 128
+_LONGEST_ERROR = 500
 
 Wavelengths = tuple[float | None, ...]
 
@@ -105,7 +109,7 @@ def sources(source: str | Path) -> Iterator[Source]:
     """
     text = str(source)
     found = _of_catalog(text) if is_catalog(text) else _of_files(Path(text))
-    taken = {RESERVED}
+    taken = {RESERVED, *_FILES}
     listed: set[str] = set()
     for entry in found:
         where = f"{entry.id}\n{entry.href}\n{entry.error}"
@@ -113,8 +117,10 @@ def sources(source: str | Path) -> Iterator[Source]:
             continue
         listed.add(where)
         name = _file_safe(entry.id)
-        if name.lower() in taken:
-            name = f"{name}-{hashlib.sha256(where.encode()).hexdigest()[:8]}"
+        mark = hashlib.sha256(where.encode("utf-8", "backslashreplace")).hexdigest()
+        length = 8
+        while name.lower() in taken:
+            name, length = f"{_file_safe(entry.id)}-{mark[:length]}", length + 1
         taken.add(name.lower())
         yield replace(entry, id=name)
     if not listed:
@@ -127,10 +133,7 @@ def _file_safe(name: str) -> str:
 
 
 def _of_files(path: Path) -> Iterator[Source]:
-    return (
-        Source(file.stem.removesuffix(_PRODUCT_IMAGE), str(file.absolute()))
-        for file in _files(path)
-    )
+    return (Source(name, str(file.absolute())) for name, file in scene_files(_files(path)))
 
 
 def _files(path: Path) -> list[Path]:
@@ -140,15 +143,7 @@ def _files(path: Path) -> list[Path]:
         found = path.rglob("*")
     else:
         found = Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))
-    files = sorted(file for file in found if _is_scene(file))
-    # Of an EnMAP or DESIS product, only the image of all bands is a scene, no quicklook or mask.
-    products = {_product(file) for file in files if file.stem.endswith(_PRODUCT_IMAGE)}
-    return [f for f in files if f.stem.endswith(_PRODUCT_IMAGE) or _product(f) not in products]
-
-
-def _product(file: Path) -> Path:
-    """Folder and identifier of the product that a file would be of: ``<identifier>-<kind>.TIF``."""
-    return file.with_name(file.stem.rpartition("-")[0] or file.name)
+    return sorted(file for file in found if _is_scene(file))
 
 
 def _is_scene(path: Path) -> bool:
@@ -164,8 +159,12 @@ def _of_catalog(href: str) -> Iterator[Source]:
     for found in walk(href):
         if found.item is None:
             yield Source(Path(found.href).stem, "", error=f"{found.href}: {found.error}")
-        else:
+            continue
+        try:
             yield _of_item(found.item, found.collection, local=local)
+        except Exception as error:  # items may hold anything, and pystac lets most of it pass
+            text = f"{found.href} is malformed: {type(error).__name__}: {error}"
+            yield Source(str(found.item.id), "", error=text[:_LONGEST_ERROR])
 
 
 def _of_item(item: pystac.Item, collection: pystac.Collection | None, *, local: bool) -> Source:
@@ -175,12 +174,14 @@ def _of_item(item: pystac.Item, collection: pystac.Collection | None, *, local: 
         href = href.removeprefix("file://")
         if local and is_remote(href):
             raise SourceError(f"its asset {key} is at {href}, and only {NETWORK_RULE}")
+        if not local and not is_remote(href):
+            raise SourceError(f"its asset {key} is at {href}, and {LOCAL_RULE}")
         if local and not Path(href).exists():
             raise SourceError(f"its asset {key} is missing: there is no file {href}")
     except SourceError as error:
-        return Source(item.id, "", error=f"item {item.id}: {error}")
+        return Source(str(item.id), "", error=f"item {item.id}: {error}")
     wavelengths = _wavelengths(key, asset, collection)
-    return Source(item.id, href, _described(item, collection), wavelengths)
+    return Source(str(item.id), href, _described(item, collection), wavelengths)
 
 
 def _described(item: pystac.Item, collection: pystac.Collection | None) -> dict[str, Any]:

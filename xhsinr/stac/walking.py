@@ -11,10 +11,13 @@ from pystac.stac_io import DefaultStacIO
 
 from xhsinr.errors import SourceError
 
-__all__ = ["NETWORK_RULE", "Found", "is_catalog", "is_remote", "walk"]
+__all__ = ["LOCAL_RULE", "NETWORK_RULE", "Found", "is_catalog", "is_remote", "walk"]
 
 NETWORK_RULE = "a catalog that is given by its URL makes xhsinr use the network"
 """For errors, after "only"."""
+
+LOCAL_RULE = "what comes from the network leads to the network only, to no file of this machine"
+"""For errors, after "and"."""
 
 
 class Found(NamedTuple):
@@ -59,7 +62,7 @@ def walk(href: str) -> Iterator[Found]:
     SourceError
         If the document itself cannot be read.
     """
-    io = DefaultStacIO() if is_remote(href) else _LocalIO()
+    io = _RemoteIO() if is_remote(href) else _LocalIO()
     try:
         content = io.read_json(href)
         features = content["features"] if content.get("type") == "FeatureCollection" else None
@@ -83,6 +86,15 @@ class _LocalIO(DefaultStacIO):
     def read_text_from_href(self, href: str) -> str:
         if is_remote(href):
             raise SourceError(f"it is not on this machine, and only {NETWORK_RULE}")
+        return super().read_text_from_href(href)
+
+
+class _RemoteIO(DefaultStacIO):
+    """Reads URLs and no files."""
+
+    def read_text_from_href(self, href: str) -> str:
+        if not is_remote(href):
+            raise SourceError(f"{href}: {LOCAL_RULE}")
         return super().read_text_from_href(href)
 
 
@@ -115,11 +127,12 @@ def _below(top: pystac.STACObject, io: DefaultStacIO) -> Iterator[Found]:
         collection = parent if isinstance(parent, pystac.Collection) else None
         children: list[pystac.STACObject] = []
         for link in [*parent.get_links("item"), *parent.get_links("child")]:
-            href = link.get_absolute_href() or ""
-            if href in seen:
-                continue
-            seen.add(href)
+            href = str(link.target)
             try:
+                href = link.get_absolute_href() or ""
+                if href in seen:
+                    continue
+                seen.add(href)
                 found = _parsed(io.read_json(href), href, io)
             except Exception as error:  # as above
                 yield Found(href, error=f"{type(error).__name__}: {error}")

@@ -1,18 +1,21 @@
-"""Training of base networks: scenes in, a ``.safetensors`` base network out.
+"""Training of base networks: scenes in, a ``.safetensors`` base network out. Needs torch."""
 
-Every batch is a function of (seed, step) alone, and a checkpoint holds the parameters and
-Adam's moments, so that a training that was stopped goes on to the same network.
-"""
+from xhsinr.devices import need_torch
 
-from xhsinr.training.scenes import TrainingScene, find_scenes, load_scene
-from xhsinr.training.settings import TrainingSettings, read_settings
-from xhsinr.training.train import train
+need_torch("to train base networks")
+
+from xhsinr.training.prior_training import PriorSettings, train_prior  # noqa: E402
+from xhsinr.training.scenes import SceneSamples, find_scenes, load_samples  # noqa: E402
+from xhsinr.training.settings import SirenSettings, read_settings  # noqa: E402
+from xhsinr.training.siren_training import train_siren  # noqa: E402
 
 __all__ = [
-    "TrainingScene",
-    "TrainingSettings",
+    "PriorSettings",
+    "SceneSamples",
+    "SirenSettings",
     "find_scenes",
-    "load_scene",
+    "load_samples",
     "read_settings",
-    "train",
+    "train_prior",
+    "train_siren",
 ]

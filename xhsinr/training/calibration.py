@@ -11,14 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from xhsinr.coding import old_latents as latents
-from xhsinr.coding.entropy import TABLE_TOTAL, geometric_tables
-from xhsinr.coding.old_latents import CLASSES
-from xhsinr.network.base import BaseNetwork
+from xhsinr.coding import latent_vectors
+from xhsinr.coding.latent_vectors import CLASSES
+from xhsinr.entropy.rans import BITS
 from xhsinr.network.meta import Batch, batch_loss
-from xhsinr.network.siren import (
-    forward,
-)
+from xhsinr.network.siren import forward
+from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.training.trainer import Trainer
 
 __all__ = ["calibrate"]
@@ -27,12 +25,12 @@ _CALIBRATION_PATCHES = 256
 _TABLE_SYMBOLS = 256
 _TABLE_SCALES = 2.0 ** (np.arange(22) / 2 - 3)
 assert len(_TABLE_SCALES) > CLASSES // 2
-# Share of the loss that quantisation may add at a scene's step of one: below 0.1 dB.
+# Share of the loss that quantisation may add at most: below 0.1 dB.
 _QUANTISATION_LOSS = 0.02
 _MOST_HALVINGS = 24
 
 
-def calibrate(trainer: Trainer, recipe: dict[str, Any]) -> BaseNetwork:
+def calibrate(trainer: Trainer, recipe: dict[str, Any]) -> SirenNetwork:
     """Steps of the quantiser and tables of the coder, from latents of training patches."""
     siren, settings = trainer.siren, trainer.settings
     count = max(1, _CALIBRATION_PATCHES // settings.batch)
@@ -43,16 +41,15 @@ def calibrate(trainer: Trainer, recipe: dict[str, Any]) -> BaseNetwork:
     # Quantising with step s adds s^2 / 12 times the sensitivity to the loss, for each latent.
     total = math.sqrt(12 * _QUANTISATION_LOSS * max(float(losses.mean()), 1e-12) / siren.latents)
     steps = total / np.sqrt(np.maximum(sensitivity, sensitivity.max() * 1e-6))
-    network = BaseNetwork(
+    network = SirenNetwork(
         siren=siren,
-        head=settings.head,
         patch=settings.patch or None,
         parameters={n: p.detach().cpu().numpy() for n, p in trainer.parameters.items()},
         inner_steps=settings.inner_steps,
         inner_rates=trainer.rates.detach().cpu().numpy(),
         latent_steps=steps.astype(np.float32),
         latent_tables=np.zeros(siren.latents, np.uint8),
-        tables=geometric_tables(_TABLE_SCALES, _TABLE_SYMBOLS),
+        tables=_geometric_tables(),
         recipe=recipe,
     )
     for _ in range(_MOST_HALVINGS):
@@ -72,20 +69,20 @@ def calibrate(trainer: Trainer, recipe: dict[str, Any]) -> BaseNetwork:
     return network
 
 
-def _with_tables(network: BaseNetwork, found: npt.NDArray[np.float32]) -> BaseNetwork:
+def _with_tables(network: SirenNetwork, found: npt.NDArray[np.float32]) -> SirenNetwork:
     """The network with the table for each latent that codes these latents shortest."""
     symbols = np.rint(np.abs(found) / network.latent_steps).astype(np.int64)
     centre = (_TABLE_SYMBOLS - 2) // 2
     symbols = np.where(symbols <= centre, symbols + centre, _TABLE_SYMBOLS - 1)
-    lengths = -np.log2(network.tables / TABLE_TOTAL)
+    lengths = -np.log2(network.tables / (1 << BITS))
     costs = np.stack([table[symbols].mean(0) for table in lengths])
     return replace(network, latent_tables=costs.argmin(0).astype(np.uint8))
 
 
-def _quantised_loss(trainer: Trainer, network: BaseNetwork, batch: Batch, found: Tensor) -> Tensor:
-    """Losses of a batch with its latents as they are stored at a scene's step of one."""
-    _, integers = latents.encode(found.cpu().numpy(), network, 0)
-    stored = torch.from_numpy(latents.dequantise(integers, network, 0)).to(found.device)
+def _quantised_loss(trainer: Trainer, network: SirenNetwork, batch: Batch, found: Tensor) -> Tensor:
+    """Losses of a batch with its latents as they are stored."""
+    _, integers = latent_vectors.encode(found.cpu().numpy(), network)
+    stored = torch.from_numpy(latent_vectors.dequantise(integers, network)).to(found.device)
     with torch.no_grad():
         output = forward(network.siren, trainer.stored(), batch.coords, stored)
         return batch_loss(output, batch)
@@ -108,3 +105,16 @@ def _sensitivity(trainer: Trainer, batch: Batch, found: Tensor) -> npt.NDArray[n
             change = (moved - base).square().sum(-1).mean(-1)
             total[start : start + 64] += change.cpu().numpy().astype(np.float64) / width**2 / some
     return total
+
+
+def _geometric_tables() -> npt.NDArray[np.uint16]:
+    """Frequencies of integers around zero, two-sided geometric, an escape for the others last."""
+    centre = (_TABLE_SYMBOLS - 2) // 2
+    values = np.abs(np.arange(_TABLE_SYMBOLS - 1) - centre)
+    scale = _TABLE_SCALES[:, None]
+    beyond = np.exp(-(np.arange(centre + 1) + 0.5) / scale)
+    magnitudes = np.hstack([1 - beyond[:, :1], (beyond[:, :-1] - beyond[:, 1:]) / 2])
+    shares = np.hstack([magnitudes[:, values], beyond[:, -1:]])
+    frequencies = 1 + np.floor(shares * ((1 << BITS) - _TABLE_SYMBOLS)).astype(np.int64)
+    frequencies[:, centre] += (1 << BITS) - frequencies.sum(1)
+    return np.asarray(frequencies, np.uint16)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xhsinr.errors import NetworkError
 from xhsinr.outputs import replacing
-from xhsinr.training.settings import TrainingSettings
+from xhsinr.training.settings import SirenSettings
 
 __all__ = ["Descent"]
 
@@ -28,7 +28,7 @@ class Descent:
     ----------
     groups : list of dict
         Of tensors and their rates, as `torch.optim.Adam` takes them.
-    settings : TrainingSettings
+    settings : SirenSettings
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Descent:
         A row for each validation.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], settings: TrainingSettings) -> None:
+    def __init__(self, groups: list[dict[str, Any]], settings: SirenSettings) -> None:
         self.settings = settings
         self.step = 0
         self.curve: list[list[float]] = []

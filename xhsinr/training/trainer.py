@@ -9,15 +9,11 @@ import torch
 from torch import Tensor
 
 from xhsinr.network.meta import Batch, adapt, batch_loss, outer_loss, to_tensors
-from xhsinr.network.siren import (
-    Parameters,
-    Siren,
-    forward,
-)
+from xhsinr.network.siren import Parameters, Siren, forward
 from xhsinr.training.batches import draw, whole
 from xhsinr.training.descent import Descent
-from xhsinr.training.scenes import TrainingScene
-from xhsinr.training.settings import TrainingSettings
+from xhsinr.training.scenes import SceneSamples
+from xhsinr.training.settings import SirenSettings
 
 __all__ = ["Trainer"]
 
@@ -25,14 +21,12 @@ __all__ = ["Trainer"]
 class Trainer(Descent):
     """Shared parameters and learned rates, and scenes to learn them from."""
 
-    columns = ("step", "loss", "psnr_db")
-
     def __init__(
         self,
         siren: Siren,
         start: Parameters,
-        training: Sequence[TrainingScene],
-        settings: TrainingSettings,
+        training: Sequence[SceneSamples],
+        settings: SirenSettings,
         device: str,
     ) -> None:
         self.siren, self.training = siren, training
@@ -49,7 +43,7 @@ class Trainer(Descent):
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, a function of the seed and the step alone."""
-        return draw(self.training, self.settings, self.siren, step, str(self.rates.device))
+        return draw(self.training, self.settings, self.siren.outputs, step, str(self.rates.device))
 
     def advance(self) -> float:
         """One step of the outer loop; returns the loss before it."""
@@ -64,7 +58,7 @@ class Trainer(Descent):
         )
         return self.descend(loss)
 
-    def validate(self, scenes: Sequence[TrainingScene]) -> float:
+    def validate(self, scenes: Sequence[SceneSamples]) -> float:
         """Mean PSNR of scenes, latents as they are."""
         psnrs = []
         for scene in scenes:

@@ -29,7 +29,7 @@ class Xhsinr:
         Base network, by name or path.
     """
 
-    network: str = "default"
+    network: str = "paper"
     name: ClassVar[str] = "xhsinr"
     kinds: ClassVar[frozenset[Kind]] = frozenset(
         {"bpppb", "psnr", "max_error", "lossless", "native"}

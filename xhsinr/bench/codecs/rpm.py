@@ -38,7 +38,7 @@ from xhsinr.bench.codecs.common import (
     unpack_shape,
 )
 from xhsinr.bench.codecs.reflectance import Reflectance
-from xhsinr.coding import entropy
+from xhsinr.entropy import runs as entropy
 
 __all__ = ["Rpm"]
 

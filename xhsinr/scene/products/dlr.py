@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -22,12 +23,19 @@ from xhsinr.scene.products.scaling import scaling
 from xhsinr.scene.raster import open_raster
 from xhsinr.scene.spectrum import with_spectrum
 
-__all__ = ["find", "open_dlr"]
+__all__ = ["IMAGE", "find", "open_dlr"]
 
-_IMAGE = re.compile(r"((?:ENMAP|DESIS).*)-SPECTRAL_IMAGE(?:_COG)?\.(?:tiff?|bsq|bil|bip)", re.I)
-_METADATA = re.compile(r"((?:ENMAP|DESIS).*)-METADATA\.xml", re.I)
+IMAGE = re.compile(
+    r"(?P<id>(?:ENMAP|DESIS).*)-SPECTRAL_IMAGE(?:_(?P<part>VNIR|SWIR))?(?:_COG)?"
+    r"\.(?:tiff?|bsq|bil|bip)",
+    re.IGNORECASE,
+)
+"""Names of images: ``_COG`` as the STAC of DLR delivers them, ``_VNIR`` and ``_SWIR`` in L1B."""
+
+_METADATA = re.compile(r"(?P<id>(?:ENMAP|DESIS).*)-METADATA(?:\.xml)+", re.IGNORECASE)
 # What bands that hold nothing have for their mean, with a standard deviation of zero.
 _EMPTY_MEAN = -1_000_000
+_ZIP = "/vsizip/"
 
 
 class _Mission(NamedTuple):
@@ -52,40 +60,64 @@ _DESIS = _Mission(
 )  # fmt: skip
 
 
-def find(path: Path) -> tuple[Path, Path] | None:
-    """Image and metadata of the product that a path is, lies in, or is the folder of.
+def find(path: Path) -> Path | None:
+    """The image of the product that a path is, lies in, or is the folder or the zip of.
 
-    Warns of an image without its metadata, which is read as any other image.
+    None if it is of no such product. An image within a zip has GDAL's name for it.
 
     Raises
     ------
     SceneError
-        If a folder holds several products or none, or metadata are there without the image.
+        If a folder holds several images or none, or metadata are there without the image.
     """
-    if path.is_dir():
-        images = [file for file in sorted(path.iterdir()) if _IMAGE.fullmatch(file.name)]
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        images = [file for file in _files(path) if IMAGE.fullmatch(file.name)]
         if len(images) != 1:
+            listed = ": " + ", ".join(file.name for file in images) if images else ""
             raise SceneError(
-                f"{path} is a folder with {len(images)} files *-SPECTRAL_IMAGE.TIF, and not one "
-                "EnMAP or DESIS product; pass the file that is the scene"
+                f"{path} holds {len(images)} files *-SPECTRAL_IMAGE*.TIF, and not one EnMAP or "
+                f"DESIS image{listed}; pass the file that is the scene"
             )
-        path = images[0]
-    is_image = _IMAGE.fullmatch(path.name)
-    name = is_image or _METADATA.fullmatch(path.name)
+        return images[0]
+    if IMAGE.fullmatch(path.name):
+        return path
+    name = _METADATA.fullmatch(path.name)
     if name is None:
         return None
-    other = _METADATA if is_image else _IMAGE
     beside = [
         file
-        for file in sorted(path.parent.iterdir())
-        if (match := other.fullmatch(file.name)) and match[1] == name[1]
+        for file in _files(path.parent)
+        if (match := IMAGE.fullmatch(file.name)) and match["id"] == name["id"]
     ]
+    if len(beside) == 1:
+        return beside[0]
     if beside:
-        return (path, beside[0]) if is_image else (beside[0], path)
-    if not is_image:
-        raise SceneError(f"{path}: the image {name[1]}-SPECTRAL_IMAGE.TIF is not beside it")
+        listed = ", ".join(file.name for file in beside)
+        raise SceneError(f"{path}: of several images, {listed}; pass the one that is the scene")
+    raise SceneError(f"{path}: the image {name['id']}-SPECTRAL_IMAGE.TIF is not beside it")
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files in a folder, or in a zip by GDAL's names for them."""
+    if folder.is_dir():
+        return sorted(folder.iterdir())
+    with zipfile.ZipFile(folder) as archive:
+        return sorted(Path(f"{_ZIP}{folder.absolute()}/{name}") for name in archive.namelist())
+
+
+def _metadata_of(image: Path) -> Path | None:
+    """The metadata of an image; warns where they are not beside it."""
+    match = IMAGE.fullmatch(image.name)
+    assert match is not None
+    folder = image.parent
+    if str(image).startswith(_ZIP):
+        folder = _zip_of(image)[0]
+    for file in _files(folder):
+        found = _METADATA.fullmatch(file.name)
+        if found and found["id"] == match["id"]:
+            return file
     warnings.warn(
-        f"{path}: {name[1]}-METADATA.XML is not beside it, so its wavelengths and scale are "
+        f"{image}: {match['id']}-METADATA.XML is not beside it, so its wavelengths and scale are "
         "unknown; put it there",
         UserWarning,
         stacklevel=2,
@@ -93,19 +125,39 @@ def find(path: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def open_dlr(image: Path, metadata: Path) -> xr.DataArray:
-    """The scene in an EnMAP or DESIS product.
+def _zip_of(file: Path) -> tuple[Path, str]:
+    """The zip that a file is in, and its name there."""
+    whole, _, inner = str(file).removeprefix(_ZIP).partition(".zip/")
+    # A Path has dropped the second of the two slashes before an absolute name.
+    return Path(f"/{whole}.zip"), inner
+
+
+def open_dlr(image: Path) -> xr.DataArray:
+    """The scene in an EnMAP or DESIS product, by its image.
+
+    Without metadata beside it, the image as any other, with a warning.
 
     Raises
     ------
     SceneError
         If the metadata are malformed or of another image.
     """
+    place = f"{_ZIP}/{str(image).removeprefix(_ZIP)}" if str(image).startswith(_ZIP) else image
+    metadata = _metadata_of(image)
+    if metadata is None:
+        return open_raster(place)
     root = _parse(metadata)
     mission = _ENMAP if image.name.upper().startswith("ENMAP") else _DESIS
     bands = root.findall(f".//{{*}}bandCharacterisation/{{*}}{mission.band}")
     bands.sort(key=lambda band: _number(metadata, band, mission.number))
-    array = open_raster(image)
+    array = open_raster(place)
+    named, count = IMAGE.fullmatch(image.name), len(bands)
+    good = _good_bands(root, count)
+    # L1B has the bands of both detectors in one list, VNIR first.
+    start = count - array.sizes["band"] if named and named["part"] == "SWIR" else 0
+    if named and named["part"] and start >= 0:
+        chosen = slice(start, start + array.sizes["band"])
+        bands, good = bands[chosen], None if good is None else good[chosen]
     if len(bands) != array.sizes["band"]:
         raise SceneError(
             f"{metadata} describes {len(bands)} bands, {image.name} has {array.sizes['band']}: "
@@ -115,7 +167,6 @@ def open_dlr(image: Path, metadata: Path) -> xr.DataArray:
     def column(name: str) -> npt.NDArray[np.float64]:
         return np.array([_number(metadata, band, name) for band in bands])
 
-    good = _good_bands(root, len(bands))
     array = with_spectrum(array, column("wavelengthCenterOfBand"), column(mission.fwhm), "nm", good)
     for key in ("scale_factor", "add_offset", "scales", "offsets"):
         array.attrs.pop(key, None)
@@ -128,7 +179,7 @@ def open_dlr(image: Path, metadata: Path) -> xr.DataArray:
     array.attrs |= acquisition(
         root.findtext(f"{times}startTime"),
         root.findtext(f"{times}{mission.end}"),
-        product_id=re.sub(r"-(METADATA|SPECTRAL_IMAGE).*", "", name.strip()),
+        product_id=re.sub(r"-(METADATA|SPECTRALIMAGE).*", "", name.strip()),
         platform=mission.platform,
         instrument=mission.instrument,
     )
@@ -137,6 +188,10 @@ def open_dlr(image: Path, metadata: Path) -> xr.DataArray:
 
 def _parse(path: Path) -> ElementTree.Element:
     try:
+        if str(path).startswith(_ZIP):
+            whole, inner = _zip_of(path)
+            with zipfile.ZipFile(whole) as archive:
+                return ElementTree.fromstring(archive.read(inner))
         return ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
         raise SceneError(f"{path} is not well-formed XML ({error}); get the file again") from error

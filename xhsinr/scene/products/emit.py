@@ -12,30 +12,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import rioxarray  # noqa: F401  (registers the rio accessor)
 import xarray as xr
-from rasterio.control import GroundControlPoint
 
 from xhsinr.errors import SceneError
 from xhsinr.scene.hdf5 import attributes, lazy_cube, open_hdf5
 from xhsinr.scene.products.acquisition import acquisition
+from xhsinr.scene.products.layouts import ground_control_points
 from xhsinr.scene.spectrum import with_spectrum
 
-__all__ = ["BANDS", "SAMPLES", "open_emit"]
+__all__ = ["is_emit", "open_emit"]
 
-SAMPLES = "reflectance"
-BANDS = "sensor_band_parameters"
-"""By a variable and a group of these names the product is known."""
+_SAMPLES = ("reflectance", "radiance")
+_BANDS = "sensor_band_parameters"
 
 # Attributes of the file's own structure, and of the grid that the GLT leads to.
 _LEFT_OUT = {"_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "spatial_ref"}
-# Ground control points along each side: enough to find the scene, the GLT has the rest.
-_POINTS = 5
+
+
+def is_emit(file: Any) -> bool:
+    """Whether an open HDF5 file is of EMIT, by the names in it."""
+    return f"{_BANDS}/wavelengths" in file and any(name in file for name in _SAMPLES)
 
 
 def open_emit(path: Path) -> xr.DataArray:
-    """The scene in an EMIT L2A reflectance product, in sensor geometry.
+    """The scene in an EMIT L2A reflectance or L1B radiance product, in sensor geometry.
 
     The GLT is neither applied nor copied; ground control points from the product's latitudes and
     longitudes say where the scene is.
@@ -46,15 +47,20 @@ def open_emit(path: Path) -> xr.DataArray:
         If the bands are not described.
     """
     with open_hdf5(path) as file:
-        bands = {name: np.asarray(item[()]) for name, item in file[BANDS].items()}
-        known, own = attributes(file), attributes(file[SAMPLES])
-        points = _ground_control_points(file)
-    samples = lazy_cube(path, {SAMPLES: None}, (2, 0, 1))
-    array = xr.DataArray(xr.Variable(("bands", "downtrack", "crosstrack"), samples), name=SAMPLES)
+        samples_name = next(name for name in _SAMPLES if name in file)
+        bands = {name: np.asarray(item[()]) for name, item in file[_BANDS].items()}
+        known, own = attributes(file), attributes(file[samples_name])
+        location = file.get("location", {})
+        known_place = "lat" in location and "lon" in location
+        points = ground_control_points(location["lat"], location["lon"]) if known_place else []
+    samples = lazy_cube(path, {samples_name: None}, (2, 0, 1))
+    array = xr.DataArray(
+        xr.Variable(("bands", "downtrack", "crosstrack"), samples), name=samples_name
+    )
     for name in ("wavelengths", "fwhm"):
         if bands.get(name, np.empty(0)).shape != (len(samples),):
             raise SceneError(
-                f"{path}: {BANDS}/{name} is missing or not one number for each of the "
+                f"{path}: {_BANDS}/{name} is missing or not one number for each of the "
                 f"{len(samples)} bands; get the file again"
             )
     array = with_spectrum(
@@ -85,26 +91,3 @@ def open_emit(path: Path) -> xr.DataArray:
     if points:
         array = array.rio.write_gcps(points, "EPSG:4326")
     return array
-
-
-def _ground_control_points(file: Any) -> list[GroundControlPoint]:
-    """A regular sample of the positions of pixel centres that are known."""
-    location = file.get("location", {})
-    if "lat" not in location or "lon" not in location:
-        return []
-    rows, cols = (
-        np.unique(np.linspace(0, size - 1, _POINTS).astype(int)) for size in location["lat"].shape
-    )
-
-    def sampled(name: str) -> npt.NDArray[np.float64]:
-        values = np.stack([location[name][row][cols] for row in rows.tolist()])
-        fill = location[name].attrs.get("_FillValue", np.nan)
-        return np.where(np.isin(values, fill), np.nan, values).astype(np.float64)
-
-    lat, lon = sampled("lat"), sampled("lon")
-    known = np.argwhere(np.isfinite(lat) & np.isfinite(lon)).tolist()
-    return [
-        # Without a name it would get a random one.
-        GroundControlPoint(rows[i] + 0.5, cols[j] + 0.5, lon[i, j], lat[i, j], id=str(number))
-        for number, (i, j) in enumerate(known, 1)
-    ]

@@ -1,0 +1,173 @@
+"""The coding ``bounded``: bounds kept, exactness, damage, and what it costs."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xhsinr.coding.bounded import BoundedCoding
+from xhsinr.coding.contract import Frame
+from xhsinr.coding.lattice import Lattice
+from xhsinr.errors import DamagedSidecarError
+
+Samples = npt.NDArray[Any]
+
+WRITTEN = (
+    "010000000000000000680000008f81f1044000000084ced7320ffc3f02438d24912f9ef3f48e97c007521339"
+    "e566d83da1f5acdef76266e5419cd751e04d10c25075fbdd9635162da58f247450a06670402ece6438de34a6"
+    "b00a1ed9a1dd6423ed8f095513ce84f237816695f90c89352af061fb91bc0000008acd2806de9c0000151da9"
+    "6f2541c600a364217912f490c048e6a4f888758d8b9c94b7c182a108d7593ab489080eb39514fc9ecbb59b2a"
+    "783ed3bd70ad86a70a1804c9129d9fecbb7de8a4b14d006b9131687cc45b17273f6d69c281e409a610e308bb"
+    "58fb2ca35b0f6fe1c53c2eb90cecca8bb18bd81c7ec595d4cafd0ca59f6e087227e20317bc02ce5d01dfd918"
+    "ba4618cc43c66a8b9045d0afbc02f7205b87af46abddbcdf62a1e8d620cadfb8491327795a4291c7e99195e3"
+    "3d"
+)
+DECODED = "7d3538526472e2e5"
+
+
+def coding_of(samples: Samples, max_error: int = 0) -> BoundedCoding:
+    frame = Frame(samples.dtype, len(samples), int(samples.min()), int(samples.max()))
+    units = np.array([max_error], np.int64)
+    return BoundedCoding(frame, Lattice.plain(samples.dtype), units)
+
+
+def round_trip(coding: BoundedCoding, samples: Samples, valid: Samples | None = None) -> Samples:
+    parts = coding.encode(samples, valid, "cpu")
+    again = BoundedCoding.from_bytes(coding.to_bytes(), coding.frame)
+    decoded = again.decode(parts, *samples.shape[1:], None)
+    assert decoded.dtype == samples.dtype
+    assert decoded.min() >= coding.frame.low
+    assert decoded.max() <= coding.frame.high
+    return decoded
+
+
+def scene(bands: int = 20, rows: int = 40, cols: int = 50, seed: int = 0) -> Samples:
+    """Smooth fields in a few mixtures, with noise."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:rows, :cols] / 10
+    fields = np.stack([np.sin(x + k) * np.cos(y * (k + 1) / 2) for k in range(3)])
+    mixed = np.tensordot(random.normal(300, 100, (bands, 3)), fields, 1)
+    return np.rint(mixed + 2000 + random.normal(0, 6, mixed.shape)).astype(np.int16)
+
+
+def mistakes(decoded: Samples, samples: Samples) -> int:
+    return int(np.abs(decoded.astype(np.int64) - samples.astype(np.int64)).max())
+
+
+@given(
+    dtype=st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4"]),
+    shape=st.tuples(st.integers(1, 12), st.integers(1, 9), st.integers(1, 9)),
+    max_error=st.sampled_from([0, 0, 1, 4, 50, 1 << 20]),
+    spread=st.sampled_from([0.0, 1e-7, 1e-3, 1.0]),
+    seed=st.integers(0, 1 << 30),
+)
+@settings(max_examples=60, deadline=None)
+def test_keeps_its_bound_for_all_integers_shapes_and_ranges(
+    dtype: str, shape: tuple[int, int, int], max_error: int, spread: float, seed: int
+) -> None:
+    random, ends = np.random.default_rng(seed), np.iinfo(dtype)
+    wide = random.integers(ends.min, ends.max, shape, endpoint=True)
+    samples = (wide * spread).astype(dtype)
+    samples[random.random(shape) < 0.1 * (spread > 0)] = ends.max
+    assert mistakes(round_trip(coding_of(samples, max_error), samples), samples) <= max_error
+
+
+@pytest.mark.parametrize("max_error", [0, 1, 7, 60])
+def test_scene_comes_back_within_its_bound_and_smaller_than_its_noise(max_error: int) -> None:
+    samples = scene()
+    coding = coding_of(samples, max_error)
+    assert mistakes(round_trip(coding, samples), samples) <= max_error
+    size = sum(map(len, coding.encode(samples, None, "cpu").values()))
+    noise = max(np.log2(6 * np.sqrt(2 * np.pi * np.e) / (2 * max_error + 1)), 0.0)
+    assert 8 * size / samples.size < noise + 1.5
+
+
+def test_bound_may_differ_by_band() -> None:
+    samples = scene(8)
+    coding = coding_of(samples)
+    units = np.arange(8)
+    coding = BoundedCoding(coding.frame, coding.lattice, units)
+    decoded = round_trip(coding, samples)
+    errors = np.abs(decoded.astype(int) - samples).max(axis=(1, 2))
+    assert (errors <= units).all()
+    assert errors[0] == 0
+    assert errors[7] > 3
+
+
+def test_filler_costs_next_to_nothing_and_does_not_harm() -> None:
+    samples = scene(20, 60, 60)
+    valid = np.ones(samples.shape, bool)
+    valid[:, :, 30:] = False
+    filled = np.where(valid, samples, 0).astype(np.int16)
+    coding = coding_of(samples)
+    parts = coding.encode(filled, valid, "cpu")
+    decoded = coding.decode(parts, 60, 60, None)
+    assert (decoded == samples)[valid].all()
+    half = np.ascontiguousarray(samples[:, :, :30])
+    alone = coding_of(samples).encode(half, None, "cpu")
+    assert len(parts["bound"]) < 1.05 * len(alone["bound"])
+
+
+def test_scattered_invalid_samples_are_left_out() -> None:
+    samples = scene(12)
+    valid = np.random.default_rng(1).random(samples.shape) > 0.05
+    coding = coding_of(samples)
+    parts = coding.encode(np.where(valid, samples, 0).astype(np.int16), valid, "cpu")
+    assert (coding.decode(parts, 40, 50, None) == samples)[valid].all()
+
+
+def test_values_on_a_comb_cost_less() -> None:
+    """A gain above one leaves values that never come: their share goes to the others."""
+    plain = scene(16, 128, 128)
+    comb = np.floor(plain * 1.618).astype(np.int16)
+    sizes = [len(coding_of(s).encode(s, None, "cpu")["bound"]) for s in (plain, comb)]
+    assert mistakes(round_trip(coding_of(comb), comb), comb) == 0
+    assert 8 * (sizes[1] - sizes[0]) / plain.size < 0.5 * np.log2(1.618)
+
+
+def test_bands_are_decoded_in_the_order_asked_for() -> None:
+    samples = scene(9)
+    coding = coding_of(samples)
+    parts = coding.encode(samples, None, "cpu")
+    wanted = np.array([7, 2])
+    assert (coding.decode(parts, 40, 50, wanted) == samples[wanted]).all()
+
+
+def test_what_was_written_decodes_to_the_same_for_ever() -> None:
+    frame = Frame(np.dtype(np.int16), 6, 0, 4000)
+    coding = BoundedCoding(frame, Lattice.plain(frame.dtype), np.array([2]))
+    decoded = coding.decode({"bound": bytes.fromhex(WRITTEN)}, 7, 9, None)
+    assert hashlib.sha256(decoded.astype("<i2").tobytes()).hexdigest()[:16] == DECODED
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_damage_raises_or_decodes_within_the_range(data: st.DataObject) -> None:
+    samples = scene(6, 12, 14)
+    coding = coding_of(samples, data.draw(st.sampled_from([0, 3])))
+    content = bytearray(coding.encode(samples, None, "cpu")["bound"])
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))]
+    try:
+        decoded = coding.decode({"bound": bytes(content)}, 12, 14, None)
+    except DamagedSidecarError:
+        return
+    assert decoded.min() >= coding.frame.low
+    assert decoded.max() <= coding.frame.high
+
+
+@given(content=st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_arbitrary_bytes_raise(content: bytes) -> None:
+    coding = coding_of(scene(3, 5, 5))
+    with pytest.raises(DamagedSidecarError):
+        coding.decode({"bound": content}, 5, 5, None)
+    with pytest.raises(DamagedSidecarError):
+        BoundedCoding.from_bytes(b"\x02" + content, coding.frame)

@@ -1,0 +1,278 @@
+"""What the bands before say of a band: integer weights on what was decoded at and around a pixel.
+
+Pixels of like spectra are kept together, one cluster after the other, as each cluster has weights
+of its own: the loops over pixels then have none but constant weights.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from xhsinr.coding.bounded_fit import solve
+
+__all__ = ["LAGS", "LARGEST_WEIGHT", "NEAR_LAGS", "WEIGHT_BITS", "Fit", "History", "classify"]
+
+LAGS = 40
+"""Earlier bands that predict a band at the same pixel."""
+
+NEAR_LAGS = 8
+"""Earlier bands that predict it by the mean of the four neighbours."""
+
+WEIGHT_BITS = 10
+"""Fractional bits of a weight."""
+
+LARGEST_WEIGHT = 8 << WEIGHT_BITS
+
+_LIMIT = 1 << 30
+"""Largest magnitude of what predicts."""
+_CHUNK = 1024
+_BINS = 1 << 14
+_SAMPLE = 16384
+"""Pixels, at most, that weights are fitted to."""
+_WORTH = 4.0
+_CLUSTER_WORTH = 8.0
+"""Bits that a weight must save to be kept, of all clusters and of one."""
+
+Ints = npt.NDArray[Any]
+
+
+class History:
+    """The decoded integers of the last bands, less the centre of each.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8, shape (rows, cols)
+        Cluster of each pixel.
+    clusters : int
+    bands : int
+    """
+
+    def __init__(self, labels: npt.NDArray[np.uint8], clusters: int, bands: int) -> None:
+        self.shape = labels.shape
+        self.order = np.argsort(labels, axis=None, kind="stable")
+        self.place = np.empty_like(self.order)
+        self.place[self.order] = np.arange(labels.size)
+        self.starts = np.searchsorted(labels.ravel()[self.order], np.arange(clusters + 1))
+        self.lags, self.near_lags = min(LAGS, bands - 1), min(NEAR_LAGS, bands - 1)
+        self.values = np.zeros((self.lags + self.near_lags, labels.size), np.int32)
+        self.band = 0
+
+    def slots(self) -> npt.NDArray[np.intp]:
+        """Row of `values` of each weight: lags are kept in two rings, nothing is moved."""
+        own = (self.band - 1 - np.arange(self.lags)) % max(self.lags, 1)
+        near = (self.band - 1 - np.arange(self.near_lags)) % max(self.near_lags, 1)
+        return np.concatenate([own, self.lags + near])
+
+    def expect(self, offsets: Ints, weights: Ints, centre: int) -> npt.NDArray[np.int64]:
+        """What is expected of the band to come, in 64ths.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (clusters,)
+            In 64ths.
+        weights : ndarray of int64, shape (clusters, lags + near lags)
+            In ``2**-WEIGHT_BITS``.
+        centre : int
+        """
+        expected = np.empty(len(self.order), np.int64)
+        fixed = offsets + (centre << 6)
+        _expect(self.values, self.slots(), self.starts, fixed, weights, self.order, expected)
+        return expected
+
+    def add(self, decoded: Ints, centre: int) -> None:
+        """Remember a band: ``decoded`` has the shape (pixels,)."""
+        if self.lags:
+            own = self.band % self.lags
+            near = self.lags + self.band % self.near_lags
+            _remember(
+                decoded, centre, self.place, self.shape[1], self.values[own], self.values[near]
+            )
+        self.band += 1
+
+
+class Fit:
+    """Weights by least squares, from some of the pixels.
+
+    Parameters
+    ----------
+    history : History
+    usable : ndarray of bool, shape (pixels,)
+        Pixels without filler.
+    """
+
+    def __init__(self, history: History, usable: npt.NDArray[np.bool_]) -> None:
+        self._history = history
+        places = np.flatnonzero(usable[history.order])
+        self._places = places[:: max(1, len(places) // _SAMPLE)]
+        self.pixels = history.order[self._places]
+        cuts = np.searchsorted(self._places, history.starts)
+        self._clusters = [slice(a, b) for a, b in itertools.pairwise(cuts)]
+        size = len(history.values) + 1
+        self._features = np.zeros((size, len(self._places)))
+        self._features[-1] = 64.0
+        self._grams = np.zeros((len(self._clusters), size, size))
+        self._renew([size - 1])
+
+    def update(self) -> None:
+        """Take in the band that the history remembers last."""
+        history = self._history
+        if history.lags:
+            band = history.band - 1
+            slots = [band % history.lags, history.lags + band % history.near_lags]
+            self._features[slots] = history.values[slots][:, self._places]
+            self._renew(slots)
+
+    def _renew(self, slots: list[int]) -> None:
+        for gram, part in zip(self._grams, self._clusters, strict=True):
+            features = self._features[:, part]
+            gram[:, slots] = features @ features[slots].T
+            gram[slots] = gram[:, slots].T
+
+    def weights(self, target: Ints, noise: float) -> tuple[Ints, Ints]:
+        """Offsets and weights for the band to come, as `History.expect` takes them.
+
+        The first row are weights of all clusters, the others what each cluster adds to them.
+
+        Parameters
+        ----------
+        target : ndarray of int, shape (pixels,)
+            The band less its centre, at `pixels`.
+        noise : float
+            Variance that the quantiser adds.
+        """
+        wanted = np.append(self._history.slots(), len(self._features) - 1)
+        values = target.astype(np.float64)
+        grams = self._grams[:, wanted[:, None], wanted]
+        moments = np.stack([self._features[:, p] @ values[p] for p in self._clusters])[:, wanted]
+        energies = np.array([values[p] @ values[p] for p in self._clusters])
+        counts = np.array([p.stop - p.start for p in self._clusters])
+        found = np.zeros((len(self._clusters) + 1, len(wanted)))
+        gram, moment, energy = grams.sum(0), moments.sum(0), float(energies.sum())
+        if counts.sum() == 0:
+            return self._integers(found)
+        solve(gram, moment, energy, float(counts.sum()), noise, _WORTH, found[0])
+        rounded = self._rounded(found[:1])[0]
+        if rounded @ gram @ rounded - 2 * (rounded @ moment) > 0:
+            # Rounding can spoil weights of bands that are nearly the same.
+            found[0] = 0
+        for cluster in range(len(self._clusters) if len(self._clusters) > 1 else 0):
+            if counts[cluster] < 4 * len(wanted):
+                continue
+            left = moments[cluster] - grams[cluster] @ found[0]
+            energy = energies[cluster] - found[0] @ (moments[cluster] + left)
+            solve(
+                grams[cluster],
+                left,
+                max(float(energy), 0.0),
+                float(counts[cluster]),
+                noise,
+                _CLUSTER_WORTH,
+                found[cluster + 1],
+            )
+        return self._integers(found)
+
+    def _rounded(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.rint(found * (1 << WEIGHT_BITS)) / (1 << WEIGHT_BITS)
+
+    def _integers(self, found: npt.NDArray[np.float64]) -> tuple[Ints, Ints]:
+        weights = np.rint(found[:, :-1] * (1 << WEIGHT_BITS))
+        weights = np.clip(weights, -LARGEST_WEIGHT, LARGEST_WEIGHT)
+        # The constant feature is 64, and offsets are 64ths.
+        offsets = np.rint(found[:, -1] * 4096.0)
+        return offsets.astype(np.int64), weights.astype(np.int64)
+
+
+@njit(cache=True, error_model="numpy")
+def _expect(
+    values: Any, slots: Any, starts: Any, fixed: Any, weights: Any, order: Any, expected: Any
+) -> None:
+    total = np.empty(_CHUNK, np.int64)
+    used = np.empty(len(slots) + 4, np.int64)
+    factors = np.empty(len(slots) + 4, np.int64)
+    for cluster in range(len(fixed)):
+        count = 0
+        for i in range(len(slots)):
+            if weights[cluster, i] != 0:
+                used[count], factors[count] = slots[i], weights[cluster, i]
+                count += 1
+        for i in range(count, count + 4):
+            used[i], factors[i] = 0, 0
+        for start in range(starts[cluster], starts[cluster + 1], _CHUNK):
+            size = min(_CHUNK, starts[cluster + 1] - start)
+            total[:size] = (fixed[cluster] << (WEIGHT_BITS - 6)) + (1 << (WEIGHT_BITS - 7))
+            for i in range(0, count, 4):
+                w0, w1, w2, w3 = factors[i], factors[i + 1], factors[i + 2], factors[i + 3]
+                v0 = values[used[i], start : start + size]
+                v1 = values[used[i + 1], start : start + size]
+                v2 = values[used[i + 2], start : start + size]
+                v3 = values[used[i + 3], start : start + size]
+                for j in range(size):
+                    total[j] += w0 * v0[j] + w1 * v1[j] + w2 * v2[j] + w3 * v3[j]
+            for j in range(size):
+                expected[order[start + j]] = total[j] >> (WEIGHT_BITS - 6)
+
+
+@njit(cache=True, error_model="numpy")
+def _remember(decoded: Any, centre: int, place: Any, cols: int, own: Any, near: Any) -> None:
+    pixels = len(decoded)
+    for start in range(0, pixels, cols):
+        up = start - cols if start else start
+        down = start + cols if start + cols < pixels else start
+        for col in range(cols):
+            left, right = max(col - 1, 0), min(col + 1, cols - 1)
+            value = np.int64(decoded[start + col]) - centre
+            around = np.int64(decoded[up + col]) + np.int64(decoded[down + col])
+            around += np.int64(decoded[start + left]) + np.int64(decoded[start + right])
+            around = (around - 4 * centre + 2) >> 2
+            at = place[start + col]
+            own[at] = min(max(value, -_LIMIT), _LIMIT)
+            near[at] = min(max(around, -_LIMIT), _LIMIT)
+
+
+@njit(cache=True, error_model="numpy")
+def classify(
+    expected: Any, base: Any, low: int, high: int, count: int, skipped: Any, classes: Any
+) -> None:
+    """Cut the pixels of a band into classes of like brightness, equally many in each.
+
+    Parameters
+    ----------
+    expected : ndarray of int64, shape (pixels,)
+        In 64ths.
+    base : ndarray of int32, shape (pixels,) or (0,)
+    low, high : int
+        Range of the samples.
+    count : int
+        Classes.
+    skipped : ndarray of bool, shape (pixels,) or (0,)
+        Pixels that are not coded.
+    classes : ndarray of uint8, shape (pixels,)
+        Set to the class of each pixel, 255 where it is skipped.
+    """
+    pixels = len(expected)
+    shift = 0
+    while (high - low) >> shift >= _BINS:
+        shift += 1
+    histogram = np.zeros(_BINS, np.int64)
+    keys = np.empty(pixels, np.uint16)
+    for at in range(pixels):
+        value = (expected[at] + 32) >> 6
+        if len(base):
+            value += base[at]
+        key = (min(max(value, low), high) - low) >> shift
+        keys[at] = key
+        histogram[key] += 1
+    below = 0
+    of_key = np.empty(_BINS, np.uint8)
+    for key in range(_BINS):
+        of_key[key] = min((below + (histogram[key] >> 1)) * count // pixels, count - 1)
+        below += histogram[key]
+    for at in range(pixels):
+        classes[at] = of_key[keys[at]]
+        if len(skipped) and skipped[at]:
+            classes[at] = 255

@@ -1,0 +1,160 @@
+"""What is in a tile and is no scenery: impulses, and borders of one repeated spectrum.
+
+An impulse is a sample far from what the bands beside it make of the pixel, farther than that
+differs in the pixels around: dead, saturated and struck samples, and columns of them. It would
+cost its neighbours and the basis far more than it costs to be sent by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from xhsinr.coding.voids import bits_of
+
+__all__ = ["FAR_OFF", "impulses", "repeated_spectra"]
+
+FAR_OFF = 0.4
+"""Share of the range that an impulse is off by which the basis need not know: what is less is
+scenery as often as not, and planes hold it for less than it takes by itself."""
+
+_FAR = 12.0  # robust deviations
+_APART = 0.75  # share of its distance by which an impulse differs from its neighbours
+_TINY = 0.02  # of a band's spread, below which nothing is an impulse
+_MOST = 0.02  # share of a tile's samples: more are no exceptions
+_PIXELS = 1024  # that deviations are estimated from
+_LEAST = 0.002  # share of a tile's pixels that a repeated spectrum has at least
+_FEWEST = 8
+
+Samples = npt.NDArray[Any]
+Valid = npt.NDArray[np.bool_]
+
+
+def impulses(samples: Samples, valid: Valid, least: float = 0.0) -> Valid | None:
+    """Which samples of a tile are impulses, shape (bands, rows, cols); None for none.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (bands, rows, cols)
+    valid : ndarray of bool, same shape
+    least : float
+        Distance below which none is worth being sent by itself.
+    """
+    if min(samples.shape) < 3:
+        return None
+    some = samples.reshape(len(samples), -1)[:, :: max(1, samples[0].size // _PIXELS)]
+    known = valid.reshape(len(samples), -1)[:, :: max(1, samples[0].size // _PIXELS)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        centres, limits = _usual(np.where(known, some, 0).astype(np.float64), known)
+    found = np.zeros(samples.shape, np.bool_)
+    count = _find(samples, valid, centres, np.maximum(limits, least), found)
+    return found if 0 < count <= _MOST * samples.size else None
+
+
+def _usual(
+    spectra: npt.NDArray[np.float64], known: Valid
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """What is usual of a band's distance to the bands beside it: centre, and how far is too far."""
+    bands = len(spectra)
+    order = np.arange(bands)
+    low = np.where(order == bands - 1, bands - 3, order - 1)
+    low[0] = 2
+    high = np.minimum(order + 1, bands - 1)
+    high[-1] = bands - 2
+    distances = spectra - (spectra[low] + spectra[high]) / 2
+    distances[~(known & known[low] & known[high])] = np.nan
+    centres = np.zeros(bands)
+    limits = np.full(bands, np.inf)
+    for band in range(bands):
+        here = distances[band][~np.isnan(distances[band])]
+        if len(here) < 16:
+            continue
+        centres[band] = np.median(here)
+        deviation = 1.4826 * np.median(np.abs(here - centres[band]))
+        lowest, highest = np.quantile(spectra[band][known[band]], [0.01, 0.99])
+        limits[band] = max(_FAR * deviation, _TINY * (highest - lowest))
+    limits[~(limits > 0)] = np.inf
+    return centres, limits
+
+
+@njit(inline="always", cache=True)
+def _distance(samples: Any, valid: Any, centres: Any, band: int, row: int, col: int) -> float:
+    """How far a sample is from the bands beside it; 0 where that can't be told."""
+    bands = samples.shape[0]
+    low = band - 1 if 0 < band < bands - 1 else (2 if band == 0 else bands - 3)
+    high = band + 1 if band < bands - 1 else bands - 2
+    if not (valid[band, row, col] and valid[low, row, col] and valid[high, row, col]):
+        return 0.0
+    beside = (float(samples[low, row, col]) + float(samples[high, row, col])) / 2
+    return float(samples[band, row, col]) - beside - float(centres[band])
+
+
+@njit(cache=True)
+def _find(samples: Any, valid: Any, centres: Any, limits: Any, found: Any) -> int:
+    bands, rows, cols = samples.shape
+    count = 0
+    for band in range(bands):
+        for row in range(rows):
+            for col in range(cols):
+                distance = _distance(samples, valid, centres, band, row, col)
+                far = abs(distance)
+                if not far > limits[band]:
+                    continue
+                below = _distance(samples, valid, centres, max(band - 1, 0), row, col)
+                above = _distance(samples, valid, centres, min(band + 1, bands - 1), row, col)
+                if (band and abs(below) > far) or (band < bands - 1 and abs(above) > far):
+                    continue
+                apart = far * _APART
+                beside = 0
+                for side in (-1, 1):
+                    other = min(max(col + side, 0), cols - 1)
+                    near = _distance(samples, valid, centres, band, row, other)
+                    beside += other == col or abs(distance - near) > apart
+                along = 0
+                for side in (-1, 1):
+                    other = min(max(row + side, 0), rows - 1)
+                    near = _distance(samples, valid, centres, band, other, col)
+                    along += other == row or abs(distance - near) > apart
+                if beside == 2 or along == 2:
+                    found[band, row, col] = True
+                    count += 1
+    return count
+
+
+def repeated_spectra(samples: Samples, invalid: Valid) -> list[tuple[Samples, int]]:
+    """Spectra that many pixels of a tile have, side by side and bit for bit, and how many have it.
+
+    Noise makes no two spectra the same, so that what is repeated was filled in.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (bands, rows, cols)
+    invalid : ndarray of bool, same shape
+        Pixels without a valid sample do not count.
+    """
+    bands, rows, cols = samples.shape
+    held = bits_of(samples)
+    like = np.ones((rows, cols - 1), np.bool_)
+    # Bands far apart first, which tell most spectra apart.
+    for band in dict.fromkeys([bands // 2, bands // 4, 3 * bands // 4, *range(bands)]):
+        like &= held[band, :, 1:] == held[band, :, :-1]
+        if not like.any():
+            return []
+    pixels = np.zeros((rows, cols), np.bool_)
+    pixels[:, 1:], pixels[:, :-1] = like, pixels[:, :-1] | like
+    pixels &= ~invalid.all(axis=0)
+    where = np.flatnonzero(pixels)
+    if not len(where):
+        return []
+    spectra = np.ascontiguousarray(held.reshape(bands, -1)[:, where].T)
+    whole = spectra.view(np.dtype((np.void, spectra.itemsize * bands))).ravel()
+    _, firsts, counts = np.unique(whole, return_index=True, return_counts=True)
+    least = max(_FEWEST, _LEAST * rows * cols)
+    return [
+        (spectra[first].view(samples.dtype), int(count))
+        for first, count in zip(firsts, counts, strict=True)
+        if count >= least
+    ]

@@ -1,0 +1,146 @@
+"""Scenes to files in the format of their suffix: GeoTIFF, netCDF, Zarr, ENVI."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import xarray as xr
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.windows import Window
+
+from xhsinr.errors import SceneError
+from xhsinr.outputs import replacing
+from xhsinr.scene.geotiff import gdal_profile, write_geotiff, write_tags
+from xhsinr.scene.model import Scene
+
+__all__ = ["check_format", "write_scene"]
+
+_ROWS = 256
+
+
+def check_format(path: Path) -> None:
+    """Refuse a name whose suffix stands for no format that is written.
+
+    Raises
+    ------
+    SceneError
+    """
+    if path.suffix.lower() not in _WRITERS:
+        raise SceneError(
+            f"{path}: {path.suffix or 'no suffix'} is no format that is written; give one of "
+            f"{', '.join(_WRITERS)}"
+        )
+
+
+def write_scene(scene: Scene, data: Any, path: Path) -> None:
+    """Write a scene in the format of the path's suffix.
+
+    Parameters
+    ----------
+    scene : Scene
+    data : dask array, shape (bands, rows, cols)
+    path : Path
+        Is replaced.
+
+    Raises
+    ------
+    SceneError
+        If the format is not written, or cannot hold the samples.
+    """
+    check_format(path)
+    _WRITERS[path.suffix.lower()](scene, data, path)
+
+
+def _dataset(scene: Scene, data: Any) -> xr.Dataset:
+    """With attributes that netCDF and Zarr can hold: what is nested becomes JSON."""
+    array = scene.to_xarray(data)
+    array.attrs = {key: _plain(value) for key, value in array.attrs.items() if value is not None}
+    name = array.name if array.name not in (None, *array.coords) else "scene"
+    return array.to_dataset(name=name)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    kinds = {type(item) for item in value} if isinstance(value, list) else set()
+    simple = kinds <= {str} or kinds <= {int, float}
+    nested = isinstance(value, dict) or (isinstance(value, list) and not (kinds and simple))
+    return json.dumps(value) if nested else value
+
+
+def _write_netcdf(scene: Scene, data: Any, path: Path) -> None:
+    with replacing(path) as part:
+        try:
+            _dataset(scene, data).to_netcdf(part, engine="netcdf4")
+        except (ImportError, ValueError) as error:
+            raise SceneError(f"{path}: {error} (netCDF needs: pip install netCDF4)") from error
+
+
+def _write_zarr(scene: Scene, data: Any, path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        part = Path(folder) / "store"
+        dataset = _dataset(scene, data)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                dataset.chunk(dict.fromkeys(scene.dims, _ROWS)).to_zarr(part, consolidated=True)
+        except ImportError as error:
+            raise SceneError(f"{path}: {error} (Zarr needs: pip install zarr)") from error
+        part.rename(path)
+
+
+def _write_envi(scene: Scene, data: Any, path: Path) -> None:
+    """Samples and header, which appear together."""
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        part = Path(folder) / path.name
+        profile = gdal_profile(scene, np.dtype(data.dtype)) | {"driver": "ENVI"}
+        with rasterio.open(part, "w", **profile) as out:
+            write_tags(scene, out)
+            for start in range(0, scene.rows, _ROWS):
+                rows = slice(start, min(start + _ROWS, scene.rows))
+                window = Window.from_slices(rows, slice(0, scene.cols))
+                out.write(np.asarray(data[:, rows]), window=window)
+        _add_spectrum(scene, part.with_suffix(".hdr"))
+        for made in sorted(Path(folder).iterdir(), key=lambda file: file == part):
+            shutil.move(made, path.with_name(made.name))
+
+
+def _add_spectrum(scene: Scene, header: Path) -> None:
+    """Wavelengths and the like, exact, which GDAL does not write there."""
+    good = scene.coords.get("bbl")
+    lists = {
+        "wavelength": scene.wavelengths,
+        "fwhm": scene.fwhm,
+        "bbl": good.values if good is not None and good.dims == (scene.band_dim,) else None,
+    }
+    kept = [
+        line
+        for line in header.read_text("utf-8").splitlines()
+        if line.partition("=")[0].strip().lower() not in {*lists, "wavelength units"}
+    ]
+    for name, values in lists.items():
+        if values is not None:
+            kept.append(f"{name} = {{{', '.join(repr(v) for v in values.tolist())}}}")
+    if scene.wavelength_units:
+        kept.append(f"wavelength units = {scene.wavelength_units}")
+    header.write_text("\n".join(kept) + "\n", "utf-8")
+
+
+_WRITERS: dict[str, Callable[[Scene, Any, Path], None]] = {
+    **dict.fromkeys((".tif", ".tiff"), write_geotiff),
+    **dict.fromkeys((".nc", ".nc4"), _write_netcdf),
+    ".zarr": _write_zarr,
+    **dict.fromkeys((".img", ".dat"), _write_envi),
+}
