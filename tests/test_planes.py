@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import xhsinr
 from xhsinr.coding.contract import Frame
 from xhsinr.coding.overview import block_means
 from xhsinr.coding.planes import PlanesCoding
 from xhsinr.coding.planes_tile import PlaneDecoder, PlaneEncoder, Record
-from xhsinr.errors import DamagedSidecarError, UnsupportedVersionError
-from xhsinr.network.prior import FIXED, INPUTS, package_prior
+from xhsinr.demo import synthetic_scene
+from xhsinr.errors import DamagedSidecarError, NetworkNotFoundError, UnsupportedVersionError
+from xhsinr.network.file import save_network
+from xhsinr.network.prior import FIXED, HIDDEN, INPUTS, package_prior
 from xhsinr.spectral.basis import SpectralBasis, SpectralStatistics
 
 PRIOR = package_prior()
@@ -209,3 +212,33 @@ def test_headers_of_no_planes_are_refused():
         PlanesCoding.from_bytes(b"\2" + coding.to_bytes()[1:], coding.frame)
     with pytest.raises(DamagedSidecarError):
         PlanesCoding.from_bytes(replace(coding, step=-1.0).to_bytes(), coding.frame)
+
+
+@pytest.fixture(scope="module")
+def own_prior(tmp_path_factory):
+    """A prior that is not the package's, in a folder of its own."""
+    ones = np.ones(HIDDEN, np.int32)
+    path = tmp_path_factory.mktemp("own") / "o.safetensors"
+    return save_network(PRIOR.shifted(ones * 9, ones * -9), path)
+
+
+@pytest.mark.parametrize("asked", [{"psnr": 42}, {"max_error": 40}, {"quality": "preview"}])
+def test_a_file_may_need_a_prior_of_ones_own(own_prior, tmp_path, asked):
+    scene, path = synthetic_scene(48, 52, 20), tmp_path / "a.hsinr"
+    info = xhsinr.compress(scene, path, network=own_prior.path, progress=False, **asked).info
+    assert info["network"]["sha256"] == own_prior.digest
+    held = tmp_path / "networks" / f"o-{own_prior.digest[:12]}.safetensors"
+    assert held.read_bytes() == own_prior.path.read_bytes()
+    errors = xhsinr.open(path).open().values.astype(float) - scene.values
+    assert np.sqrt(np.square(errors).mean()) == pytest.approx(info["rmse"], rel=1e-4)
+    held.unlink()
+    with pytest.raises(NetworkNotFoundError, match="networks"):
+        xhsinr.open(path).sidecar.codec()
+
+
+def test_a_lossless_file_needs_no_prior_and_the_packages_is_none_of_ones_own(own_prior, tmp_path):
+    scene, path = synthetic_scene(24, 28, 8), tmp_path / "a.hsinr"
+    for asked in ({"network": own_prior.path, "lossless": True}, {"network": PRIOR.path}):
+        info = xhsinr.compress(scene, path, overwrite=True, progress=False, **asked).info
+        assert info["network"] is None
+        assert not (tmp_path / "networks").exists()

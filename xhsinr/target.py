@@ -80,7 +80,8 @@ class Settings:
     lossless : bool
         Every bit.
     network : str or Path, optional
-        A base network of your own, by name or path: latents of it are tried.
+        A base network of your own, by name or path: a prior takes the place of the package's in
+        whatever loses something; of a network of the paper's kind, latents are tried.
     tile : int, optional
         Side of a tile in pixels; without it `xhsinr.tiling.default_tile` chooses.
     device : str

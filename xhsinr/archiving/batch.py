@@ -25,7 +25,8 @@ from xhsinr.compression.control import may_use
 from xhsinr.compression.pipeline import check_settings
 from xhsinr.errors import HsinrError
 from xhsinr.network.file import Network
-from xhsinr.network.places import siren_near
+from xhsinr.network.places import load_network
+from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.target import Options, Settings, takes_settings
 
 __all__ = ["archive"]
@@ -101,15 +102,16 @@ def archive(
         memory, settings = agree(out, settings, overwrite=overwrite)
         base = held = None
         if settings.network is not None:
-            base = siren_near(settings.network, near=out / "networks" / "any.hsinr")
+            base = load_network(settings.network, near=out / "networks" / "any.hsinr")
         if base is not None and may_use(base, settings.target(np.dtype(np.float64))):
             held = keep_network(base, out)
             settings = replace(settings, network=held)
             memory = replace(memory, network=f"networks/{held.name}")
+        fits = held is not None and isinstance(base, SirenNetwork)
         request = _request(settings, base if held else None)
         jobs = [Job(scene, out, memory.id, settings, request, held) for scene in scenes]
         rows = {job.source.id: Row(job.source.id, "pending") for job in jobs}
-        with executor(scheduler, workers, gpu=held is not None and settings.device != "cpu") as run:
+        with executor(scheduler, workers, gpu=fits and settings.device != "cpu") as run:
             memory.write(out)
             try:
                 results = _with_retries(run, jobs, retries)

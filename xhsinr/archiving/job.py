@@ -47,7 +47,7 @@ class Job:
     request : mapping
         What of the settings decides the result, in JSON's types.
     network : Path or None
-        The base network in the archive, if latents may be used.
+        The base network in the archive, if it may be used.
     """
 
     source: stac.Source

@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.coding.bounded_tile import LARGEST, decode_integers, encode_integers
-from xhsinr.coding.contract import Bands, Frame, Planes, Samples, Valid
+from xhsinr.coding.contract import Bands, Frame, NetworkUse, Planes, Samples, Valid
 from xhsinr.coding.lattice import Lattice
 from xhsinr.coding.overview import block_means
 from xhsinr.coding.planes import PlanesCoding
 from xhsinr.entropy.cursor import Cursor, varint
 from xhsinr.errors import DamagedSidecarError
+from xhsinr.network.prior import Prior
 
 __all__ = ["BoundedCoding", "base_frame"]
 
@@ -105,20 +106,28 @@ class BoundedCoding:
         base = b"" if self.base is None else self.base.to_bytes()
         return varint(len(self.units)) + numbers + varint(len(lattice)) + lattice + base
 
+    @property
+    def network(self) -> Prior | None:
+        """See `xhsinr.coding.contract.NetworkCoding`."""
+        return None if self.base is None else self.base.network
+
+    @classmethod
+    def network_use(cls, content: bytes) -> NetworkUse | None:
+        """See `xhsinr.coding.contract.NetworkCoding`."""
+        _, _, base = _split(content)
+        return PlanesCoding.network_use(base) if base else None
+
     @classmethod
     def from_bytes(cls, content: bytes, frame: Frame) -> Self:
-        cursor = Cursor(content, "the coding 'bounded' in the header")
-        count = cursor.varint()
-        if count not in (1, frame.bands):
-            raise DamagedSidecarError(f"its header has {count} bounds for {frame.bands} bands")
-        units = [cursor.varint() for _ in range(count)]
+        units, grid, rest = _split(content)
+        if len(units) not in (1, frame.bands):
+            raise DamagedSidecarError(f"its header has {len(units)} bounds for {frame.bands} bands")
         if max(units) > LARGEST:
             raise DamagedSidecarError(
                 f"its header promises errors up to {max(units)}, which no file is written with: "
                 "it is damaged"
             )
-        lattice = Lattice.from_bytes(cursor.take(cursor.varint()), frame.dtype, frame.bands)
-        rest = cursor.rest()
+        lattice = Lattice.from_bytes(grid, frame.dtype, frame.bands)
         base = PlanesCoding.from_bytes(rest, base_frame(lattice, frame)) if rest else None
         return cls(frame, lattice, np.array(units, np.int64), base)
 
@@ -149,10 +158,18 @@ class BoundedCoding:
         return np.clip(samples, self.frame.low, self.frame.high)
 
 
+def _split(content: bytes) -> tuple[list[int], bytes, bytes]:
+    """Bounds, and the bytes of lattice and base."""
+    cursor = Cursor(content, "the coding 'bounded' in the header")
+    units = [cursor.varint() for _ in range(cursor.varint())]
+    return units, cursor.take(cursor.varint()), cursor.rest()
+
+
 def base_frame(lattice: Lattice, frame: Frame) -> Frame:
     """Frame of the integers of a lattice, for a base."""
     low, high = _limits(lattice, frame)
-    return Frame(low.dtype, frame.bands, int(low.min()), int(high.max()))
+    ends = int(low.min()), int(high.max())
+    return Frame(low.dtype, frame.bands, *ends, frame.sidecar)
 
 
 def _limits(lattice: Lattice, frame: Frame) -> tuple[Ints, Ints]:

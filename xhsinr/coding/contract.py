@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkab
 import numpy as np
 import numpy.typing as npt
 
+from xhsinr.entropy.cursor import Cursor, varint
+from xhsinr.errors import DamagedSidecarError
 from xhsinr.storage import Place
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ __all__ = [
     "Samples",
     "Valid",
 ]
+
+_DIGEST = 32
+# File systems take 255 bytes for a name, and the digest and the suffix come on top.
+_LONGEST_NAME = 200
+_NO_PATH = frozenset("/\\\0")
 
 Samples = npt.NDArray[Any]
 """Samples of a tile, shape (bands, rows, cols), in the data type of the scene."""
@@ -163,23 +170,52 @@ class NetworkUse:
     digest: str
     file_bytes: int
 
+    @classmethod
+    def of(cls, network: Network) -> Self:
+        """How a header names a network that has a file."""
+        return cls(network.name, network.digest, network.file_bytes)
+
+    def to_bytes(self) -> bytes:
+        """Digest, size of the file as a varint, name."""
+        return bytes.fromhex(self.digest) + varint(self.file_bytes) + self.name.encode()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """The network that `to_bytes` named.
+
+        Raises
+        ------
+        DamagedSidecarError
+        """
+        cursor = Cursor(content, "the name of its network in its header")
+        digest, file_bytes, raw = cursor.take(_DIGEST).hex(), cursor.varint(), cursor.rest()
+        try:
+            name = raw.decode()
+        except UnicodeDecodeError as error:
+            raise DamagedSidecarError(f"its network has no name: {error}") from error
+        # A name from a file is a name: no path, which would be followed.
+        if not 0 < len(raw) <= _LONGEST_NAME or not _NO_PATH.isdisjoint(name):
+            raise DamagedSidecarError(f"its network cannot be called {name[:60]!r}")
+        return cls(name, digest, file_bytes)
+
 
 @runtime_checkable
 class NetworkCoding(Protocol):
-    """What a coding offers besides where it needs a network that is not the package's own.
+    """What a coding offers besides where it may need a network that is not the package's own.
 
     Attributes
     ----------
-    network : Network
-        Found by `Coding.from_bytes`, which raises NetworkError where it is not.
+    network : Network or None
+        Found by `Coding.from_bytes`, which raises NetworkError where it is not; None where the
+        package's own is enough.
     """
 
     @property
-    def network(self) -> Network: ...
+    def network(self) -> Network | None: ...
 
     @classmethod
-    def network_use(cls, content: bytes) -> NetworkUse:
-        """The network that the coding needs whose `Coding.to_bytes` that was.
+    def network_use(cls, content: bytes) -> NetworkUse | None:
+        """The network that the coding needs whose `Coding.to_bytes` that was, if any.
 
         Raises
         ------

@@ -18,7 +18,6 @@ from xhsinr.coding import latent_vectors
 from xhsinr.coding.contract import Bands, Frame, NetworkUse, Samples, Valid
 from xhsinr.coding.overview import block_means, coarse_side
 from xhsinr.devices import need_torch
-from xhsinr.entropy.cursor import Cursor, varint
 from xhsinr.errors import DamagedSidecarError, NetworkError
 from xhsinr.network.places import network_of
 from xhsinr.network.siren import forward, pixel_grid
@@ -27,10 +26,6 @@ from xhsinr.tiling import Patching
 
 __all__ = ["LatentsCoding"]
 
-_DIGEST = 32
-# File systems take 255 bytes for a name, and the digest and the suffix come on top.
-_LONGEST_NAME = 200
-_NO_PATH = frozenset("/\\\0")
 # Numbers in a layer's activations at most, when reading: a few megabytes, which also is fastest.
 _ACTIVATIONS = 1 << 20
 # Coarse reads sample the network every so many pixels. With 2 they miss the mean of the full
@@ -111,23 +106,13 @@ class LatentsCoding:
         return planes if factor == step else block_means(planes, factor // step)
 
     def to_bytes(self) -> bytes:
-        """Digest of the network, size of its file as a varint, its name."""
-        network = self.network
-        return bytes.fromhex(network.digest) + varint(network.file_bytes) + network.name.encode()
+        """See `Coding.to_bytes`: the network's name and digest."""
+        return NetworkUse.of(self.network).to_bytes()
 
     @classmethod
     def network_use(cls, content: bytes) -> NetworkUse:
         """See `xhsinr.coding.contract.NetworkCoding`."""
-        cursor = Cursor(content, "the coding 'latents' in its header")
-        digest, file_bytes, raw = cursor.take(_DIGEST).hex(), cursor.varint(), cursor.rest()
-        try:
-            name = raw.decode()
-        except UnicodeDecodeError as error:
-            raise DamagedSidecarError(f"its network has no name: {error}") from error
-        # A name from a file is a name: no path, which would be followed.
-        if not 0 < len(raw) <= _LONGEST_NAME or not _NO_PATH.isdisjoint(name):
-            raise DamagedSidecarError(f"its network cannot be called {name[:60]!r}")
-        return NetworkUse(name, digest, file_bytes)
+        return NetworkUse.from_bytes(content)
 
     @classmethod
     def from_bytes(cls, content: bytes, frame: Frame) -> Self:

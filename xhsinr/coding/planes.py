@@ -1,12 +1,11 @@
 """Coding ``planes``: scores in a spectral basis, as planes of wavelet coefficients.
 
-The one lossy coding. What a coefficient is likely to be says the prior, the base network of the
-package (`xhsinr.network.prior`); decoding gives the same bits on every machine.
+The one lossy coding. What a coefficient is likely to be says the prior (`xhsinr.network.prior`),
+the package's or one of the user's own; decoding gives the same bits on every machine.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -14,19 +13,22 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding.contract import Bands, Frame, Planes, Samples, Valid
+from xhsinr.coding.contract import Bands, Frame, NetworkUse, Planes, Samples, Valid
 from xhsinr.coding.overview import block_means
 from xhsinr.coding.planes_forecast import expected_errors
 from xhsinr.coding.planes_tile import PlaneDecoder, PlaneEncoder
 from xhsinr.coding.spectra import means_of_scores, samples_of_scores
-from xhsinr.errors import DamagedSidecarError, UnsupportedVersionError
-from xhsinr.network.prior import package_prior
+from xhsinr.entropy.cursor import Cursor, varint
+from xhsinr.errors import DamagedSidecarError, NetworkError, UnsupportedVersionError
+from xhsinr.network.places import network_of
+from xhsinr.network.prior import Prior, package_prior
 from xhsinr.spectral.basis import SpectralBasis
 
 __all__ = ["PlanesCoding"]
 
-_HEADER = struct.Struct("<Bf")
-_PRIOR = 1  # which of the package's priors; a file written with it needs that one for ever
+# Which of the package's priors; a file written with it needs that one for ever. Or none of them.
+_PRIOR, _NAMED = 1, 0
+_STEP = np.dtype("<f4")
 # Copies of a sample as numbers; bytes of a component's score, and of the regressions of a pixel.
 _COPIES, _PER_SCORE, _PER_PIXEL = 3, 70, 300
 
@@ -42,6 +44,8 @@ class PlanesCoding:
     step : float
         Of the quantiser, in the unit of scores, the same in all tiles and bands; a float32.
         Zero if nothing is coded but the mean spectrum.
+    network : Prior or None
+        A prior of the user's own; None for the package's.
     """
 
     name: ClassVar[str] = "planes"
@@ -51,11 +55,12 @@ class PlanesCoding:
     frame: Frame
     basis: SpectralBasis
     step: float = 0.0
+    network: Prior | None = None
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
         if not self.basis.components or not self.step:
             return {}
-        encoder = PlaneEncoder(self._planes(samples), package_prior())
+        encoder = PlaneEncoder(self._planes(samples), self._prior)
         encoder.planes()
         return {"planes": encoder.content()} if encoder.components else {}
 
@@ -78,26 +83,48 @@ class PlanesCoding:
         return means_of_scores(scores, self.basis, self.frame, bands)
 
     def to_bytes(self) -> bytes:
-        return _HEADER.pack(_PRIOR, self.step) + self.basis.to_bytes()
+        prior = bytes([_PRIOR])
+        if self.network is not None:
+            use = NetworkUse.of(self.network).to_bytes()
+            prior = bytes([_NAMED]) + varint(len(use)) + use
+        return prior + np.array(self.step, _STEP).tobytes() + self.basis.to_bytes()
+
+    @classmethod
+    def network_use(cls, content: bytes) -> NetworkUse | None:
+        """See `xhsinr.coding.contract.NetworkCoding`."""
+        return _take_prior(_cursor(content))
 
     @classmethod
     def from_bytes(cls, content: bytes, frame: Frame) -> Self:
-        if len(content) < _HEADER.size:
-            raise DamagedSidecarError("its header ends within the coding 'planes'")
-        prior, step = _HEADER.unpack_from(content)
-        if prior != _PRIOR:
-            raise UnsupportedVersionError(
-                f"it needs prior number {prior}, this version has number {_PRIOR}: install a "
-                "newer xhsinr"
-            )
+        """See `Coding.from_bytes`.
+
+        Raises
+        ------
+        NetworkNotFoundError, NetworkDigestError, NetworkError
+            If a prior is named that isn't found, or is none.
+        DamagedSidecarError, UnsupportedVersionError
+        """
+        cursor = _cursor(content)
+        use = _take_prior(cursor)
+        step = float(np.frombuffer(cursor.take(_STEP.itemsize), _STEP)[0])
         if not 0 <= step < np.inf:
             raise DamagedSidecarError(f"its header has a quantiser's step of {step}")
-        return cls(frame, SpectralBasis.from_bytes(content[_HEADER.size :], frame.bands), step)
+        basis = SpectralBasis.from_bytes(cursor.rest(), frame.bands)
+        network = None if use is None else network_of(use.name, use.digest, frame.sidecar)
+        if not isinstance(network, Prior | None):
+            raise NetworkError(
+                f"network {network.name!r} is a {network.kind}, and planes need a prior"
+            )
+        return cls(frame, basis, step, network)
 
     def memory(self, pixels: int) -> int:
         per_sample = _COPIES * max(self.frame.dtype.itemsize, 4)
         per_pixel = per_sample * self.frame.bands + _PER_SCORE * self.basis.components
         return pixels * (per_pixel + _PER_PIXEL)
+
+    @property
+    def _prior(self) -> Prior:
+        return package_prior() if self.network is None else self.network
 
     def _planes(self, samples: Samples) -> npt.NDArray[np.float64]:
         """Scores of samples, in steps."""
@@ -109,10 +136,27 @@ class PlanesCoding:
         content = parts.get("planes", b"")
         if not content:
             return np.zeros((0, rows, cols))
-        decoder = PlaneDecoder(content, self.basis.components, rows, cols, package_prior())
+        decoder = PlaneDecoder(content, self.basis.components, rows, cols, self._prior)
         planes = decoder.planes()
         decoder.check()
         scores = np.empty((len(planes), rows, cols))
         for plane, score in zip(planes, scores, strict=True):
             np.multiply(plane, self.step, out=score)
         return scores
+
+
+def _cursor(content: bytes) -> Cursor:
+    return Cursor(content, "the coding 'planes' in its header")
+
+
+def _take_prior(cursor: Cursor) -> NetworkUse | None:
+    """The prior that is named, or None for the package's."""
+    prior = cursor.byte()
+    if prior == _NAMED:
+        return NetworkUse.from_bytes(cursor.take(cursor.varint()))
+    if prior != _PRIOR:
+        raise UnsupportedVersionError(
+            f"it needs prior number {prior}, this version has number {_PRIOR}: install a "
+            "newer xhsinr"
+        )
+    return None

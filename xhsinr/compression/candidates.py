@@ -27,6 +27,8 @@ from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.noise import band_noise, band_weights
 from xhsinr.compression.pursuit import SMALLEST
 from xhsinr.compression.survey import Survey
+from xhsinr.network.file import Network
+from xhsinr.network.prior import Prior, package_prior
 from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.spectral.basis import SpectralBasis, worthwhile_components
 
@@ -67,8 +69,8 @@ class Candidates:
     nodata : int, float or None
     limit : float
         Largest error of a sample that codecs with a bound leave, in data units; 0 is lossless.
-    network : SirenNetwork or None
-        Of the user's own, to try latents with.
+    network : Network or None
+        Of the user's own: a prior to code planes with, or a network to try latents with.
     forecast : callable
         See `Forecast`.
     """
@@ -77,7 +79,7 @@ class Candidates:
     dtype: np.dtype[Any]
     nodata: int | float | None
     limit: float
-    network: SirenNetwork | None
+    network: Network | None
     forecast: Forecast
 
     @property
@@ -100,7 +102,7 @@ class Candidates:
 
     def preview(self) -> TileCodec:
         """What shows the scene: latents of the user's network, or else few planes."""
-        if self.network is not None:
+        if isinstance(self.network, SirenNetwork):
             return self.latents()
         mse = _PREVIEW_LEAVES * float(self.survey.variances.mean())
         return self.planes(max(mse, SMALLEST))
@@ -113,7 +115,7 @@ class Candidates:
         NetworkError
             If the network has outputs for fewer bands than the scene has.
         """
-        assert self.network is not None
+        assert isinstance(self.network, SirenNetwork)
         return self._around(LatentsCoding(self._frame, self.network))
 
     def planes(self, aim: float) -> TileCodec:
@@ -122,7 +124,7 @@ class Candidates:
         bands = len(survey.mean)
         components = worthwhile_components(survey.variances, aim * bands)
         basis = self._basis(components, aim)
-        coding = PlanesCoding(self._frame, basis)
+        coding = PlanesCoding(self._frame, basis, network=self._prior)
         if basis.components == 0:
             return self._around(coding)
         # What the components left out cost already; some has to remain for the others.
@@ -183,7 +185,7 @@ class Candidates:
         if not basis.components:
             return None
         step = float(np.float32(math.sqrt(12 * level)))
-        return PlanesCoding(base_frame(lattice, self._frame), basis, step)
+        return PlanesCoding(base_frame(lattice, self._frame), basis, step, self._prior)
 
     @property
     def _widest(self) -> float:
@@ -249,6 +251,14 @@ class Candidates:
         fits = np.append(levels[:-1] >= logs[1:], True)
         level = 2.0 ** levels[np.argmax(fits)]
         return float(np.minimum(self.survey.variances, level).mean())
+
+    @property
+    def _prior(self) -> Prior | None:
+        """The user's own prior; None where it is the package's."""
+        network = self.network
+        if not isinstance(network, Prior) or network.digest == package_prior().digest:
+            return None
+        return network
 
     @property
     def _largest(self) -> float:

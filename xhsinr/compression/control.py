@@ -10,6 +10,7 @@ from xhsinr.compression.candidates import Candidates, Forecast
 from xhsinr.compression.pursuit import SMALLEST, Attempt, Goal, Pursuit
 from xhsinr.compression.survey import Survey
 from xhsinr.errors import TargetError
+from xhsinr.network.file import Network
 from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.scene import Scene
 from xhsinr.target import Target
@@ -23,9 +24,14 @@ _MOST_BITS = 2.0**32
 _TRIAL_FACTOR = 2.0
 
 
-def may_use(network: SirenNetwork | None, target: Target) -> bool:
-    """Whether a scene may come to have latents of a network: never below a bound."""
-    return network is not None and target.kind in ("preview", "fidelity", "bpppb")
+def may_use(network: Network | None, target: Target) -> bool:
+    """Whether a scene may come to need a network: a prior wherever something may be lost.
+
+    Latents are none below a bound.
+    """
+    if isinstance(network, SirenNetwork):
+        return target.kind in ("preview", "fidelity", "bpppb")
+    return network is not None and target.kind != "lossless"
 
 
 class Search:
@@ -36,7 +42,7 @@ class Search:
     scene : Scene
     survey : Survey
     target : Target
-    network : SirenNetwork or None
+    network : Network or None
     forecast : callable
         See `xhsinr.compression.candidates.Forecast`.
 
@@ -53,7 +59,7 @@ class Search:
         scene: Scene,
         survey: Survey,
         target: Target,
-        network: SirenNetwork | None,
+        network: Network | None,
         forecast: Forecast,
     ) -> None:
         self._survey, self._target = survey, target
@@ -174,7 +180,8 @@ class Search:
     @property
     def _latents_may_pay(self) -> bool:
         """Whether latents are worth a try: of a network trained on the scene's own archive."""
-        return may_use(self._candidates.network, self._target)
+        network = self._candidates.network
+        return isinstance(network, SirenNetwork) and may_use(network, self._target)
 
     def _out_of_reach(self, attempts: list[Attempt]) -> TileCodec:
         """The codec for a goal that none reaches."""

@@ -22,8 +22,8 @@ from xhsinr.compression.pursuit import Attempt
 from xhsinr.compression.survey import survey
 from xhsinr.handle import Compressed
 from xhsinr.metrics import Quality
+from xhsinr.network.file import Network
 from xhsinr.network.places import provide_network
-from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.running.memory import peak_memory, survey_bytes
 from xhsinr.running.tasks import Tasks
 from xhsinr.scene import Scene
@@ -59,6 +59,11 @@ def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedT
     return CodedTile(payload, Quality.of(samples, decoded, ~invalid if invalid.any() else None))
 
 
+def _network_of(codec: TileCodec) -> Network | None:
+    """The network that a codec needs, if it is not the package's own."""
+    return codec.coding.network if isinstance(codec.coding, NetworkCoding) else None
+
+
 def _worth_sending(codec: TileCodec) -> float:
     """How far off a sample has to be that is sent by itself."""
     return FAR_OFF * (codec.high - codec.low) if isinstance(codec.coding, PlanesCoding) else 0.0
@@ -90,7 +95,8 @@ class Compression:
         Does the work on the tiles of the scene.
     tiling : Tiling
     target : Target
-    network : SirenNetwork or None
+    network : Network or None
+        Of the user's own.
     device : str
         Where latents are fitted.
     """
@@ -98,7 +104,7 @@ class Compression:
     tasks: Tasks
     tiling: Tiling
     target: Target
-    network: SirenNetwork | None
+    network: Network | None
     device: str
 
     def write(self, path: Path) -> Compressed:
@@ -124,9 +130,9 @@ class Compression:
                 )
                 attempt = Attempt(codec, writer.size(contents), total)
                 if search.learn(attempt):
-                    if isinstance(codec.coding, NetworkCoding):
-                        assert self.network is not None
-                        provide_network(self.network, path)
+                    network = _network_of(codec)
+                    if network is not None:
+                        provide_network(network, path)
                     return Compressed(writer.finish(contents), peak_memory())
 
     def _header(self, quality: Quality, noise: float) -> Header:
@@ -146,10 +152,9 @@ class Compression:
     def _encode(
         self, codec: TileCodec, tiling: Tiling, tiles: Sequence[int], what: str
     ) -> Iterator[CodedTile]:
-        network = self.network if isinstance(codec.coding, NetworkCoding) else None
         need = codec.memory(math.prod(tiling.shape(0)))
         function = partial(encode_tile, codec=codec, device=self.device)
-        return self.tasks.run(function, tiling, tiles, what, need, network)
+        return self.tasks.run(function, tiling, tiles, what, need, _network_of(codec))
 
     def _trial(self, codec: TileCodec) -> Attempt:
         """What a codec makes of the middle of the scene."""

@@ -24,7 +24,8 @@ from xhsinr.compression.passes import Compression
 from xhsinr.devices import check_device
 from xhsinr.errors import HsinrError, SceneError, TargetError
 from xhsinr.handle import Compressed
-from xhsinr.network.places import siren_near
+from xhsinr.network.places import load_network
+from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.outputs import check_output
 from xhsinr.pictures.preview import preview_path, write_preview
 from xhsinr.running.memory import gdal_cache, parse_memory
@@ -135,11 +136,12 @@ def compress_scene(
         tile = LARGEST_TILE if previews else default_tile(scene.rows, scene.cols)
     _check_kept(scene)
     _check_rate(scene, target)
-    network = None if settings.network is None else siren_near(settings.network, path)
-    if may_use(network, target) and (threads or client_in_scope() is None):
-        check_device(settings.device)
-    if network is not None and network.patch is None and target.kind == "preview":
-        tile = max(scene.rows, scene.cols)
+    network = None if settings.network is None else load_network(settings.network, near=path)
+    if isinstance(network, SirenNetwork):
+        if may_use(network, target) and (threads or client_in_scope() is None):
+            check_device(settings.device)
+        if network.patch is None and target.kind == "preview":
+            tile = max(scene.rows, scene.cols)
     compression = Compression(
         Tasks(scene, max_memory, threads, progress),
         Tiling(scene.rows, scene.cols, int(tile)),

@@ -11,7 +11,6 @@ import os
 import shutil
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from xhsinr.errors import NetworkDigestError, NetworkError, NetworkNotFoundError, RemoteError
 from xhsinr.network.file import MAX_NETWORK_BYTES, Network, parse_network, read_network
@@ -24,11 +23,7 @@ __all__ = [
     "network_file",
     "network_of",
     "provide_network",
-    "siren_near",
 ]
-
-if TYPE_CHECKING:
-    from xhsinr.network.siren_network import SirenNetwork
 
 PACKAGE_NETWORKS = Path(__file__).parents[1] / "networks"
 
@@ -81,23 +76,6 @@ def load_network(source: str | Path, *, digest: str = "", near: Path | None = No
         f"(SHA-256 {digest[:12]}…). Looked at:\n  {looked}\n"
         "Put the file that the scene was compressed with beside the sidecar."
     )
-
-
-def siren_near(source: str | Path, near: Path) -> SirenNetwork:
-    """A network of the paper's kind, for latents in a sidecar; see `load_network`.
-
-    Raises
-    ------
-    NetworkNotFoundError, NetworkError
-    """
-    from xhsinr.network.siren_network import SirenNetwork
-
-    network = load_network(source, near=near)
-    if not isinstance(network, SirenNetwork):
-        raise NetworkError(
-            f"network {network.name!r} is a {network.kind}, and latents need a siren"
-        )
-    return network
 
 
 def network_of(name: str, digest: str, sidecar: Place | None) -> Network:

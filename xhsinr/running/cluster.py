@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from xhsinr.errors import MemoryLimitError
 from xhsinr.network.file import Network, remember
+from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.running.tasks import TileFunction, on_tile
 from xhsinr.running.threads import in_order
 from xhsinr.scene import Scene
@@ -87,7 +88,8 @@ def by_workers(
     resources = {}
     if network is not None:
         send_network(client, network)
-        resources = gpu_resources(client)
+        if isinstance(network, SirenNetwork):
+            resources = gpu_resources(client)
     # A result, which is made again if the worker that holds it dies; in bytes, as the scheduler
     # opens what it is given and has no networks.
     shared = client.submit(pickle.loads, cloudpickle.dumps(function), pure=False)

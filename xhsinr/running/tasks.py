@@ -76,7 +76,8 @@ class Tasks:
         tile_bytes : int
             Memory that it takes.
         network : Network, optional
-            That latents are fitted with: on workers that declare a GPU, where there are some.
+            Of the user's own. What takes latents of one runs on workers that declare a GPU,
+            where there are some.
 
         Raises
         ------

@@ -10,7 +10,10 @@ from typing import Any
 import pystac
 from pystac.utils import datetime_to_str
 
-from xhsinr.network.places import siren_near
+from xhsinr.network.file import Network
+from xhsinr.network.places import load_network
+from xhsinr.network.prior import FIXED, INPUTS, STICKS
+from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.stac.assets import multihash
 
 __all__ = ["network_item"]
@@ -39,41 +42,52 @@ def network_item(network: str | Path) -> pystac.Item:
     NetworkNotFoundError, NetworkError
     """
     path = Path(network)
-    loaded = siren_near(path, path)
-    siren = loaded.siren
+    loaded = load_network(path)
     start, end = _ALWAYS
     properties: dict[str, Any] = {
         "title": f"Base network {path.stem}",
-        "description": "A SIREN that maps pixel coordinates and a latent vector to spectra.",
         "start_datetime": datetime_to_str(start),
         "end_datetime": datetime_to_str(end),
         "mlm:name": _model_name(path.stem),
-        "mlm:architecture": "SIREN",
         "mlm:tasks": ["regression"],
         "mlm:framework": "PyTorch",
-        "mlm:total_parameters": sum(value.size for value in loaded.parameters.values()),
+        **(_of_siren(loaded) if isinstance(loaded, SirenNetwork) else _of_prior(loaded)),
+    }
+    item = pystac.Item(path.stem, None, None, None, properties, start, end, _EXTENSIONS)
+    item.add_asset("model", _model(path))
+    return item
+
+
+def _of_siren(network: SirenNetwork) -> dict[str, Any]:
+    siren = network.siren
+    return {
+        "description": "A SIREN that maps pixel coordinates and a latent vector to spectra.",
+        "mlm:architecture": "SIREN",
+        "mlm:total_parameters": sum(value.size for value in network.parameters.values()),
         "mlm:input": [
             _ends("coordinates", "input", ["pixel", "coordinate"], 2),
             _ends("latents", "input", ["patch", "latent"], siren.latents),
         ],
-        "mlm:output": [
-            {
-                **_ends("spectrum", "result", ["pixel", "output"], siren.outputs),
-                "tasks": ["regression"],
-            }
-        ],
+        "mlm:output": [_output("spectrum", ["pixel", "output"], siren.outputs)],
         "mlm:hyperparameters": {
             "layers": siren.layers,
             "width": siren.width,
             "w0_first": siren.w0_first,
             "w0": siren.w0,
-            "patch": loaded.patch,
-            "inner_steps": loaded.inner_steps,
+            "patch": network.patch,
+            "inner_steps": network.inner_steps,
         },
     }
-    item = pystac.Item(path.stem, None, None, None, properties, start, end, _EXTENSIONS)
-    item.add_asset("model", _model(path))
-    return item
+
+
+def _of_prior(network: Network) -> dict[str, Any]:
+    return {
+        "description": "The odds of a wavelet coefficient's size, from what is decoded around it.",
+        "mlm:architecture": "MLP",
+        "mlm:total_parameters": sum(value.size for value in network.tensors().values()),
+        "mlm:input": [_ends("around", "input", ["coefficient", "magnitude"], INPUTS + FIXED)],
+        "mlm:output": [_output("odds", ["coefficient", "class"], STICKS)],
+    }
 
 
 def _model_name(stem: str) -> str:
@@ -85,6 +99,10 @@ def _ends(name: str, side: str, dims: list[str], size: int) -> dict[str, Any]:
     """One input or output; -1 is any number, as the extension has it."""
     structure = {"shape": [-1, size], "dim_order": dims, "data_type": "float32"}
     return {"name": name, "bands": [], side: structure}
+
+
+def _output(name: str, dims: list[str], size: int) -> dict[str, Any]:
+    return {**_ends(name, "result", dims, size), "tasks": ["regression"]}
 
 
 def _model(path: Path) -> pystac.Asset:
