@@ -132,9 +132,7 @@ def main(words: Sequence[str] | None = None) -> None:
     page = (
         f"## Previews against PCA + JPEG 2000\n\n{arguments.scene.stem}, {cube.shape[2]} bands, "
         f"mirrored. PCA + JPEG 2000: {COMPONENTS} components, {RATE:g} bpppb, told all its "
-        "settings.\n\n"
-        + markdown([*rows[0]], [[*found.values()] for found in rows])
-        + "\n"
+        "settings.\n\n" + markdown([*rows[0]], [[*found.values()] for found in rows]) + "\n"
     )
     print(page)
     if arguments.out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from xhsinr.scene.products import dlr
 __all__ = ["fingerprint"]
 
 # Files beside an image that GDAL or this package read with it.
-_BESIDE = ("{name}.hdr", "{stem}.hdr", "{stem}.HDR", "{name}.aux.xml", "{stem}.aux.xml")
-_BESIDE += ("{name}.msk", "{name}.ovr", "{stem}.prj", "{stem}.wavelength_nm.txt")
+_BESIDE: tuple[str, ...] = ("{name}.hdr", "{stem}.hdr", "{stem}.HDR")
+_BESIDE += ("{name}.aux.xml", "{stem}.aux.xml", "{name}.msk", "{name}.ovr")
+_BESIDE += ("{stem}.prj", "{stem}.wavelength_nm.txt")
 _BESIDE += ("{stem}.tfw", "{stem}.tifw", "{stem}.wld", "{name}w", "{stem}.j2w", "{stem}.pgw")
 _BESIDE += ("{stem}_RPC.TXT", "{stem}.RPB", "{stem}_rpc.txt", "{stem}.rpb")
 
@@ -43,10 +45,8 @@ def fingerprint(source: stac.Source) -> dict[str, Any]:
 def _files(path: Path) -> Iterator[Path]:
     names = [name.format(name=path.name, stem=path.stem) for name in _BESIDE]
     found = [path, *(path.with_name(name) for name in names)]
-    try:
-        product = dlr.find(path)
-    except SceneError:  # it will be said when it is read
-        product = None
-    for file in dict.fromkeys([*found, *(product or ())]):
+    with suppress(SceneError):  # it will be said when it is read
+        found += dlr.files(path)
+    for file in dict.fromkeys(found):
         if file.exists():
             yield file

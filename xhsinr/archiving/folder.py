@@ -183,7 +183,7 @@ def _is_free(out: Path, source: stac.Source, *, overwrite: bool) -> bool:
         return False
     origin = origin_of(files.item)
     if origin is not None:
-        return origin["href"] == source.href
+        return bool(origin["href"] == source.href)
     # Nobody can tell what it was made from.
     return overwrite or not any(files.folder.iterdir())
 

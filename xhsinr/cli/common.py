@@ -50,7 +50,8 @@ class Group(click.Group):
             raise  # click ends quietly when the reader of its output has gone
         except click.UsageError as error:
             if "unexpected extra argument" in error.message:
-                error.message += " A glob needs quotes, and `xhsinr archive` takes many scenes."
+                hint = " A glob needs quotes, and `xhsinr archive` takes many scenes."
+                raise click.UsageError(error.message + hint, error.ctx) from error
             raise
         except DamagedSidecarError as error:
             hint = "`xhsinr salvage SRC DST` saves the tiles that are whole"

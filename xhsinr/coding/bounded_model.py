@@ -101,7 +101,8 @@ def inverses() -> Table:
 
 def scale(level: npt.NDArray[np.integer[Any]]) -> Table:
     """Scales of levels, in ``2**-16`` steps."""
-    return np.array(_ROOTS, np.int64)[level % 6] << (level // 6)
+    steps: Table = np.array(_ROOTS, np.int64)[level % 6] << (level // 6)
+    return steps
 
 
 @njit(inline="always")
@@ -164,11 +165,11 @@ def stretch(counts: Any, dampening: int, axis: Any) -> None:
         gains[i] = (4.0 * counts[i] + dampening) / (4.0 * gains[i] + dampening)
     relative = gains.copy()
     _smooth(relative, smooth)
-    total = np.int64(0)
+    total = 0
     axis[0] = 0
     for i in range(values):
         # Floats to whole numbers at once: sums of these are exact in any order.
-        total += min(max(np.int64(gains[i] / relative[i] * 64.0), 1), _LARGEST_STRETCH)
+        total += min(max(int(gains[i] / relative[i] * 64.0), 1), _LARGEST_STRETCH)
         axis[i + 1] = total
 
 

@@ -390,7 +390,7 @@ def _put_raw(symbols: Any, n: int, value: int, bits: int) -> int:
 def _bits(size: int, shares: Any, costs: Any) -> float:
     """Bits of a magnitude and its sign."""
     kind = _kind(size)
-    bits = float(_raw_bits(kind, size)) + costs[shares[kind]]
+    bits: float = float(_raw_bits(kind, size)) + costs[shares[kind]]
     for stick in range(kind):
         bits += costs[_TOTAL - shares[stick]]
     return bits

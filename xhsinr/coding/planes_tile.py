@@ -255,7 +255,8 @@ class PlaneEncoder(_Bands):
     ) -> None:
         self._targets = [decompose(plane) for plane in planes]
         live = [i for i, bands in enumerate(self._targets) if any(map(_matters, bands.values()))]
-        super().__init__(max(live, default=-1) + 1, *planes.shape[1:], prior)
+        _, rows, cols = planes.shape
+        super().__init__(max(live, default=-1) + 1, rows, cols, prior)
         self._worth, self._record = worth, record
         self._costs = bits_of_odds()
         self._room = symbol_room(self.magnitudes[1][:1, 0].size)
@@ -277,6 +278,7 @@ class PlaneEncoder(_Bands):
             near = self._near(component, level, index, expected)
             size = target.size if self._record else 0
             inputs, kinds = np.empty((size, INPUTS + 1), np.int16), np.empty(size, np.uint8)
+            values: Values
             n, values, saved = encode_band(
                 target,
                 near,

@@ -141,8 +141,6 @@ def _crop(
     return samples[:, tops[0] : tops[0] + side, tops[1] : tops[1] + side]
 
 
-def _turned(
-    samples: npt.NDArray[np.float32], rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
+def _turned(samples: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
     turned = np.rot90(samples, int(rng.integers(4)), (1, 2))
     return np.ascontiguousarray(turned[:, ::-1] if rng.integers(2) else turned)

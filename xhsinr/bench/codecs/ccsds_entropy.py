@@ -100,7 +100,7 @@ def _adaptive(indices: Any, bits: Any, depth: int, decoding: bool) -> int:
                 indices[z, p], place = _take_limited(bits, place, k, depth)
             else:
                 place = _emit_limited(bits, place, np.int64(indices[z, p]), k, depth)
-            value = np.int64(indices[z, p])
+            value: int = indices[z, p]
             if count < (1 << _COUNTER) - 1:
                 total += value
                 count += 1
@@ -154,7 +154,7 @@ class _Codes(NamedTuple):
 
 def _tree(chances: list[float]) -> tuple[list[list[int]], list[list[int]], list[float]]:
     """Children, symbols of each leaf, and the leaves' chances, of Tunstall's tree."""
-    growing = [(-1.0, 0, [], -1, -1)]
+    growing: list[tuple[float, int, list[int], int, int]] = [(-1.0, 0, [], -1, -1)]
     children: list[list[int]] = []
     serial = 0
     leaves = []
@@ -272,7 +272,7 @@ def _forward(
         totals[z] = 4 * ((1 << _INITIAL) * counts[z])
     for p in range(pixels):
         for z in range(bands):
-            value = np.int64(indices[z, p])
+            value: int = indices[z, p]
             if p == 0:
                 values[used], sizes[used] = value, depth
                 used += 1
@@ -380,7 +380,7 @@ def encode_hybrid(indices: Indices, depth: int) -> bytes:
     )
     bits = np.zeros(indices.size * (_UNARY + depth + 2) + 64, np.uint8)
     used = _write_back(values, sizes, bits, depth)
-    tail = nodes.astype("<u2").tobytes() + totals.astype("<u4").tobytes()
+    tail: bytes = nodes.astype("<u2").tobytes() + totals.astype("<u4").tobytes()
     return tail + np.packbits(bits[:used]).tobytes()
 
 

@@ -49,8 +49,11 @@ class PlaneCoder(Protocol):
         Steps that it takes; the coarser, the fewer bytes.
     """
 
-    finest: float
-    coarsest: float
+    @property
+    def finest(self) -> float: ...
+
+    @property
+    def coarsest(self) -> float: ...
 
     def encode(self, planes: Planes, step: float) -> bytes: ...
 

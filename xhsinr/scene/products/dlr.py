@@ -23,7 +23,7 @@ from xhsinr.scene.products.scaling import scaling
 from xhsinr.scene.raster import open_raster
 from xhsinr.scene.spectrum import with_spectrum
 
-__all__ = ["IMAGE", "find", "open_dlr"]
+__all__ = ["IMAGE", "files", "find", "open_dlr"]
 
 IMAGE = re.compile(
     r"(?P<id>(?:ENMAP|DESIS).*)-SPECTRAL_IMAGE(?:_(?P<part>VNIR|SWIR))?(?:_COG)?"
@@ -97,6 +97,12 @@ def find(path: Path) -> Path | None:
     raise SceneError(f"{path}: the image {name['id']}-SPECTRAL_IMAGE.TIF is not beside it")
 
 
+def files(path: Path) -> list[Path]:
+    """Image and metadata of the product that `find` finds, as far as they are there."""
+    image = find(path)
+    return [] if image is None else [file for file in (image, _beside(image)) if file]
+
+
 def _files(folder: Path) -> list[Path]:
     """Files in a folder, or in a zip by GDAL's names for them."""
     if folder.is_dir():
@@ -105,24 +111,33 @@ def _files(folder: Path) -> list[Path]:
         return sorted(Path(f"{_ZIP}{folder.absolute()}/{name}") for name in archive.namelist())
 
 
-def _metadata_of(image: Path) -> Path | None:
-    """The metadata of an image; warns where they are not beside it."""
+def _id_of(image: Path) -> str:
     match = IMAGE.fullmatch(image.name)
     assert match is not None
-    folder = image.parent
-    if str(image).startswith(_ZIP):
-        folder = _zip_of(image)[0]
+    return match["id"]
+
+
+def _beside(image: Path) -> Path | None:
+    """The metadata of an image, if they are beside it."""
+    folder = _zip_of(image)[0] if str(image).startswith(_ZIP) else image.parent
     for file in _files(folder):
         found = _METADATA.fullmatch(file.name)
-        if found and found["id"] == match["id"]:
+        if found and found["id"] == _id_of(image):
             return file
-    warnings.warn(
-        f"{image}: {match['id']}-METADATA.XML is not beside it, so its wavelengths and scale are "
-        "unknown; put it there",
-        UserWarning,
-        stacklevel=2,
-    )
     return None
+
+
+def _metadata_of(image: Path) -> Path | None:
+    """The metadata of an image; warns where they are not beside it."""
+    metadata = _beside(image)
+    if metadata is None:
+        warnings.warn(
+            f"{image}: {_id_of(image)}-METADATA.XML is not beside it, so its wavelengths and "
+            "scale are unknown; put it there",
+            UserWarning,
+            stacklevel=2,
+        )
+    return metadata
 
 
 def _zip_of(file: Path) -> tuple[Path, str]:
