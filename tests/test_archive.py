@@ -26,7 +26,8 @@ from xhsinr.archiving.retrain import retrain
 from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError, SourceError, TargetError, VerificationError
-from xhsinr.training import SirenSettings
+from xhsinr.network.prior import package_prior
+from xhsinr.training import PriorSettings
 
 IDS = ("one", "three", "two")
 
@@ -509,27 +510,30 @@ def test_a_scene_comes_back_as_a_geotiff(sources: Path, out: Path, tmp_path: Pat
         assert np.array_equal(back, np.load(sources / "one.npy"))
 
 
-def test_a_network_is_trained_on_the_archive_and_counted_once(tmp_path: Path) -> None:
+def test_a_prior_is_tuned_to_the_archive_and_counted_once(tmp_path: Path) -> None:
     sources = make_sources(tmp_path / "sources", side=32)
     out = tmp_path / "archive"
     xhsinr.archive(sources, out, progress=False)
     (sources / "two.npy").unlink()
-    small = SirenSettings(patch=16, latents=8, layers=2, width=8, pixels=0, steps=3, batch=2)
-    found = retrain(out, small, progress=False)
+    found = retrain(out, PriorSettings(steps=(5,)), progress=False)
     figures = json.loads((out / "in-sample.json").read_text())
-    assert figures["protocol"] == "in-sample"
     assert figures["network_bytes"] == found.network.stat().st_size
     total = figures["bytes"] + found.network.stat().st_size
-    assert figures["bpppb_with_network"] == pytest.approx(8 * total / figures["samples"])
-    assert set(figures["psnr_db"]) == set(IDS)
+    assert figures["gain"] == pytest.approx(1 - total / figures["bytes_before"])
+    assert set(figures["scenes"]) == set(IDS)
     recipe = xhsinr.load_network(found.network).recipe
     assert set(recipe["training"]) == set(IDS)
+    assert recipe["start"] == package_prior().digest
     names = {
         "in-sample.json",
         *(f"networks/{found.network.stem}{e}" for e in (".json", ".safetensors")),
     }
     assert files_of(out) == expected_files(IDS) | names
     assert found.network.stem in ids_in_catalog(out)
+    report = xhsinr.archive(sources, out, network=found.network, overwrite=True, progress=False)
+    assert {row.status for row in report.rows if row.id != "two"} == {"done"}
+    named = xhsinr.open(out / "one" / "one.hsinr").info["network"]
+    assert named["sha256"] == xhsinr.load_network(found.network).digest
 
 
 def test_commands_say_what_they_need() -> None:

@@ -1,83 +1,110 @@
-"""A base network for one archive: trained on its own scenes, and what it is worth to them."""
+"""A prior for one archive: tuned to its own scenes, and what it is worth to them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from xhsinr import scene as scenes
 from xhsinr import stac
 from xhsinr.archiving.check import archive_items, restore
 from xhsinr.archiving.folder import keep_network, making, one_run
+from xhsinr.compression.control import may_use
 from xhsinr.compression.pipeline import compress_scene
-from xhsinr.metrics import bpppb
+from xhsinr.network.prior import package_prior
 from xhsinr.outputs import replacing
 from xhsinr.target import Settings
-from xhsinr.training import SirenSettings, load_samples, train_siren
+from xhsinr.training import PriorSettings, load_samples, train_prior
 
-__all__ = ["Retrained", "retrain"]
+__all__ = ["TUNING", "Retrained", "SceneGain", "retrain"]
+
+TUNING = PriorSettings(steps=(1000, 2000))
+"""How a prior is tuned that knows most already."""
+
+
+@dataclass(frozen=True)
+class SceneGain:
+    """A scene as good as the archive has it, coded with the package's prior and with the tuned one.
+
+    Attributes
+    ----------
+    bytes_before, bytes : int
+        Of the file.
+    psnr_before, psnr : float or None
+        In dB.
+    """
+
+    bytes_before: int
+    bytes: int
+    psnr_before: float | None
+    psnr: float | None
 
 
 @dataclass(frozen=True)
 class Retrained:
-    """A network trained on an archive, and its in-sample rate there.
+    """A prior tuned to an archive, and its in-sample gain there.
 
     Attributes
     ----------
     network : Path
-        Of the network, in the archive's ``networks/``.
-    scenes : int
-        All of them are in the training.
-    samples : int
-        Of all scenes together.
-    bytes : int
-        Of all sidecars at the quality ``preview``.
+        Of the prior, in the archive's ``networks/``.
     network_bytes : int
-    psnr_db : dict of str to float or None
-        Of each scene.
+    scenes : dict of str to SceneGain
+        The lossy ones; all of the archive's are in the training.
     """
 
     network: Path
-    scenes: int
-    samples: int
-    bytes: int
     network_bytes: int
-    psnr_db: dict[str, float | None]
+    scenes: dict[str, SceneGain]
+
+    @property
+    def bytes_before(self) -> int:
+        """Of all lossy scenes with the package's prior."""
+        return sum(scene.bytes_before for scene in self.scenes.values())
+
+    @property
+    def bytes(self) -> int:
+        """Of all lossy scenes with the tuned prior, whose own bytes come on top."""
+        return sum(scene.bytes for scene in self.scenes.values())
+
+    @property
+    def gain(self) -> float:
+        """Share of the bytes that it saves, its own counted once; negative where it costs more."""
+        with_network = self.bytes + self.network_bytes
+        return 1 - with_network / self.bytes_before if self.scenes else 0.0
 
     def figures(self) -> dict[str, object]:
         """For a JSON file."""
         return {
             "protocol": "in-sample",
-            "quality": "preview",
-            "scenes": self.scenes,
-            "samples": self.samples,
-            "bytes": self.bytes,
             "network_bytes": self.network_bytes,
-            "bpppb": bpppb(self.bytes, self.samples),
-            "bpppb_with_network": bpppb(self.bytes + self.network_bytes, self.samples),
-            "psnr_db": self.psnr_db,
+            "bytes_before": self.bytes_before,
+            "bytes": self.bytes,
+            "gain": self.gain,
+            "scenes": {name: asdict(scene) for name, scene in self.scenes.items()},
         }
 
 
 def retrain(
-    out: str | Path, settings: SirenSettings | None = None, *, progress: bool = True
+    out: str | Path, settings: PriorSettings = TUNING, *, progress: bool = True
 ) -> Retrained:
-    """Train a base network on the scenes of an archive, and measure it on them.
+    """Tune the package's prior to the scenes of an archive, and measure it on them.
 
-    The sources are used where they still are, else what the archive decodes to. The network
-    comes into ``networks/``, its in-sample rate, with its own bytes counted once, into
-    ``in-sample.json``. The archive's sidecars stay as they are: to use the network, run
-    `xhsinr.archive` with it. A training that was stopped goes on where it was.
+    The sources are used where they still are, else what the archive decodes to. The prior comes
+    into ``networks/``; what the lossy scenes take with it and with the package's, both coded anew
+    as the archive was asked for, into ``in-sample.json``. The archive's sidecars stay as they
+    are: if the prior pays, run `xhsinr.archive` with it.
 
     Parameters
     ----------
     out : str or Path
         Folder of the archive. A scene has to fit in memory.
-    settings : SirenSettings, optional
+    settings : PriorSettings
     progress : bool
         Show bars.
 
@@ -90,27 +117,38 @@ def retrain(
     """
     out = Path(out).absolute()
     items = archive_items(out)
-    settings = settings or SirenSettings()
     with one_run(out):
         loaded = [load_samples(path) for path in _originals(out, items, progress)]
         made = out / "networks" / "retrained.safetensors"
-        network = train_siren(loaded, [], settings, made, resume=True, progress=progress)
-        held = keep_network(network, out)
+        prior = train_prior(loaded, [], made, settings, start=package_prior(), progress=progress)
+        held = keep_network(prior, out)
         made.unlink()
-        total, samples, psnr = 0, 0, {}
-        asked = Settings(quality="preview", network=held)
+        gains = {}
         for path, item in zip(_originals(out, items, progress), items, strict=True):
-            with making(out, item.stem) as files:
-                scene = scenes.read(path)
-                info = compress_scene(scene, files.sidecar, asked, progress=False).info
-            total, samples = total + info["bytes"], samples + scene.samples
-            psnr[item.stem] = info["psnr_db"]
-        found = Retrained(held, len(items), samples, total, network.file_bytes, psnr)
+            found = _gain(path, item, out, held)
+            if found is not None:
+                gains[item.stem] = found
+        retrained = Retrained(held, prior.file_bytes, gains)
         stac.write_catalog(out)
-        rates = out / "in-sample.json"
-        with replacing(rates) as part:
-            part.write_text(json.dumps(found.figures(), indent=2) + "\n", "utf-8")
-    return found
+        with replacing(out / "in-sample.json") as part:
+            part.write_text(json.dumps(retrained.figures(), indent=2) + "\n", "utf-8")
+    return retrained
+
+
+def _gain(path: Path, item: Path, out: Path, network: Path) -> SceneGain | None:
+    """What a scene takes with both priors; None for one that needs none."""
+    told = json.loads(item.read_text("utf-8"))["properties"]["hsinr:settings"]
+    settings = Settings(**told["target"], tile=told.get("tile"))
+    tuned = Settings(**told["target"], tile=told.get("tile"), network=network)
+    if not may_use(package_prior(), settings.target(np.dtype(np.float64))):
+        return None
+    infos = []
+    for asked in (settings, tuned):
+        with making(out, item.stem) as files:
+            made = compress_scene(scenes.read(path), files.sidecar, asked, progress=False)
+            infos.append(made.info)
+    before, after = infos
+    return SceneGain(before["bytes"], after["bytes"], before["psnr_db"], after["psnr_db"])
 
 
 def _originals(out: Path, items: list[Path], progress: bool) -> Iterator[Path]:

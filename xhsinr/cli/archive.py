@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -44,15 +44,12 @@ class _Share(click.ParamType[float]):
 @click.option("--restore", "task", flag_value="restore",
               help="Decode the archive's scene SCENE into the GeoTIFF DST.")  # fmt: skip
 @click.option("--retrain", "task", flag_value="retrain",
-              help="Train a base network on the archive OUT.")  # fmt: skip
-@click.option("--recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="With --retrain: JSON file with settings.")  # fmt: skip
+              help="Tune the network of lossy files to the archive OUT.")  # fmt: skip
 @click.option("--steps", type=int, help="With --retrain: steps of the training.")
 def archive(
     paths: tuple[str, ...],
     task: str | None,
     sample: float,
-    recipe: Path | None,
     steps: int | None,
     scheduler: str | None,
     workers: int | None,
@@ -85,7 +82,7 @@ def archive(
         path = restore(*paths)
         click.echo(f"{path}: {path.stat().st_size:,} bytes")
     elif task == "retrain":
-        _retrain(paths[0], recipe, steps)
+        _retrain(paths[0], steps)
     else:
         report = xhsinr.archive(
             *paths, scheduler=scheduler, workers=workers, retries=retries, **options
@@ -105,12 +102,12 @@ def _verify(out: str, sample: float, scheduler: str | None, workers: int | None)
     click.echo(f"{out}: {len(found.checked)} of {found.scenes} scenes checked, all valid")
 
 
-def _retrain(out: str, recipe: Path | None, steps: int | None) -> None:
-    from xhsinr.archiving.retrain import retrain
-    from xhsinr.training import read_settings
+def _retrain(out: str, steps: int | None) -> None:
+    from xhsinr.archiving.retrain import TUNING, retrain
 
-    figures = (found := retrain(out, read_settings(recipe, steps))).figures()
+    found = retrain(out, TUNING if steps is None else replace(TUNING, steps=(steps,)))
     click.echo(
-        f"{found.network}: in-sample, {figures['bpppb']:.4f} bpppb, "
-        f"{figures['bpppb_with_network']:.4f} with the network counted once"
+        f"{found.network}: {len(found.scenes)} lossy scenes take {found.bytes:,} bytes in place of "
+        f"{found.bytes_before:,}, and the network {found.network_bytes:,} once: "
+        f"{found.gain:+.1%} saved, in-sample"
     )
