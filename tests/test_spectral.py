@@ -132,7 +132,6 @@ def test_constant_scenes_need_no_component() -> None:
     scores = read.scores(samples)
     assert scores.shape == (0, 100)
     np.testing.assert_allclose(read.reconstruct(scores), samples, atol=1.0)
-    assert np.abs(read.reconstruct_integer(np.zeros((0, 100), int), 0) - 1234).max() <= 1
 
 
 def test_a_constant_band_stays_constant(rng: np.random.Generator) -> None:
@@ -211,64 +210,14 @@ def test_a_coarser_target_takes_fewer_bytes(rng: np.random.Generator) -> None:
     assert sizes[0] > sizes[1] > sizes[2]
 
 
-def test_integer_spectra_are_the_rounded_real_ones(rng: np.random.Generator) -> None:
-    samples = _smooth_spectra(rng, 60, 800)
-    basis = _basis(samples, 6, 1.0)
-    scores = np.rint(basis.scores(samples) * 4).astype(np.int32)
-    integers = basis.reconstruct_integer(scores.reshape(6, 20, 40), -2)
-    assert integers.shape == (60, 20, 40)
-    assert integers.dtype == np.int64
-    exact = [
-        [int(v) * int(s) for v, s in zip(basis.vector_integers[:, b], scores[:, 7], strict=True)]
-        for b in range(60)
-    ]
-    mean = [int(m) * 2.0**basis.mean_exponent for m in basis.mean_integers]
-    by_hand = [
-        np.floor(m + sum(row) / 2 ** (VECTOR_BITS + 2) + 0.5)
-        for m, row in zip(mean, exact, strict=True)
-    ]
-    assert integers.reshape(60, -1)[:, 7].tolist() == by_hand
-
-
-def test_integer_spectra_come_in_the_unit_asked_for(rng: np.random.Generator) -> None:
-    samples = _smooth_spectra(rng, 30, 500) / 1e4
-    basis = _basis(samples, 4, 1e-8)
-    scores = np.rint(np.ldexp(basis.scores(samples), 14)).astype(np.int64)
-    spectra = np.ldexp(basis.reconstruct_integer(scores, -14, -12).astype(float), -12)
-    real = basis.reconstruct(np.ldexp(scores.astype(float), -14))
-    np.testing.assert_allclose(spectra, real, atol=2.0**-13 * 1.001)
-
-
 def test_fewer_planes_than_components_count_as_zero_scores(rng: np.random.Generator) -> None:
     samples = _smooth_spectra(rng, 30, 500)
     basis = _basis(samples, 4, 1.0)
     scores = np.rint(basis.scores(samples)).astype(np.int64)
     scores[2:] = 0
-    assert np.array_equal(
-        basis.reconstruct_integer(scores[:2], 0), basis.reconstruct_integer(scores, 0)
-    )
     np.testing.assert_allclose(
         basis.reconstruct(scores[:2].astype(float)), basis.reconstruct(scores.astype(float))
     )
-
-
-def test_without_scores_their_unit_does_not_matter(rng: np.random.Generator) -> None:
-    samples = _smooth_spectra(rng, 30, 500) * 1e-30
-    basis = _basis(samples, 4, 1e-62)
-    for planes in (0, 4):
-        spectra = basis.reconstruct_integer(np.zeros((planes, 10), np.int64), 0, -105)
-        errors = np.ldexp(spectra.astype(float), -105) - basis.mean[:, None]
-        assert np.abs(errors).max() <= 2.0**-106
-
-
-def test_scores_too_large_for_exact_sums_are_refused(rng: np.random.Generator) -> None:
-    basis = _basis(_smooth_spectra(rng, 30, 500), 4, 1.0)
-    with pytest.raises(DamagedSidecarError, match="too large"):
-        basis.reconstruct_integer(np.full((4, 10), 1 << 40), 0)
-    with pytest.raises(DamagedSidecarError, match="too far apart"):
-        basis.reconstruct_integer(np.full((4, 10), 1), 120)
-    with pytest.raises(DamagedSidecarError, match="too far apart"):
-        basis.reconstruct_integer(np.full((4, 10), 1), -120)
 
 
 def test_integer_samples_of_16_bits_are_projected_in_float32(rng: np.random.Generator) -> None:

@@ -18,7 +18,6 @@ from xhsinr.spectral.basis import SpectralBasis
 __all__ = ["means_of_scores", "samples_of_scores"]
 
 _BLOCK = 512  # pixels worked on at a time, which stay in the processor's cache
-_SINGLE = "iu1", "iu2", "f4"
 
 
 def samples_of_scores(

@@ -19,10 +19,8 @@ import numpy.typing as npt
 __all__ = [
     "TABLE_TOTAL",
     "Decoder",
-    "code_length",
     "encode",
     "frequencies",
-    "geometric_tables",
     "raw_runs",
     "read_raw",
     "uniform",
@@ -61,31 +59,6 @@ def frequencies(counts: npt.ArrayLike) -> Table:
     return scaled
 
 
-def geometric_tables(scales: npt.NDArray[np.float64], symbols: int) -> Table:
-    """Tables of integers around zero, an escape for the others as the last symbol.
-
-    Parameters
-    ----------
-    scales : ndarray of float64, shape (n,)
-        Of a two-sided geometric distribution: magnitudes above 1/2 fall by e in so many.
-    symbols : int
-        Even; the symbol ``symbols // 2 - 1`` is zero.
-
-    Returns
-    -------
-    ndarray of uint16, shape (n, symbols)
-    """
-    centre = (symbols - 2) // 2
-    values = np.abs(np.arange(symbols - 1) - centre)[None, :]
-    scale = scales[:, None]
-    inner = np.exp(-(values - 0.5) / scale)
-    weights = np.where(
-        values == 0, 1 - np.exp(-0.5 / scale), (inner - np.exp(-(values + 0.5) / scale)) / 2
-    )
-    escape = np.exp(-(centre + 0.5) / scale)
-    return frequencies(np.concatenate([weights, escape], axis=1))
-
-
 @cache
 def uniform(bits: int) -> Table:
     """Table of ``2**bits`` equally likely symbols (``bits`` from 1 to 12), for raw bits."""
@@ -111,14 +84,6 @@ def encode(runs: Sequence[tuple[npt.NDArray[Any], Table]]) -> bytes:
             coder.encode_reverse(np.ascontiguousarray(symbols, np.int32).ravel(), _model(table))
     payload: bytes = coder.get_compressed().astype("<u4").tobytes()
     return payload
-
-
-def code_length(runs: Sequence[tuple[npt.NDArray[Any], Table]]) -> float:
-    """Bits that the tables of some runs say their symbols take."""
-    return sum(
-        float(np.log2(TABLE_TOTAL / table)[np.asarray(symbols, np.intp)].sum())
-        for symbols, table in runs
-    )
 
 
 class Decoder:

@@ -39,7 +39,6 @@ FloatArray = npt.NDArray[np.floating[Any]]
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
-_EXACT = 1 << 53
 _MEAN_BITS = 40
 _HEADER = struct.Struct("<HHb")
 _LARGEST_EXPONENT = 127
@@ -310,61 +309,6 @@ class SpectralBasis:
         flat = scores.reshape(len(scores), math.prod(scores.shape[1:]))
         spectra: FloatArray = self.vectors[: len(flat)].T.astype(scores.dtype) @ flat
         spectra += self.mean.astype(scores.dtype)[:, None]
-        return spectra.reshape(self.bands, *scores.shape[1:])
-
-    def reconstruct_integer(
-        self, scores: npt.NDArray[np.integer[Any]], exponent: int, unit_exponent: int = 0
-    ) -> Int64Array:
-        """Spectra of integer scores, the same on every machine.
-
-        Parameters
-        ----------
-        scores : ndarray of int, shape (n, ...)
-            Scores of the first ``n`` components in units of ``2**exponent``; the others count
-            as zero.
-        exponent : int
-            Power of two that scales the scores to the scene's units.
-        unit_exponent : int
-            The spectra come in units of ``2**unit_exponent``; 0 for digital numbers.
-
-        Returns
-        -------
-        ndarray of int64, shape (bands, ...)
-            Mean plus vectors times scores, rounded to the nearest unit, halves upwards.
-
-        Raises
-        ------
-        DamagedSidecarError
-            If the numbers are too large to be added up exactly.
-        """
-        flat = scores.reshape(len(scores), math.prod(scores.shape[1:]))
-        vectors = self.vector_integers[: len(flat)]
-        # Every product and every partial sum, in any order and with or without fused
-        # multiply-add, is an integer no larger than this bound, so float64 holds it exactly.
-        largest = np.abs(flat).max(axis=1, initial=0).astype(np.float64)
-        bound = np.abs(vectors).astype(np.float64).T @ largest
-        if bound.max(initial=0.0) >= _EXACT:
-            raise DamagedSidecarError(
-                f"scores up to {largest.max():.3g} steps are too large for exact integers: the "
-                "scores do not belong to this basis, or are damaged"
-            )
-        # The unit of what is zero does not matter.
-        mean_exponent = self.mean_exponent if self.mean_integers.any() else unit_exponent
-        fraction = exponent - VECTOR_BITS if largest.any() else mean_exponent
-        common = min(fraction, mean_exponent, unit_exponent)
-        room = 62 - max(fraction - common + int(bound.max(initial=1.0)).bit_length(), 1)
-        mean_bits = int(np.abs(self.mean_integers).max()).bit_length()
-        apart = max(mean_exponent - common + mean_bits, unit_exponent - common)
-        if room < 0 or apart > 61:
-            raise DamagedSidecarError(
-                f"exponents {exponent}, {mean_exponent} and {unit_exponent} of scores, mean "
-                "and samples lie too far apart for 64-bit integers"
-            )
-        spectra = (vectors.T.astype(np.float64) @ flat.astype(np.float64)).astype(np.int64)
-        spectra <<= fraction - common
-        rounding = (1 << (unit_exponent - common)) >> 1
-        spectra += ((self.mean_integers << (mean_exponent - common)) + rounding)[:, None]
-        spectra >>= unit_exponent - common
         return spectra.reshape(self.bands, *scores.shape[1:])
 
     def to_bytes(self) -> bytes:

@@ -14,13 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["LEVELS", "ORIENTATIONS", "analyse", "band_shape", "gain", "synthesise"]
+__all__ = ["LEVELS", "analyse", "band_shape", "gain", "synthesise"]
 
 LEVELS = 4
 """Levels of a plane's decomposition, whatever its size."""
-
-ORIENTATIONS = 4
-"""Of bands: 0 the coarse image, 1 high along columns, 2 high along rows, 3 high along both."""
 
 Plane = npt.NDArray[np.float64]
 
@@ -33,7 +30,10 @@ _HIGH_NORMS = (1.0, 1.0200176289, 0.9834713041, 1.0196213942, 1.0368802098)
 
 
 def band_shape(rows: int, cols: int, level: int, orientation: int) -> tuple[int, int]:
-    """Shape of a band of a plane's decomposition; a side of a small plane may be 0."""
+    """Shape of a band of a plane's decomposition; a side of a small plane may be 0.
+
+    Orientations are 0 the coarse image, 1 high along columns, 2 high along rows, 3 along both.
+    """
     for _ in range(level - 1):
         rows, cols = -(-rows // 2), -(-cols // 2)
     low_rows, low_cols = -(-rows // 2), -(-cols // 2)
