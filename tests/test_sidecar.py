@@ -30,7 +30,7 @@ from xhsinr.sidecar.header import Header
 from xhsinr.sidecar.report import report
 from xhsinr.sidecar.writer import Contents, SidecarWriter
 
-PARTS = ("mask", "floats")
+PARTS = ("mask", "listed", "floats")
 PAYLOADS: list[dict[str, bytes]] = [
     {"mask": b"first mask", "floats": b"first floats"},
     {"mask": b"", "floats": b"second"},

@@ -69,7 +69,7 @@ def test_all_damaged_tiles_are_named(path: Path, tmp_path: Path) -> None:
         assert not found.valid
         assert len(found.errors) == 2
         for error, tile in zip(found.errors, (1, 4), strict=True):
-            assert f"damaged.hsinr: tile {tile}, layer" in error
+            assert f"damaged.hsinr: tile {tile}: checksum" in error
 
 
 def test_every_damaged_byte_is_found(path: Path, tmp_path: Path, rng: np.random.Generator) -> None:
