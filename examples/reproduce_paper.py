@@ -255,7 +255,7 @@ def rates(measured: Sequence[Measured]) -> list[str]:
     numbers = sum(found.network.siren.latents for found in measured)
     samples = sum(math.prod(found.info["shape"]) for found in measured)
     size = sum(found.info["bytes"] for found in measured)
-    coded = sum(found.info["layers"]["latents"] for found in measured)
+    coded = sum(found.info["parts"]["latents"] for found in measured)
     return [
         f"{numbers:,}",
         f"{size / 1000:.1f}",

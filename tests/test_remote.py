@@ -141,8 +141,9 @@ def test_one_request_opens_and_one_reads_each_tile(url: str, server: Server, fil
     assert np.array_equal(spectrum, xhsinr.open(files / "scene.hsinr").open()[:, 25, 50])
     server.requests.clear()
     _ = lazy.isel(band=[1, 5]).values
-    assert len(server.requests) == TILES
-    assert server.sent == sidecar.index.sizes.sum()
+    # All but the tile that the spectrum came from.
+    assert len(server.requests) == TILES - 1
+    assert server.sent == sidecar.index.sizes.sum() - sidecar.index.sizes[5].sum()
 
 
 def test_two_requests_open_a_file_with_a_long_index(
@@ -155,8 +156,8 @@ def test_two_requests_open_a_file_with_a_long_index(
     found = Sidecar.open(f"{server.url}/scene.hsinr")
     assert len(server.requests) == 2
     assert server.sent == whole.tiles_start
-    assert found.header == whole.header
-    assert found.arrays.keys() == whole.arrays.keys()
+    assert repr(found.header) == repr(whole.header)
+    assert repr(found.description) == repr(whole.description)
 
 
 def test_what_is_read_through_a_url_is_what_the_file_holds(url: str, files: Path) -> None:
@@ -220,9 +221,8 @@ def test_a_network_is_fetched_from_beside_the_sidecar(
 
 def test_a_server_without_ranges_is_named(url: str, server: Server) -> None:
     server.ranges = False
-    handle = xhsinr.open(url)
     with pytest.raises(RemoteError, match="whole files only"):
-        _ = handle.open()[:, 50, 50].values
+        _ = xhsinr.open(url).open()[:, 50, 50].values
 
 
 def test_what_is_missing_or_no_sidecar_gets_the_same_errors_as_a_file(
@@ -254,7 +254,7 @@ def test_a_truncated_file_keeps_the_tiles_it_has_and_fails_verification(
     monkeypatch.setattr("xhsinr.sidecar.file._FIRST_READ", start - 100)
     reader = Reader(Sidecar.open(url))
     assert np.array_equal(reader.tile(0), Reader(Sidecar.open(files / "scene.hsinr")).tile(0))
-    with pytest.raises(DamagedSidecarError, match=r"tile 8, layer 'detail'.*cut off"):
+    with pytest.raises(DamagedSidecarError, match=r"tile 8: checksum.*cut off"):
         reader.tile(8)
     assert "cut off" in xhsinr.verify(url, level="structure").errors[0]
     with pytest.raises(DamagedSidecarError, match="cut off"):

@@ -16,9 +16,8 @@ from xhsinr.training.trainer import Trainer
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "reproduce_paper.py"
 TINY = {
-    "head": "shared", "patch": 0, "layers": 2, "width": 12, "latents": 6, "start": "random",
-    "modulation": "shift", "learn_rates": False, "batch": 1, "steps": 4, "pixels": 50,
-    "rate": 0.01, "inner_rate": 0.01,
+    "patch": 0, "layers": 2, "width": 12, "latents": 6, "learn_rates": False, "batch": 1,
+    "steps": 4, "pixels": 50, "rate": 0.01, "inner_rate": 0.01,
 }  # fmt: skip
 
 
@@ -36,7 +35,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTy
     recipe.write_text(json.dumps(TINY))
     monkeypatch.setattr(module, "RECIPE", recipe)
     monkeypatch.setattr("xhsinr.training.calibration._CALIBRATION_PATCHES", 4)
-    monkeypatch.setattr(sys.modules["xhsinr.training.train"], "_CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr(sys.modules["xhsinr.training.siren_training"], "_CHECKPOINT_EVERY", 1)
     monkeypatch.setenv("XHSINR_NETWORKS", "")
     monkeypatch.chdir(tmp_path)
     return module

@@ -26,6 +26,7 @@ import xhsinr
 from xhsinr.errors import DamagedSidecarError, SceneError
 from xhsinr.scene import Scene, read, write_geotiff
 from xhsinr.scene.grid import pixel_centres
+from xhsinr.sidecar.description import write_description
 
 WAVELENGTHS = np.array([399.369995, 409.21, 1000.0, 2457.23999, 2500.1])
 UTM = CRS.from_epsg(32633)
@@ -305,7 +306,8 @@ def test_the_metadata_of_a_plain_scene_are_small(georeferenced: xr.DataArray) ->
     description, arrays = read(georeferenced).describe()
     assert description["crs"] == "EPSG:32633"
     assert len(json.dumps(description, separators=(",", ":"))) < 600
-    assert sum(array.nbytes for array in arrays.values()) <= 8 * 5
+    # Written, with wavelengths and widths of five bands.
+    assert len(write_description(description, arrays)) < 200
 
 
 def test_the_callers_dataarray_is_left_alone(georeferenced: xr.DataArray) -> None:
@@ -628,10 +630,6 @@ DAMAGE: list[dict[str, Any]] = [
     {"dims": "byx"},
     {"axes": [0, 1, 1]},
     {"axes": [0, 1, True]},
-    {"wavelengths": [99, 0]},
-    {"wavelengths": [0, 2**80]},
-    {"wavelengths": "text"},
-    {"fwhm": {}},
     {"nodata": "text"},
     {"nodata": {"$float": "__import__('os')"}},
     {"crs": "/etc/passwd"},
@@ -739,7 +737,7 @@ def test_any_json_gives_a_scene_or_a_damaged_sidecar_error(data: st.DataObject) 
 def test_arrays_of_the_wrong_shape_or_type_are_refused(georeferenced: xr.DataArray) -> None:
     scene = read(georeferenced)
     description, arrays = scene.describe()
-    for bad in (np.zeros(4, np.int32), np.zeros(5, "c8"), np.zeros(5, "f4"), None):
+    for bad in (np.zeros(4), np.zeros((5, 1)), np.zeros(5, "c8"), None):
         with pytest.raises(DamagedSidecarError):
             Scene.from_description(description, arrays | {"wavelengths": bad}, scene.data)
     with pytest.raises(DamagedSidecarError):
@@ -942,7 +940,7 @@ def test_real_files_come_in_and_out_as_they_are(scenes: Path, tmp_path: Path, na
     assert description.get("crs", "none").startswith(crs or "none")
     assert scene.wavelength_units == units
     assert len(json.dumps(description)) < 1500
-    assert sum(array.nbytes for array in arrays.values()) <= 10 * scene.bands
+    assert len(write_description(description, arrays)) < 900 + 3 * scene.bands
     array = scene.to_xarray()
     xr.testing.assert_identical(carried(scene).to_xarray(), array)
     write_geotiff(scene, scene.data, tmp_path / "out.tif")

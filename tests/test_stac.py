@@ -21,10 +21,11 @@ from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.warp import transform as warp
+from small_networks import siren_network
 
 import xhsinr
 from xhsinr import stac
-from xhsinr.network.places import PACKAGE_NETWORKS
+from xhsinr.network.file import save_network
 from xhsinr.pictures.preview import write_preview
 from xhsinr.scene import Scene
 from xhsinr.sidecar.file import Sidecar
@@ -82,8 +83,8 @@ def add_scene(out: Path, source: Source, array: xr.DataArray, **quality: object)
     metadata = folder / f"{source.id}.metadata.json"
     xhsinr.compress(array, sidecar, **quality)
     write_preview(sidecar, preview)
-    metadata.write_text(json.dumps(report(Sidecar.open(sidecar))))
-    network = out / "networks" / "default.safetensors"
+    metadata.write_text(json.dumps(report(Sidecar.open(sidecar)).to_dict()))
+    network = out / "networks" / "mine.safetensors"
     item = stac.scene_item(
         sidecar,
         source=source,
@@ -98,14 +99,15 @@ def add_scene(out: Path, source: Source, array: xr.DataArray, **quality: object)
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two scenes, one with latents, and their network."""
+    """Two scenes, one coded with a network, and the network."""
     out = tmp_path_factory.mktemp("stac") / "archive"
     (out / "networks").mkdir(parents=True)
-    network = out / "networks" / "default.safetensors"
-    shutil.copyfile(PACKAGE_NETWORKS / "default.safetensors", network)
+    network = out / "networks" / "mine.safetensors"
+    save_network(siren_network(outputs=5), network)
     stac.write_item(stac.network_item(network), network.with_suffix(".json"))
     times = ("2022-07-24T10:32:10Z", "2023-07-24T10:32:10Z")
-    add_scene(out, Source("a", "a.tif"), cube(datetime=times[0]), quality="preview")
+    coded = {"quality": "preview", "network": network}
+    add_scene(out, Source("a", "a.tif"), cube(datetime=times[0]), **coded)
     add_scene(out, Source("b", "b.tif"), cube(datetime=times[1]), lossless=True)
     return out
 
@@ -318,8 +320,7 @@ def test_the_extension_repeats_the_report(archive: Path, item: pystac.Item) -> N
     said = {key.removeprefix("hsinr:"): v for key, v in item.properties.items() if "hsinr" in key}
     for key in ("psnr_db", "rmse", "max_error", "mean_sam_deg", "bpppb", "tile", "target"):
         assert said[key] == report[key]
-    assert said["layers"] == list(report["layers"])
-    assert said["patch"] == report["network"]["patch"]
+    assert said["coding"] == report["coding"] == "latents"
     assert said["lossless"] is False
     exact = pystac.Item.from_file(str(archive / "b" / "b.json")).properties
     assert exact["hsinr:lossless"] is True
@@ -333,7 +334,7 @@ def test_a_scene_and_its_network_are_linked_by_digest(archive: Path, item: pysta
     asset = network.assets["model"]
     assert item.properties["hsinr:network_checksum"] == asset.extra_fields["file:checksum"]
     path = Path(asset.get_absolute_href())
-    assert path == archive / "networks" / "default.safetensors"
+    assert path == archive / "networks" / "mine.safetensors"
     assert stac.multihash(path) == asset.extra_fields["file:checksum"]
 
 
@@ -474,7 +475,7 @@ def test_an_archive_that_was_moved_still_opens(archive: Path, tmp_path: Path) ->
         assert all(link["href"].startswith(".") for link in links)
     catalog = pystac.Catalog.from_file(str(moved / "catalog.json"))
     items = list(catalog.get_items(recursive=True))
-    assert [item.id for item in items] == ["default", "a", "b"]
+    assert [item.id for item in items] == ["mine", "a", "b"]
     for item in items:
         for asset in item.assets.values():
             assert Path(asset.get_absolute_href()).is_relative_to(moved)
@@ -519,7 +520,7 @@ def test_the_collection_covers_its_scenes(archive: Path, item: pystac.Item) -> N
 @pytest.mark.filterwarnings("ignore:Server does not advertise", "ignore:Falling back to pystac")
 def test_pystac_client_opens_the_catalog(archive: Path) -> None:
     client = pytest.importorskip("pystac_client").Client.open(str(archive / "catalog.json"))
-    assert [item.id for item in client.get_items(recursive=True)] == ["default", "a", "b"]
+    assert [item.id for item in client.get_items(recursive=True)] == ["mine", "a", "b"]
 
 
 def test_stackstac_lays_the_previews_out(archive: Path) -> None:
