@@ -20,6 +20,7 @@ from xhsinr.compression import passes
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import MemoryLimitError, SceneError
 from xhsinr.network.places import load_network
+from xhsinr.running import tasks
 from xhsinr.running.cluster import gpu_resources, send_network
 from xhsinr.running.tasks import client_in_scope
 
@@ -38,6 +39,11 @@ def cluster() -> Iterator[LocalCluster]:
 def client(cluster: LocalCluster) -> Iterator[Client]:
     with Client(cluster) as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def _small_scenes_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "SMALL_SCENE", 0)
 
 
 @pytest.fixture
@@ -67,10 +73,20 @@ def test_two_processes_give_the_bytes_of_one_thread(
 def test_the_client_in_scope_is_used(client: Client, path: Path, tmp_path: Path) -> None:
     assert client_in_scope() is client
     xhsinr.compress(path, tmp_path / "a.hsinr", tile=16, progress=False)
-    tasks = client.run_on_scheduler(lambda dask_scheduler: set(dask_scheduler.task_prefixes))
-    assert "on_worker" in tasks
+    prefixes = client.run_on_scheduler(lambda dask_scheduler: set(dask_scheduler.task_prefixes))
+    assert "on_worker" in prefixes
     with dask.config.set(scheduler="threads"):
         assert client_in_scope() is None
+
+
+def test_a_small_scene_stays_in_the_process(
+    client: Client, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    before = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.task_prefixes))
+    xhsinr.compress(path, tmp_path / "a.hsinr", tile=16, progress=False)
+    after = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.task_prefixes))
+    assert before == after
 
 
 def test_an_error_in_a_tile_comes_back_as_it_is(client: Client, tmp_path: Path) -> None:
@@ -171,3 +187,14 @@ def test_scenes_are_archived_by_the_workers(client: Client, tmp_path: Path) -> N
 def test_the_examples_for_clusters_can_be_imported_without_their_packages() -> None:
     for name in ("cuda_cluster", "slurm_cluster", "scaling"):
         assert callable(runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"])
+
+
+def test_a_small_scene_on_the_workers_is_fetched_from_them(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    scene = synthetic_scene(40, 44, 10)
+    there = scene.chunk(x=11, y=9).persist()
+    made = xhsinr.compress(there, tmp_path / "a.hsinr", lossless=True, progress=False)
+    assert made.passes == 1
+    assert np.array_equal(made.open().values, scene.values)

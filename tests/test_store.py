@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from xhsinr.reading.store import TileStore
+from xhsinr.running.store import Store
 
 
 def tile(value: int, size: int = 100) -> np.ndarray:
@@ -16,7 +16,7 @@ def tile(value: int, size: int = 100) -> np.ndarray:
 
 
 def test_the_least_recently_used_tiles_leave_first() -> None:
-    store = TileStore(250)
+    store = Store(250)
     store.get("a", lambda: tile(1))
     store.get("b", lambda: tile(2))
     store.get("a", lambda: tile(9))
@@ -27,14 +27,14 @@ def test_the_least_recently_used_tiles_leave_first() -> None:
 
 
 def test_a_tile_above_the_limit_is_returned_and_kept_alone() -> None:
-    store = TileStore(10)
+    store = Store(10)
     store.get("a", lambda: tile(1))
     assert store.get("b", lambda: tile(2)).shape == (100,)
     assert (len(store), store.held_bytes) == (1, 100)
 
 
 def test_threads_that_ask_for_one_tile_wait_for_one_decoding() -> None:
-    store, started, decoded = TileStore(1000), threading.Barrier(8), []
+    store, started, decoded = Store(1000), threading.Barrier(8), []
 
     def decode() -> np.ndarray:
         decoded.append(1)
@@ -51,7 +51,7 @@ def test_threads_that_ask_for_one_tile_wait_for_one_decoding() -> None:
 
 
 def test_an_error_is_raised_and_the_next_read_tries_again() -> None:
-    store = TileStore(1000)
+    store = Store(1000)
 
     def fail() -> np.ndarray:
         raise OSError("damaged")

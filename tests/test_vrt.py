@@ -182,7 +182,7 @@ def test_a_damaged_tile_fails_with_its_name_and_the_others_are_read(
     path.write_bytes(content)
     text = failure(path)
     assert "DamagedSidecarError" in text
-    assert f"{path}: tile 11, layer" in text
+    assert f"{path}: tile 11, part" in text
     assert "the tile is damaged" in text
     with xhsinr.open_rasterio_dataset(path) as dataset:
         assert dataset.read(1, window=Window(0, 0, 64, 64)).any()

@@ -37,10 +37,13 @@ class Compressed:
         The open file; its samples are decoded when they are asked for.
     peak_memory : int, optional
         Most memory that this process had held when it had compressed the scene, in bytes.
+    passes : float, optional
+        How often the samples of a lazy source were computed when it was compressed.
     """
 
     sidecar: Sidecar
     peak_memory: int | None = None
+    passes: float | None = None
 
     @property
     def path(self) -> Path:
@@ -97,6 +100,8 @@ class Compressed:
         if info["network"]:
             network = info["network"]
             lines.append(("base network", f"{network['name']} ({network['sha256'][:12]}…)"))
+        if self.passes is not None:
+            lines.append(("source", f"read {_times(self.passes)}"))
         if info["noise"] is not None:
             lines.append(("noise", _number(info["noise"])))
         if (info["mean_sam_deg"] or 0) > _SUSPECT_ANGLE:
@@ -140,6 +145,10 @@ def open_sidecar(path: str | Path) -> Compressed:
     LimitError, RemoteError
     """
     return Compressed(Sidecar.open(path))
+
+
+def _times(count: float) -> str:
+    return "once" if count == 1 else f"{count:.3g} times"
 
 
 def _number(value: float | None) -> str:

@@ -28,6 +28,7 @@ from xhsinr.network.places import load_network
 from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.outputs import check_output
 from xhsinr.pictures.preview import preview_path, write_preview
+from xhsinr.running.kept import KeptSamples, keeping_samples
 from xhsinr.running.memory import gdal_cache, parse_memory
 from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.scene import Scene
@@ -142,16 +143,17 @@ def compress_scene(
             check_device(settings.device)
         if network.patch is None and target.kind == "preview":
             tile = max(scene.rows, scene.cols)
-    compression = Compression(
-        Tasks(scene, max_memory, threads, progress),
-        Tiling(scene.rows, scene.cols, int(tile)),
-        target,
-        network,
-        settings.device,
-    )
-    # The tiles are the threads: those of BLAS would only get into their way.
-    with threadpool_limits(1, user_api="blas"), _gdal_cache(max_memory):
-        return compression.write(path)
+    tiling = Tiling(scene.rows, scene.cols, int(tile))
+    every = Tasks(scene, max_memory, threads, progress)
+    with (
+        keeping_samples(every, tiling.tile, path.parent) as tasks,
+        # The tiles are the threads: those of BLAS would only get into their way.
+        threadpool_limits(1, user_api="blas"),
+        _gdal_cache(max_memory),
+    ):
+        compressed = Compression(tasks, tiling, target, network, settings.device).write(path)
+        kept = tasks.scene.data
+        return replace(compressed, passes=kept.passes if isinstance(kept, KeptSamples) else None)
 
 
 def _file_of(source: Any) -> str | Path | None:

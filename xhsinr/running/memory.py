@@ -17,6 +17,7 @@ from xhsinr.errors import MemoryLimitError
 
 __all__ = [
     "gdal_cache",
+    "kept_bytes",
     "parse_memory",
     "peak_memory",
     "share_of",
@@ -30,6 +31,10 @@ _LIBRARIES = 240_000_000
 _SMALLEST_TILE = 16
 # Share of a limit that GDAL may keep blocks of files in; else it takes 5 % of the machine's.
 _CACHE_SHARE = 16
+# Bytes of a lazy scene that stay in memory where no limit was asked for.
+_KEPT = 1 << 29
+# Bytes of a sample in the coding that takes most, besides its copies.
+_DEAREST = 80
 # Of a tile, whatever its size.
 _FIXED = 16_000_000
 # Bytes of a sample in pass 1, and copies of it in its own type.
@@ -87,6 +92,14 @@ def gdal_cache(limit: int) -> int:
 def survey_bytes(samples: int, dtype: np.dtype[np.generic]) -> int:
     """Bytes that pass 1 takes for a tile of so many samples."""
     return samples * (_SURVEY + _COPIES * dtype.itemsize)
+
+
+def kept_bytes(limit: int | None, threads: int, tile_samples: int, itemsize: int) -> int:
+    """Bytes of a scene that may stay in memory while so many threads work on its tiles."""
+    if limit is None:
+        return _KEPT
+    tile_bytes = _FIXED + tile_samples * (_DEAREST + 4 * itemsize)
+    return max(0, limit - gdal_cache(limit) - _LIBRARIES - threads * tile_bytes)
 
 
 def tiles_at_once(

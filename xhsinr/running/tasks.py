@@ -23,10 +23,13 @@ from xhsinr.tiling import Tiling, Window
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Tasks", "TileFunction", "client_in_scope", "on_tile", "run_tiles"]
+__all__ = ["SMALL_SCENE", "Tasks", "TileFunction", "client_in_scope", "on_tile", "run_tiles"]
 
 # A bar appears only for what takes longer than this many seconds.
 _PATIENCE = 2.0
+
+SMALL_SCENE = 1 << 27
+"""Bytes of samples below which a scene is not worth a cluster."""
 
 T = TypeVar("T")
 TileFunction = Callable[[Scene, Window], T]
@@ -44,7 +47,7 @@ class Tasks:
         Most bytes that a process may hold, its libraries included.
     threads : int, optional
         Of this process, each with a tile at a time. Without it a dask.distributed client in
-        scope does the work, else as many threads as there are cores.
+        scope does the work on all but small scenes, else as many threads as there are cores.
     progress : bool
         Show a bar for what takes more than two seconds.
     """
@@ -53,6 +56,17 @@ class Tasks:
     max_memory: int | None = None
     threads: int | None = None
     progress: bool = True
+
+    @property
+    def client(self) -> Client | None:
+        """The cluster that does the work, if one does: small scenes are done before it began."""
+        size = self.scene.samples * self.scene.dtype.itemsize
+        return client_in_scope() if self.threads is None and size >= SMALL_SCENE else None
+
+    @property
+    def most_threads(self) -> int:
+        """Threads of a process that work on tiles, where memory allows it."""
+        return self.threads or _threads(self.client)
 
     def run(
         self,
@@ -84,8 +98,8 @@ class Tasks:
         MemoryLimitError
             If not even one tile fits.
         """
-        client = client_in_scope() if self.threads is None else None
-        threads = self.threads or _threads(client)
+        client = self.client
+        threads = self.most_threads
         fitting = tiles_at_once(self.max_memory, threads, tile_bytes, tiling.shape(0), what)
         if client is None:
             results = by_threads(partial(self._do, function, tiling), tiles, fitting)

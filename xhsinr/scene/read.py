@@ -19,6 +19,7 @@ from affine import Affine
 
 from xhsinr.errors import SceneError
 from xhsinr.scene.arrays import axes_of, check_sizes, named, variable_of
+from xhsinr.scene.chunks import joined
 from xhsinr.scene.files import open_file, with_spectrum_of_file
 from xhsinr.scene.grid import pixel_centres
 from xhsinr.scene.model import Scene
@@ -152,9 +153,12 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
 
 def _samples(array: xr.DataArray, canonical: tuple[str, str, str]) -> Any:
     band, row, col = canonical
-    if array.chunks is None and not array.variable._in_memory:
+    pieces = {band: -1, row: _CHUNK, col: _CHUNK}
+    if array.chunks is not None:
+        array = array.copy(data=joined(array.data, array.dims, pieces))
+    elif not array.variable._in_memory:
         # An array that xarray has not read yet would be read whole by its values.
-        array = array.chunk({band: -1, row: _CHUNK, col: _CHUNK})
+        array = array.chunk(pieces)
     data = array.variable.transpose(band, row, col).data
     if not isinstance(data, dask.array.Array):
         data = np.asarray(data)

@@ -1,0 +1,86 @@
+"""Chunks of lazy arrays, as large as reading by tiles wants them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dask.array
+from dask.array.core import getter, getter_nofancy
+from dask.blockwise import Blockwise
+
+__all__ = ["joined"]
+
+# A task for each chunk takes longer than its samples where so many make one piece.
+_FAR_SMALLER = 128
+
+
+def joined(
+    array: dask.array.Array, dims: Sequence[Any], pieces: Mapping[Any, int]
+) -> dask.array.Array:
+    """A lazy array that reads what it was made from in pieces of the given sizes.
+
+    Where every chunk is a slice of one array (of a file, as a rule), that array is sliced
+    otherwise; chunks that are computed stay as they are.
+
+    Parameters
+    ----------
+    array : dask array
+    dims : tuple
+        Names of its dimensions.
+    pieces : mapping
+        Size of a piece along each dimension, -1 for all of it.
+
+    Warns
+    -----
+    UserWarning
+        If the chunks are far smaller than the pieces.
+    """
+    sizes = [
+        size if pieces[dim] == -1 else min(pieces[dim], size)
+        for dim, size in zip(dims, map(int, array.shape), strict=True)
+    ]
+    whole = math.prod(-(-int(size) // side) for size, side in zip(array.shape, sizes, strict=True))
+    if array.npartitions > _FAR_SMALLER * whole:
+        found = dict(zip(dims, array.chunksize, strict=True))
+        warnings.warn(
+            f"the scene is in {array.npartitions:,} chunks of {_text(found)}, far smaller than "
+            f"what is read at a time: open it with chunks={dict(pieces)!r}, or give its path",
+            stacklevel=2,
+        )
+    source = _sliced_by(array)
+    if source is None:
+        return array
+    original, how = source
+    lazy: dask.array.Array = dask.array.from_array(
+        original,
+        tuple(sizes),
+        name=f"joined-{array.name}",
+        asarray=how.get("asarray", True),
+        lock=how.get("lock", False),
+        meta=array._meta,
+    )
+    return lazy
+
+
+def _sliced_by(array: dask.array.Array) -> tuple[Any, dict[str, Any]] | None:
+    """The one array that all chunks are slices of, and how it is sliced; None if there is none."""
+    graph: Any = array.__dask_graph__()
+    layer = graph.layers.get(array.name)
+    if len(graph.layers) != 2 or not isinstance(layer, Blockwise):
+        return None
+    (below,) = (name for name in graph.layers if name != array.name)
+    whole = graph.layers[below]
+    task = layer.task
+    if list(whole) != [below] or getattr(task, "func", None) not in (getter, getter_nofancy):
+        return None
+    original = whole[below]
+    original = getattr(original, "value", original)
+    same = getattr(original, "shape", None) == array.shape
+    return (original, dict(task.kwargs)) if same and original.dtype == array.dtype else None
+
+
+def _text(sizes: Mapping[Any, Any]) -> str:
+    return " x ".join(f"{dim}={size}" for dim, size in sizes.items())
