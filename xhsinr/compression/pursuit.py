@@ -11,7 +11,6 @@ import numpy as np
 from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.survey import Survey
 from xhsinr.metrics import Quality
-from xhsinr.spectral.basis import worthwhile_components
 from xhsinr.target import Target
 
 __all__ = ["RATE_WINDOW", "SMALLEST", "WINDOW", "Attempt", "Goal", "Pursuit"]
@@ -26,6 +25,9 @@ RATE_WINDOW = 0.03
 # Where in its window a fidelity is aimed at.
 _AIM = 0.45
 _MOST_ATTEMPTS = 14
+# How the log of the bytes falls with the log of the error: at first as on real scenes, measured
+# from the second attempt on; and the longest step in the log of the error.
+_SLOPE, _LEAST_SLOPE, _LONGEST = -0.95, -0.2, 5.5
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,8 @@ class Pursuit:
         if goal.faithful:
             # What was measured against what was predicted corrects the next prediction.
             return aim * 10 ** (min(max(figure, -20.0), 20.0) / 10)
-        kept = worthwhile_components(goal.survey.variances, aim * len(goal.survey.mean))
-        bits = 8 * goal.budget / goal.survey.pixels
-        # A bit a score for a quarter of the error, though most scores are cheaper zeros.
-        return float(aim * 2.0 ** min(max(4 * bits * figure / max(kept, 1), -8.0), 8.0))
+        slope = _SLOPE
+        if len(tried) > 1 and aim != tried[-2][0] and math.isfinite(figure - tried[-2][1]):
+            slope = (figure - tried[-2][1]) / math.log(aim / tried[-2][0])
+        step = -figure / min(slope, _LEAST_SLOPE)
+        return aim * math.exp(min(max(step, -_LONGEST), _LONGEST))
