@@ -5,7 +5,7 @@
 Archives the scenes of the folder SCENES with one worker process and with two, then feeds a dask
 scheduler with tasks that only sleep, of the messages and results of the real ones, on up to 256
 threads of one process in the place of workers. A task sleeps 2 s, far less than a scene takes:
-what the scheduler costs shows more than in what it stands for. docs/scaling.md is its output.
+what the scheduler costs shows more than in what it stands for.
 """
 
 from __future__ import annotations
