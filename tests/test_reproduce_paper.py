@@ -83,7 +83,7 @@ def test_the_table_holds_what_the_files_hold(
         compressed = xhsinr.compress(source, file, quality="preview", network=network)
         error = np.square(compressed.open().values - cube).mean()
         sizes.append(file.stat().st_size)
-        coded.append(compressed.info["layers"]["latents"])
+        coded.append(compressed.info["parts"]["latents"])
         with_network = sizes[-1] + network.stat().st_size
         assert source.name in row["scene"]
         assert row["n_h, w_h"] == "2, 12"
@@ -189,7 +189,7 @@ def test_a_network_that_is_there_is_measured_on_its_own_scenes_alone(
     network = (tmp_path / "paper.safetensors").rename(tmp_path / "mine.safetensors")
     # A fuller file is there now, but it is not what the network was trained on.
     np.save(folder / "indian_pines_more.npy", _cube(20, 20, 10))
-    monkeypatch.setattr(script, "train", None)
+    monkeypatch.setattr(script, "train_siren", None)
     script.main([str(folder), "--network", str(network), "--out", str(tmp_path / "again.md")])
     first, again = (_rows(tmp_path / name) for name in ("first.md", "again.md"))
     for before, after in zip(first[:-1], again[:-1], strict=True):
