@@ -166,7 +166,7 @@ def try_case(specimen: Specimen, case: Case) -> None:
     for number in damaged:
         refused = refusal(lambda number=number: reader.tile(number))
         assert refused is not None, f"damaged tile {number} was returned"
-        assert f"{path.name}: tile {number}," in refused
+        assert f"{path.name}: tile {number}:" in refused
         assert refused in found.errors
     whole = [number for number in range(len(specimen.tiles)) if number not in damaged]
     for number in whole:

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from anatomy import Anatomy
 from click.testing import CliRunner, Result
+from small_networks import siren_network
 
 import xhsinr
 from xhsinr import scene as scenes_module
 from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
+from xhsinr.network.file import save_network
 from xhsinr.scene import Scene
 
 SCENES = (
@@ -30,7 +33,7 @@ SCENES = (
 )
 KEYS = {
     *("bytes", "bpppb", "bpppb_with_network", "psnr_db", "rmse", "max_error", "mean_sam_deg"),
-    *("shape", "dtype", "layers", "network"),
+    *("shape", "dtype", "coding", "parts", "network"),
 }
 
 
@@ -128,9 +131,10 @@ def folder(tmp_path: Path) -> Path:
     xhsinr.compress(scene, tmp_path / "kept.hsinr", psnr=40, progress=False)
     content = (tmp_path / "kept.hsinr").read_bytes()
     (tmp_path / "cut.hsinr").write_bytes(content[:-5])
-    newer = content.replace(b'version\\":1', b'version\\":8')
+    newer = Anatomy.of(tmp_path / "kept.hsinr").with_(version=8).to_bytes()
     (tmp_path / "newer.hsinr").write_bytes(newer)
     (tmp_path / "broken.hsinr").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    save_network(siren_network(outputs=6), tmp_path / "own.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"no network")
     return tmp_path
 
@@ -159,18 +163,19 @@ def folder(tmp_path: Path) -> Path:
         ("compress scene.npy new.hsinr --max-error -1", "max_error = -1"),
         ("compress scene.npy new.hsinr --psnr 40 --lossless", "psnr and lossless are given"),
         ("compress scene.npy new.hsinr --tile 0", "tile = 0"),
-        ("compress scene.npy new.hsinr --quality preview --device no", "device 'no'"),
+        ("compress scene.npy a.hsinr --network own.safetensors --psnr 9 --device x", "device 'x'"),
         ("decompress scene.npy new.tif", "scene.npy is not an xhsinr sidecar"),
         ("decompress cut.hsinr new.tif", "it was cut off"),
         ("decompress newer.hsinr new.tif", "install a newer xhsinr"),
-        ("decompress broken.hsinr new.tif", "tile 0, layer"),
-        ("decompress kept.hsinr scene.npy", "scene.npy exists"),
+        ("decompress broken.hsinr new.tif", "tile 0: checksum"),
+        ("decompress kept.hsinr text.tif", "text.tif exists"),
+        ("decompress kept.hsinr new.npy", ".npy is no format that is written"),
         ("decompress kept.hsinr missing/new.tif", "make it first"),
         ("info scene.npy", "is not an xhsinr sidecar"),
-        ("info newer.hsinr", "format version 8, this xhsinr reads up to 1"),
+        ("info newer.hsinr", "format version 8, this xhsinr reads 2"),
         ("info .", "is no regular file"),
         ("verify scene.npy", "is not an xhsinr sidecar"),
-        ("verify broken.hsinr", "tile 0, layer"),
+        ("verify broken.hsinr", "tile 0: checksum"),
         ("verify cut.hsinr --level structure", "it was cut off"),
         ("verify kept.hsinr --against long.npy", "int64 are not supported"),
         ("verify kept.hsinr --against infinite.npy", "of float32, the file holds"),
@@ -252,5 +257,5 @@ def test_the_installed_command_works(folder: Path) -> None:
         [command, "verify", "broken.hsinr"], cwd=folder, capture_output=True, text=True
     )
     assert failed.returncode == 1
-    assert "tile 0, layer" in failed.stderr
+    assert "tile 0: checksum" in failed.stderr
     assert "Traceback" not in failed.stderr

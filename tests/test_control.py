@@ -131,7 +131,7 @@ def test_a_scene_of_one_value_takes_next_to_nothing_beyond_its_header(tmp_path: 
         handle = xhsinr.compress(samples, path, overwrite=True, progress=False, **target)
         assert np.array_equal(handle.open().values, samples)
         # Of 120,000 bytes.
-        assert sum(handle.info["layers"].values()) < 128
+        assert sum(handle.info["parts"].values()) < 128
 
 
 def test_a_rate_beyond_all_decibels_is_met(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -80,7 +80,7 @@ def test_a_damaged_network_is_never_used(tmp_path: Path, made: Callable[[], Netw
 
 def test_a_file_whose_network_is_damaged_says_so(tmp_path: Path) -> None:
     network = tmp_path / "small.safetensors"
-    digest = save_network(siren_network(), network).digest
+    digest = save_network(siren_network(outputs=5), network).digest
     specimen = tmp_path / "a.hsinr"
     scene = synthetic_scene(10, 12, 5)
     xhsinr.compress(scene, specimen, quality="preview", network=network, progress=False)

@@ -10,10 +10,12 @@ import imagecodecs
 import numpy as np
 import pytest
 import xarray as xr
+from small_networks import siren_network
 
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import NotASidecarError
+from xhsinr.network.file import save_network
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def test_the_plain_text_has_the_figures(handle: xhsinr.Compressed) -> None:
         f"{info['bytes']:,} bytes",
         f"{info['bpppb']:.4f} bpppb",
         f"{info['psnr_db']:.4g} dB",
-        f"detail {info['layers']['detail']:,} B",
+        f"planes {info['parts']['planes']:,} B",
     ):
         assert part in text
     assert "network" not in text
@@ -60,8 +62,12 @@ def test_the_plain_text_has_the_figures(handle: xhsinr.Compressed) -> None:
 def test_the_plain_text_names_the_base_network_and_the_noise_where_they_count(
     scene: xr.DataArray, tmp_path: Path
 ) -> None:
-    preview = xhsinr.compress(scene, tmp_path / "p.hsinr", quality="preview", progress=False)
-    assert re.search(r"base network +default \([0-9a-f]{12}…\)", repr(preview))
+    network = tmp_path / "small.safetensors"
+    save_network(siren_network(outputs=20), network)
+    preview = xhsinr.compress(
+        scene, tmp_path / "p.hsinr", quality="preview", network=network, progress=False
+    )
+    assert re.search(r"base network +small \([0-9a-f]{12}…\)", repr(preview))
     assert "with the base network" in repr(preview)
     analysis = xhsinr.compress(scene, tmp_path / "a.hsinr", quality="analysis", progress=False)
     assert re.search(rf"noise +{analysis.info['noise']:.4g}", repr(analysis))

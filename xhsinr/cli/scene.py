@@ -42,7 +42,7 @@ def compress(src: Path | str, dst: Path | None, variable: str | None, **options:
     from xhsinr.scene.files import open_file
 
     path = dst or default_path(src)
-    if path.exists() and path.suffix.lower() != ".hsinr":
+    if path.is_file() and path.suffix.lower() != ".hsinr":
         raise click.UsageError(
             f"{path} is there and no .hsinr file: give the name of a sidecar as DST. A glob needs "
             "quotes, and `xhsinr archive` takes many scenes."
@@ -90,7 +90,7 @@ def decompress(src: Path | str, dst: Path, overwrite: bool) -> None:
 @click.argument("src", type=SIDECAR)
 @click.option("--json", "as_json", is_flag=True, help="All figures, as JSON.")
 def info(src: Path | str, as_json: bool) -> None:
-    """Say what the sidecar SRC holds: size, rates, measured quality, layers."""
+    """Say what the sidecar SRC holds: size, rates, measured quality, parts."""
     handle = xhsinr.open(src)
     text = f"{src}\n{handle.text()}"
     click.echo(json.dumps(handle.info, indent=2) if as_json else text)

@@ -175,6 +175,7 @@ def _write_figure(value: float, _: Any) -> bytes:
 
 def _read_figure(cursor: Cursor, _: Any) -> float:
     figure: float = _FLOAT32.unpack(cursor.take(4))[0]
+    _expect(not figure < 0, f"a figure of {figure:g}")  # NaN is a figure that nothing has
     return figure
 
 
