@@ -43,7 +43,9 @@ _PREVIEW_LEAVES = 0.05
 # A base pays where the bound is so many times the noise; its level is the sum of these multiples
 # of the noise variance and of the squared bound.
 _BASE_FROM = 0.4
-_NOISE_FACTOR, _BOUND_FACTOR = 8.0, 1.0
+# Above so many times the noise a base always saves bytes, below it has to be tried.
+_BASE_SURELY_FROM = 4.0
+_NOISE_FACTOR, _BOUND_FACTOR = 2.0, 1.0
 _LARGEST_INTEGER = 1 << 32
 # Share of a bound that the steps of a lattice have to fill.
 _WIDE = 0.97
@@ -156,10 +158,20 @@ class Candidates:
         """
         if self.bound is None or len(self.survey.mean) == 1:
             return None
-        noise = float(np.median(self.band_noise * self._scales))
+        noise = self._lattice_noise
         level = _NOISE_FACTOR * noise**2 + _BOUND_FACTOR * self._widest**2
         pays = self._widest > _BASE_FROM * noise and level < self.highest_level
         return level if pays and self._widest > 1 else None
+
+    @property
+    def base_surely_pays(self) -> bool:
+        """Whether the bound is so far above the noise that coding without a base is dearer."""
+        return self._widest > _BASE_SURELY_FROM * self._lattice_noise
+
+    @property
+    def _lattice_noise(self) -> float:
+        """Median of the bands' noise in the units of the lattice."""
+        return float(np.median(self.band_noise * self._scales))
 
     @cached_property
     def highest_level(self) -> float:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.candidates import Candidates, Forecast
-from xhsinr.compression.pursuit import SMALLEST, Attempt, Goal, Pursuit
+from xhsinr.compression.pursuit import Attempt, Goal, Pursuit
 from xhsinr.compression.survey import Survey
 from xhsinr.errors import TargetError
 from xhsinr.network.file import Network
@@ -17,11 +17,8 @@ from xhsinr.target import Target
 
 __all__ = ["Search", "may_use"]
 
-_MOST_TRIALS = 7
 # No file has more bits a sample, with all its metadata on one pixel.
 _MOST_BITS = 2.0**32
-# Where the cheapest base below a bound is looked for: by this factor from trial to trial.
-_TRIAL_FACTOR = 2.0
 
 
 def may_use(network: Network | None, target: Target) -> bool:
@@ -73,9 +70,8 @@ class Search:
         self._goal = Goal(survey, target, budget)
         self._pursuit: Pursuit | None = None
         self._planes: Attempt | None = None
-        # Attempts below a bound, with the level of each.
-        self._trials: list[tuple[float, Attempt]] = []
-        self._level = math.inf
+        # Attempts below a bound: on a base, then without one.
+        self._trials: list[Attempt] = []
         self._settled = False
         self.on_trial = False
         self.next = self._first()
@@ -96,11 +92,13 @@ class Search:
         if self._settled:
             return True
         if self.on_trial:
-            self._trials.append((self._level, attempt))
-            level = self._next_trial()
-            self.on_trial = level is not None
-            self.next = self._cheapest() if level is None else self._bounded(level)
-            self._settled = level is None
+            self._trials.append(attempt)
+            self.on_trial = len(self._trials) < 2
+            self._settled = not self.on_trial
+            if self.on_trial:
+                self.next = self._candidates.bounded(math.inf)
+            else:
+                self.next = min(self._trials, key=lambda trial: trial.bytes).codec
             return False
         assert self._pursuit is not None
         if not self._pursuit.learn(attempt):
@@ -148,34 +146,14 @@ class Search:
         self.on_trial = not self._settled
         return first
 
-    def _bounded(self, level: float) -> TileCodec:
-        self._level = level
-        return self._candidates.bounded(level)
-
     def _below_bound(self) -> TileCodec:
         """A codec that keeps the bound; settled if it needs no trial of what comes below it."""
         candidates = self._candidates
         level = candidates.base_level
-        self._settled = level is None
+        self._settled = level is None or candidates.base_surely_pays
         if candidates.bound is None:
             return candidates.exact_floats()
-        return self._bounded(math.inf if level is None else level)
-
-    def _next_trial(self) -> float | None:
-        """Another level for the base, none last, or None once one lies between dearer ones."""
-        tried = sorted((level, attempt.bytes) for level, attempt in self._trials)
-        finite = [trial for trial in tried if trial[0] < math.inf]
-        if len(finite) < _MOST_TRIALS:
-            cheapest = min(range(len(finite)), key=lambda i: finite[i][1])
-            level = finite[cheapest][0]
-            if cheapest == len(finite) - 1 and level < self._candidates.highest_level:
-                return level * _TRIAL_FACTOR
-            if cheapest == 0 and level > SMALLEST:
-                return level / _TRIAL_FACTOR
-        return math.inf if len(finite) == len(tried) else None
-
-    def _cheapest(self) -> TileCodec:
-        return min((attempt for _, attempt in self._trials), key=lambda a: a.bytes).codec
+        return candidates.bounded(math.inf if level is None else level)
 
     @property
     def _latents_may_pay(self) -> bool:
