@@ -352,8 +352,8 @@ def test_outputs_that_cannot_be_written_are_refused(folder: Path) -> None:
 
 def test_a_rate_that_only_the_encoded_scene_exceeds_says_what_it_needs(folder: Path) -> None:
     scene = synthetic_scene(16, 16, 8)
-    with pytest.raises(TargetError, match=r"allows 1\d{3} bytes, this scene needs \d+ at least"):
-        xhsinr.compress(scene, folder / "new.hsinr", bpppb=8 * 1150 / scene.size, progress=False)
+    with pytest.raises(TargetError, match=r"allows 200 bytes, this scene needs \d+ at least"):
+        xhsinr.compress(scene, folder / "new.hsinr", bpppb=8 * 200 / scene.size, progress=False)
     assert_untouched(folder)
 
 
@@ -437,7 +437,7 @@ def test_the_same_input_gives_the_same_bytes_in_whatever_order_tiles_are_done(
         done = {number: do(number) for number in reversed(numbers)}
         return (done[number] for number in numbers)
 
-    monkeypatch.setattr(tasks, "_by_threads", backwards)
+    monkeypatch.setattr(tasks, "by_threads", backwards)
     xhsinr.compress(scene, tmp_path / "4.hsinr", tile=16, progress=False, **target)
     made.append((tmp_path / "4.hsinr").read_bytes())
     assert len(set(made)) == 1
@@ -464,9 +464,10 @@ def test_the_encoded_tile_is_measured_on_what_a_reader_gets(tmp_path: Path) -> N
         (slice(i, i + 8), slice(j, j + 8)) for i in range(0, 20, 8) for j in range(0, 22, 8)
     ):
         part = difference[:, rows, cols]
-        assert reported[number] == pytest.approx(
-            [np.sqrt(np.square(part).mean()), np.abs(part).max()], rel=1e-6
-        )
+        measured = np.array([np.sqrt(np.square(part).mean()), np.abs(part).max()])
+        # Two bytes a tile hold them, rounded up by a twelfth or less.
+        assert (reported[number] >= measured * (1 - 1e-6)).all()
+        assert (reported[number] <= measured * 1.091).all()
 
 
 def test_a_scene_is_not_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:

@@ -17,11 +17,13 @@ from rasterio.control import GroundControlPoint
 from rasterio.errors import RasterioIOError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
+from small_networks import siren_network
 
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import NotASidecarError, OutputExistsError, SidecarError
 from xhsinr.gdal import pixel_function, vrt
+from xhsinr.network.file import save_network
 from xhsinr.reading.reader import Reader
 from xhsinr.reading.store import STORE_VARIABLE, forget_tiles
 from xhsinr.sidecar.file import Sidecar
@@ -182,7 +184,7 @@ def test_a_damaged_tile_fails_with_its_name_and_the_others_are_read(
     path.write_bytes(content)
     text = failure(path)
     assert "DamagedSidecarError" in text
-    assert f"{path}: tile 11, part" in text
+    assert f"{path}: tile 11: checksum" in text
     assert "the tile is damaged" in text
     with xhsinr.open_rasterio_dataset(path) as dataset:
         assert dataset.read(1, window=Window(0, 0, 64, 64)).any()
@@ -210,18 +212,18 @@ def test_what_happens_to_the_file_later_is_reported(
     assert str(path) in str(caught.value.__cause__)
 
 
-def test_a_missing_network_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "scene.hsinr"
+def test_a_missing_network_is_reported(tmp_path: Path) -> None:
+    network = tmp_path / "mine.safetensors"
+    save_network(siren_network(outputs=8), network)
+    path = tmp_path / "scene" / "scene.hsinr"
+    path.parent.mkdir()
     scene = synthetic_scene(32, 32, 8)
-    xhsinr.compress(scene, path, quality="preview", progress=False)
-
-    def lost(name: str, **_: object) -> None:
-        raise xhsinr.errors.NetworkNotFoundError(f"{name} is nowhere")
-
-    monkeypatch.setattr("xhsinr.coding.latents.network_of", lost)
+    xhsinr.compress(scene, path, quality="preview", network=network, progress=False)
+    shutil.rmtree(path.parent / "networks")
+    network.unlink()
     text = failure(path)
     assert "NetworkNotFoundError" in text
-    assert f"{path} needs it: default is nowhere" in text
+    assert str(path) in text
 
 
 def test_a_vrt_of_another_scene_is_refused(

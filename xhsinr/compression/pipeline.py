@@ -138,11 +138,11 @@ def compress_scene(
     _check_kept(scene)
     _check_rate(scene, target)
     network = None if settings.network is None else load_network(settings.network, near=path)
-    if isinstance(network, SirenNetwork):
-        if may_use(network, target) and (threads or client_in_scope() is None):
-            check_device(settings.device)
-        if network.patch is None and target.kind == "preview":
-            tile = max(scene.rows, scene.cols)
+    if threads or client_in_scope() is None:
+        check_device(settings.device)
+    whole = isinstance(network, SirenNetwork) and network.patch is None
+    if whole and target.kind == "preview":
+        tile = max(scene.rows, scene.cols)
     tiling = Tiling(scene.rows, scene.cols, int(tile))
     every = Tasks(scene, max_memory, threads, progress)
     with (

@@ -125,7 +125,8 @@ def named(array: npt.NDArray[Any] | dask.array.Array) -> xr.DataArray:
     if array.ndim != 3:
         raise SceneError(f"the array has {array.ndim} dimensions; pass one of (rows, cols, bands)")
     check_sizes(array.shape)
-    if _bands_first(array):
+    # A lazy array is not computed to find out.
+    if isinstance(array, np.ndarray) and _bands_first(array):
         raise SceneError(
             f"the array of shape {array.shape} looks like (bands, rows, cols), as rasterio reads "
             "them, and (rows, cols, bands) is expected: pass xr.DataArray(array, dims=('band', "
@@ -134,18 +135,17 @@ def named(array: npt.NDArray[Any] | dask.array.Array) -> xr.DataArray:
     return xr.DataArray(xr.Variable(("y", "x", "band"), array))
 
 
-def _bands_first(array: npt.NDArray[Any] | dask.array.Array) -> bool:
+def _bands_first(array: npt.NDArray[Any]) -> bool:
     """Whether slices along the first axis differ as only bands do, and those along the last not."""
     if min(array.shape) < 2 or array.dtype.kind not in "iuf":
         return False
-    if isinstance(array, np.ndarray):
-        steps = tuple(slice(None, None, -(-size // _LOOK)) for size in array.shape)
-        look = np.asarray(array[steps], np.float64)
-    else:
-        look = np.asarray(array[tuple(slice(_LOOK) for _ in range(3))], np.float64)
-    look = np.where(np.isfinite(look), look, np.nan)
-    if np.isnan(look).all():
+    look = array[tuple(slice(None, None, -(-size // _LOOK)) for size in array.shape)]
+    finite = np.isfinite(look)
+    largest = np.abs(look, where=finite, out=np.zeros(look.shape)).max()
+    if largest == 0:
         return False
+    # On a scale of 1, whose steps do not overflow.
+    look = np.divide(look, largest, where=finite, out=np.zeros(look.shape))
     # Neighbouring pixels are alike in every band; a step from band to band is shared by them.
     first, last = (_shared_steps(look, axis) for axis in (0, 2))
     return first > 0.5 and first > 4 * last
@@ -155,9 +155,7 @@ def _shared_steps(values: npt.NDArray[np.float64], axis: int) -> float:
     """Share of the steps along an axis that all places have in common, 0 to 1."""
     steps = np.diff(values, axis=axis)
     others = tuple(other for other in range(3) if other != axis)
-    with np.errstate(all="ignore"):
-        common = np.nanmean(np.nanmean(steps, axis=others) ** 2)
-        whole = np.nanmean(steps**2)
+    common, whole = np.mean(steps.mean(axis=others) ** 2), np.mean(steps**2)
     return float(common / whole) if whole > 0 else 0.0
 
 
