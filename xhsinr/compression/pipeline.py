@@ -19,7 +19,6 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from xhsinr import scene as scenes
-from xhsinr.compression.control import may_use
 from xhsinr.compression.passes import Compression
 from xhsinr.devices import check_device
 from xhsinr.errors import HsinrError, SceneError, TargetError

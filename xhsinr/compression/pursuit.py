@@ -25,6 +25,8 @@ RATE_WINDOW = 0.03
 # Where in its window a fidelity is aimed at.
 _AIM = 0.45
 _MOST_ATTEMPTS = 14
+# No rate buys more than these decibels: rounded, samples are exact long before.
+_MOST_DECIBELS = 120
 # How the log of the bytes falls with the log of the error: at first as on real scenes, measured
 # from the second attempt on; and the longest step in the log of the error.
 _SLOPE, _LEAST_SLOPE, _LONGEST = -0.95, -0.2, 5.5
@@ -64,6 +66,14 @@ class Goal:
     survey: Survey
     target: Target
     budget: int
+
+    @property
+    def finest(self) -> float:
+        """Error that is never aimed below."""
+        if self.faithful:
+            return SMALLEST
+        span = self.survey.high - self.survey.low
+        return max(span**2 / 10 ** (_MOST_DECIBELS / 10), SMALLEST)
 
     @property
     def mse(self) -> float:
@@ -150,13 +160,16 @@ class Pursuit:
     def learn(self, attempt: Attempt) -> bool:
         """Take in what `next` gave; true at the end, else `next` is another codec."""
         self.attempts.append(attempt)
-        if self._goal.met(attempt) or len(self.attempts) == self._most:
+        goal = self._goal
+        if goal.met(attempt) or len(self.attempts) == self._most:
+            return True
+        if self.aim == goal.finest and goal.reached(attempt):
             return True
         self.next = self._code(self._next_aim())
         return False
 
     def _code(self, aim: float) -> TileCodec:
-        self._aims.append(max(aim, SMALLEST))
+        self._aims.append(max(aim, self._goal.finest))
         return self._make(self._aims[-1])
 
     def _next_aim(self) -> float:
