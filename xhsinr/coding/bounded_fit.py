@@ -35,7 +35,7 @@ _BINS = _EXACT_BINS + 8 * 30
 Floats = npt.NDArray[np.float64]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def solve(
     gram: Any, moment: Any, energy: float, count: float, noise: float, worth: float, weights: Any
 ) -> None:
@@ -122,7 +122,7 @@ def solve(
         size = fewer
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _error(integers: Any, expected: Any, classes: Any, at: Any, bad: Any, most: Any) -> Any:
     if classes[at] >= bad:
         return 0.0
@@ -130,7 +130,7 @@ def _error(integers: Any, expected: Any, classes: Any, at: Any, bad: Any, most: 
     return float(min(max(error, -most), most))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _around(
     integers: Any,
     expected: Any,
@@ -153,7 +153,7 @@ def _around(
     errors[4] = _error(integers, expected, classes, at + 1, bad, most) if col < cols - 1 else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def error_weights(
     integers: Any,
     expected: Any,
@@ -217,7 +217,7 @@ def error_weights(
     return weights
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def symbol_counts(
     integers: Any,
     expected: Any,
@@ -283,7 +283,7 @@ def choose_scales(counts: Floats) -> tuple[int, list[int]]:
     return shape, bits[:, shape].argmin(axis=1).tolist()
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _comb_gains(samples: Any, low: int, values: int, cols: int, combs: Any) -> Any:
     """Bits that each axis learned from even rows saves on odd ones."""
     learned, tried = np.zeros(values, np.int32), np.zeros(values, np.int32)

@@ -121,7 +121,7 @@ def _floor(symbols: Any) -> Any:
     return max((ONE >> 14) // symbols, 1)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def encode_band(
     integers: Any,
     cols: int,
@@ -216,7 +216,7 @@ def encode_band(
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def take(firsts: Any, shares: Any, count: int, words: Any) -> tuple[Any, Any, int]:
     """Code symbols, the last one first; two states and the number of words that came of it."""
     one, other, size = EMPTY, EMPTY, 0
@@ -232,7 +232,7 @@ def take(firsts: Any, shares: Any, count: int, words: Any) -> tuple[Any, Any, in
     return other, one, size
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def decode_band(
     cols: int,
     band: Any,
@@ -350,7 +350,7 @@ def decode_band(
     return left
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _search(
     target: Any,
     index: Any,
@@ -385,7 +385,7 @@ def _search(
     return low
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _places(axis: Any) -> Any:
     """The value at each whole number of an axis."""
     places = np.empty((axis[-1] >> 6) + 1, np.int64)

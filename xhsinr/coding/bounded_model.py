@@ -144,7 +144,7 @@ def quantile(target: Any, spread: Any, table: Any) -> Any:
     return ((z - (8 << 20)) * (spread >> 4)) >> 26
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def stretch(counts: Any, dampening: int, axis: Any) -> None:
     """The axis of a band whose values were seen so often.
 
@@ -173,7 +173,7 @@ def stretch(counts: Any, dampening: int, axis: Any) -> None:
         axis[i + 1] = total
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _smooth(values: Any, spare: Any) -> None:
     """Three running means in place, of a fixed width, zeros beyond the ends."""
     for _ in range(3):

@@ -187,7 +187,7 @@ class Fit:
         return offsets.astype(np.int64), weights.astype(np.int64)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _expect(
     values: Any, slots: Any, starts: Any, fixed: Any, weights: Any, order: Any, expected: Any
 ) -> None:
@@ -217,7 +217,7 @@ def _expect(
                 expected[order[start + j]] = total[j] >> (WEIGHT_BITS - 6)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _remember(decoded: Any, centre: int, place: Any, cols: int, own: Any, near: Any) -> None:
     pixels = len(decoded)
     for start in range(0, pixels, cols):
@@ -234,7 +234,7 @@ def _remember(decoded: Any, centre: int, place: Any, cols: int, own: Any, near: 
             near[at] = min(max(around, -_LIMIT), _LIMIT)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def classify(
     expected: Any, base: Any, low: int, high: int, count: int, skipped: Any, classes: Any
 ) -> None:

@@ -241,14 +241,14 @@ class Numbers:
             raise ValueError("a number of a band is out of its range")
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fresh(counts: Any, before: Any) -> None:
     """Counts of bit lengths to begin a row with: those of the row before, faded."""
     for i in range(_BIT_LENGTHS):
         counts[i] = 1 + (before[i] >> 3)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _model_rows(rows: Any, firsts: Any, shares: Any) -> int:
     """Bit lengths by what came so far, then the bits below the highest, then the sign."""
     counts, count = np.zeros(_BIT_LENGTHS, np.int64), 0
@@ -278,7 +278,7 @@ def _model_rows(rows: Any, firsts: Any, shares: Any) -> int:
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _drop(states: Any, words: Any, left: Any, first: Any, size: Any) -> Any:
     """Remove a symbol from the state whose turn it is, and pass the turn on."""
     one = states[0]
@@ -290,7 +290,7 @@ def _drop(states: Any, words: Any, left: Any, first: Any, size: Any) -> Any:
     return left
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _read_rows(rows: Any, states: Any, words: Any) -> bool:
     """The reverse of `_model_rows`; whether it ends where it should."""
     counts, left = np.zeros(_BIT_LENGTHS, np.int64), len(words)

@@ -151,7 +151,7 @@ def _code(
     return rans.finish(*rans.take(firsts[there], shares[there]))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _read(
     integers: Any, state: Any, words: Any, numbers: Any, cumulative: Any
 ) -> tuple[Any, int]:  # pragma: no cover

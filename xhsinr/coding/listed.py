@@ -60,7 +60,7 @@ def decode_listed(content: bytes, size: int, dtype: np.dtype[Any]) -> tuple[Plac
     return places, from_order(values, dtype)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _note_listed(places: Any, values: Any, notes: Any, model: Any) -> int:
     count, last, before, again = 0, -1, 0, 0
     for i in range(len(places)):
@@ -79,7 +79,7 @@ def _note_listed(places: Any, values: Any, notes: Any, model: Any) -> int:
     return bits.note_number(notes, count, model, 0, 0)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _read_listed(state: Any, words: Any, model: Any, most: int) -> tuple[Any, Any]:
     """Places and values; none where the bytes are no list."""
     left, found, last, before, again = len(words), 0, -1, 0, 0

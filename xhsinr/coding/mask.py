@@ -106,7 +106,7 @@ def _decode(payload: bytes, bands: int, rows: int, cols: int) -> States:
     return np.stack(planes)[of_band]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _note_numbers(of_band: Any, notes: Any, model: Any) -> int:
     """Which plane each band has: how many more than the newest it is behind, 0 for another."""
     count, newest = 0, -1
@@ -117,7 +117,7 @@ def _note_numbers(of_band: Any, notes: Any, model: Any) -> int:
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _read_numbers(of_band: Any, state: Any, words: Any, model: Any) -> tuple[Any, int, bool]:
     left, newest = len(words), -1
     for band in range(len(of_band)):
@@ -147,7 +147,7 @@ def _context(plane: Any, before: Any, row: int, col: int) -> int:
     return int(found)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _note_plane(plane: Any, before: Any, notes: Any, count: int, model: Any) -> int:
     rows, cols = plane.shape
     for row in range(rows):
@@ -175,7 +175,7 @@ def _note_plane(plane: Any, before: Any, notes: Any, count: int, model: Any) -> 
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _read_plane(
     plane: Any, before: Any, state: Any, words: Any, words_left: int, model: Any
 ) -> tuple[Any, int]:

@@ -133,7 +133,7 @@ class Room(NamedTuple):
         )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _sum_around(own: Any, row: int, cols: int, out: Any) -> None:
     """Sums of the 24 coefficients around each of a row: five rings, in quarters, plus 1."""
     a, b, c, d, e = own[row - 2], own[row - 1], own[row], own[row + 1], own[row + 2]
@@ -147,7 +147,7 @@ def _sum_around(own: Any, row: int, cols: int, out: Any) -> None:
         rest[x] = _ONE + _FOUR * (far + b[x] + b[x + 4] + d[x] + d[x + 4])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _sum_rings(plane: Any, row: int, cols: int, cross: Any, corners: Any) -> None:
     """Add, in quarters, the four coefficients beside each of a row and the four at its corners."""
     b, c, d = plane[row - 1], plane[row], plane[row + 1]
@@ -156,7 +156,7 @@ def _sum_rings(plane: Any, row: int, cols: int, cross: Any, corners: Any) -> Non
         corners[x] += _FOUR * (b[x + 1] + b[x + 3] + d[x + 1] + d[x + 3])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _sum_parents(near: Any, y: int, cols: int, out: Any) -> None:
     """Sums over the level above, in quarters: at the parent of each coefficient and around it."""
     c, o = near.component, near.orientation
@@ -179,7 +179,7 @@ def _sum_parents(near: Any, y: int, cols: int, out: Any) -> None:
             out[22, x] += _FOUR * later[k, o, row, i]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _inputs_of_row(y: int, cols: int, near: Any, out: Any, total: Any) -> None:
     """Inputs of the network for each coefficient of a row, shape (INPUTS, cols), and their sums.
 
@@ -219,13 +219,13 @@ def _inputs_of_row(y: int, cols: int, near: Any, out: Any, total: Any) -> None:
             total[x] += values[x]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add(values: Any, cols: int, out: Any) -> None:
     for x in range(cols):
         out[x] += _FOUR * values[x + MARGIN]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _activate(sums: Any, bias: Any) -> None:
     """Hidden units of sums, in place: no less than zero, rounded down, clipped."""
     for i in range(len(sums)):
@@ -234,7 +234,7 @@ def _activate(sums: Any, bias: Any) -> None:
             sums[i, j] = min(unit, np.float32(LARGEST_UNIT))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _evaluate(count: int, group: int, near: Any, network: Any, room: Any) -> None:
     """The network for the first ``count`` rows of inputs; products of integers, all exact."""
     inputs, first, hidden, sticks = room.inputs, room.first, room.hidden, room.sticks
@@ -248,13 +248,13 @@ def _evaluate(count: int, group: int, near: Any, network: Any, room: Any) -> Non
             sticks[i, j] += network.bias_3[j]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _share(odds: Any, table: Any) -> int:
     index = (int(odds) >> 5) + ODDS_LIMIT
     return int(table[min(max(index, 0), 2 * ODDS_LIMIT - 1)])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _late_share(stick: int, hidden: Any, network: Any) -> int:
     """Share, in ``2**-15``, of a class among those not yet ruled out, past the first sticks."""
     odds = network.bias_3[stick]
@@ -263,7 +263,7 @@ def _late_share(stick: int, hidden: Any, network: Any) -> int:
     return _share(odds, network.odds)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _expect_row(
     y: int, left: int, cols: int, group: int, near: Any, network: Any, room: Any
 ) -> None:
@@ -286,7 +286,7 @@ def _expect_row(
     _evaluate(count, group, near, network, room)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _raw(state: Any, words: Any, count: int, bits: int) -> tuple[Any, int, int]:
     """So many bits that have no model."""
     value = 0
@@ -299,7 +299,7 @@ def _raw(state: Any, words: Any, count: int, bits: int) -> tuple[Any, int, int]:
     return state, count, value
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def decode_band(
     state: Any, words: Any, count: int, rows: int, cols: int, near: Any, network: Any, room: Any
 ) -> tuple[Any, int, Any]:
@@ -351,7 +351,7 @@ def decode_band(
     return state, count, values
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _kind(size: int) -> int:
     """Class of a magnitude."""
     if size < 4:
@@ -364,7 +364,7 @@ def _kind(size: int) -> int:
     return 2 + 2 * low + ((size >> low) & 1)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _raw_bits(kind: int, size: int) -> int:
     """Bits without a model of a magnitude in a class: sign and mantissa."""
     if kind == STICKS:
@@ -375,7 +375,7 @@ def _raw_bits(kind: int, size: int) -> int:
     return (kind > 0) + (((kind - 2) >> 1) if kind > 3 else 0)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _put_raw(symbols: Any, n: int, value: int, bits: int) -> int:
     while bits > 0:
         now = min(bits, BITS)
@@ -386,7 +386,7 @@ def _put_raw(symbols: Any, n: int, value: int, bits: int) -> int:
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _bits(size: int, shares: Any, costs: Any) -> float:
     """Bits of a magnitude and its sign."""
     kind = _kind(size)
@@ -396,7 +396,7 @@ def _bits(size: int, shares: Any, costs: Any) -> float:
     return bits
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _put(symbols: Any, n: int, size: int, negative: bool, shares: Any) -> int:
     """Collect the symbols of a coefficient; returns how many there are now."""
     kind = _kind(size)
@@ -417,7 +417,7 @@ def _put(symbols: Any, n: int, size: int, negative: bool, shares: Any) -> int:
     return _put_raw(symbols, n, int(negative), 1)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def encode_band(
     targets: Any,
     near: Any,
@@ -534,7 +534,7 @@ def fixed_inputs(
     return fixed
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def take_symbol(state: Any, words: Any, count: int, frequencies: Any) -> tuple[Any, int, int]:
     """Decode a symbol of a table of frequencies."""
     point, first, symbol = int(peek(state)), 0, 0

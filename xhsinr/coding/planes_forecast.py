@@ -41,7 +41,7 @@ def expected_errors(
     return np.asarray((zeros + coded * _ERROR * np.square(steps)) / max(scores.size, 1))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _count(band: Any, counts: Any, energies: Any) -> None:
     """Add to a histogram of the logarithms of sizes, and to the energy in each of its bins."""
     for y in range(band.shape[0]):

@@ -64,7 +64,7 @@ class Predictor:
         return [band * gain(self._level, o) for o, band in enumerate(bands, 1)]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _smooth(plane: Any) -> Any:
     """Means in a Gaussian window; the border is mirrored."""
     rows, cols = plane.shape
@@ -88,7 +88,7 @@ def _smooth(plane: Any) -> Any:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _mirror(i: int, n: int) -> int:
     """Index within a side, mirrored at its ends (which are repeated)."""
     if i < 0:
@@ -98,7 +98,7 @@ def _mirror(i: int, n: int) -> int:
     return min(max(i, 0), n - 1)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _factor(guides: Any, means: Any) -> Any:
     """Cholesky factors of the guides' covariances, shape (guides, guides, rows, cols).
 
@@ -129,7 +129,7 @@ def _factor(guides: Any, means: Any) -> Any:
     return factor
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _regress(target: Any, guides: Any, means: Any, factor: Any) -> Any:
     """Weights of the guides around each pixel, and last the constant."""
     k, rows, cols = guides.shape
@@ -168,7 +168,7 @@ def _regress(target: Any, guides: Any, means: Any, factor: Any) -> Any:
     return weights
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _spread(weight: Any, guide: Any, scale: float, plane: Any) -> None:
     """Add a guide's finer plane times its weight, interpolated between the coarser pixels.
 

@@ -349,7 +349,7 @@ def decompose(plane: Planes) -> dict[tuple[int, int], Planes]:
     return bands
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _cost(target: Any, predicted: Any, strength: float) -> float:
     """About how many bits a band takes, less what is predicted of it."""
     rows, cols = target.shape

@@ -75,7 +75,7 @@ def decode_rest(content: bytes, bands: int, rows: int, cols: int) -> Int64Array:
     return rest
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _room(rest: Any) -> int:
     """Notes that are needed at most."""
     room = len(rest)
@@ -90,7 +90,7 @@ def _room(rest: Any) -> int:
     return room
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _note_rest(rest: Any, notes: Any, model: Any) -> int:
     bands, rows, cols = rest.shape
     count = 0
@@ -116,7 +116,7 @@ def _note_rest(rest: Any, notes: Any, model: Any) -> int:
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _read_rest(rest: Any, state: Any, words: Any, model: Any) -> bool:
     bands, rows, cols = rest.shape
     words_left = len(words)

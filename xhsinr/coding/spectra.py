@@ -65,7 +65,7 @@ def _of_scores(
     return samples.reshape(len(mean), *scores.shape[1:])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _reconstruct(
     scores: Any, vectors: Any, mean: Any, low: Any, high: Any, rounds: bool, samples: Any
 ) -> None:

@@ -92,7 +92,7 @@ def _distance(samples: Any, valid: Any, centres: Any, band: int, row: int, col: 
     return float(samples[band, row, col]) - beside - float(centres[band])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _find(samples: Any, valid: Any, centres: Any, limits: Any, found: Any) -> int:
     bands, rows, cols = samples.shape
     count = 0

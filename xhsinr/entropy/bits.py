@@ -72,7 +72,7 @@ def _learn(model: Any, context: int, bit: int) -> None:
         model[context, 2] = seen + 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def note(notes: Any, count: int, model: Any, context: int, bit: int) -> int:
     """Note a bit; returns how many notes there are. The notes must have room for it."""
     one = _chance(model, context)
@@ -84,7 +84,7 @@ def note(notes: Any, count: int, model: Any, context: int, bit: int) -> int:
     return count + 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def read(state: Any, words: Any, left: int, model: Any, context: int) -> tuple[Any, int, int]:
     """State, words left and the next bit."""
     one = _chance(model, context)
@@ -98,7 +98,7 @@ def read(state: Any, words: Any, left: int, model: Any, context: int) -> tuple[A
     return state, left, bit
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def note_number(notes: Any, count: int, model: Any, first: int, number: int) -> int:
     """Note a number from 0: its length in unary, then its bits, the highest two modelled.
 
@@ -116,7 +116,7 @@ def note_number(notes: Any, count: int, model: Any, first: int, number: int) -> 
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def read_number(state: Any, words: Any, left: int, model: Any, first: int) -> tuple[Any, int, int]:
     """State, words left and the next number; -1 for one that `note_number` never wrote."""
     length = 0

@@ -98,7 +98,7 @@ def finish(state: Any, words: Words, count: int) -> bytes:
     return np.concatenate([words[:count], last]).astype("<u4").tobytes()
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def take(firsts: Any, frequencies: Any) -> tuple[Any, Words, int]:
     """State and words of symbols that each have a share of their own, in decoding order."""
     words = np.empty(len(firsts), np.uint32)

@@ -103,7 +103,7 @@ class Filler:
         return sums.T
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _solve(gram: Any, by_band: Any, known: Any, sums: Any) -> None:
     """Solve a spectrum's normal equations in place of ``sums``, by Cholesky's method."""
     components = len(gram)

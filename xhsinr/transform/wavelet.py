@@ -52,7 +52,7 @@ def gain(level: int, orientation: int) -> float:
     return down * across
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _lift(even: Any, odd: Any, factor: float, into_odd: bool) -> None:
     """Add ``factor`` times both neighbours to the odd samples, or to the even ones."""
     n, m = len(even), len(odd)
@@ -69,7 +69,7 @@ def _lift(even: Any, odd: Any, factor: float, into_odd: bool) -> None:
             even[n - 1] += factor * (odd[m - 1] + odd[m - 1])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _lift_rows(even: Any, odd: Any, factor: float, into_odd: bool) -> None:
     """`_lift` down the columns of two arrays of rows."""
     n, m, cols = len(even), len(odd), even.shape[1]
@@ -85,7 +85,7 @@ def _lift_rows(even: Any, odd: Any, factor: float, into_odd: bool) -> None:
                 target[x] += factor * (first[x] + second[x])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def analyse(plane: Plane) -> tuple[Plane, Plane, Plane, Plane]:
     """One level: the four bands of a plane, by orientation.
 
@@ -129,7 +129,7 @@ def analyse(plane: Plane) -> tuple[Plane, Plane, Plane, Plane]:
     return coarse, across, down, both
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def synthesise(coarse: Plane, across: Plane, down: Plane, both: Plane) -> Plane:
     """The plane whose bands `analyse` gave, up to rounding, as a new array."""
     low_rows, low_cols = coarse.shape

@@ -32,7 +32,7 @@ _LIMITS = np.array([12, 10, 8, 6, 6, 4, 4, 4, 2, 2, 2, 2, 2, 2, 2, 0], np.int64)
 _CODEWORDS = 256
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _emit(bits: Any, place: int, value: Any, length: int) -> int:
     for i in range(length - 1, -1, -1):
         bits[place] = (value >> i) & 1
@@ -40,7 +40,7 @@ def _emit(bits: Any, place: int, value: Any, length: int) -> int:
     return place
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _emit_limited(bits: Any, place: int, value: Any, k: int, depth: int) -> int:
     """A length-limited code word of Golomb's kind with parameter 2**k."""
     unary = value >> k
@@ -50,7 +50,7 @@ def _emit_limited(bits: Any, place: int, value: Any, k: int, depth: int) -> int:
     return _emit(bits, place + _UNARY, value, depth)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _take(bits: Any, place: int, length: int) -> tuple[Any, int]:
     value = 0
     for i in range(length):
@@ -58,7 +58,7 @@ def _take(bits: Any, place: int, length: int) -> tuple[Any, int]:
     return value, place + length
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _take_limited(bits: Any, place: int, k: int, depth: int) -> tuple[Any, int]:
     unary = 0
     while unary < _UNARY and bits[place] == 0:
@@ -70,7 +70,7 @@ def _take_limited(bits: Any, place: int, k: int, depth: int) -> tuple[Any, int]:
     return (unary << k) + rest, place
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _parameter(total: Any, count: Any, depth: int) -> int:
     """k of the sample-adaptive coder."""
     level = total + ((49 * count) >> 7)
@@ -81,7 +81,7 @@ def _parameter(total: Any, count: Any, depth: int) -> int:
     return k
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _adaptive(indices: Any, bits: Any, depth: int, decoding: bool) -> int:
     bands, pixels = indices.shape
     place = 0
@@ -235,7 +235,7 @@ def _codes() -> _Codes:
     return codes
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _choose(total: Any, count: Any, thresholds: Any) -> int:
     """Number of the low-entropy code, -1 for a high-entropy one."""
     scaled = total << 14
@@ -247,7 +247,7 @@ def _choose(total: Any, count: Any, thresholds: Any) -> int:
     return code
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _golomb(total: Any, count: Any, depth: int) -> int:
     level = total + ((49 * count) >> 5)
     k = 0
@@ -256,7 +256,7 @@ def _golomb(total: Any, count: Any, depth: int) -> int:
     return k
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _forward(
     indices: Any, depth: int, thresholds: Any, limits: Any, children: Any, words: Any, lengths: Any
 ) -> Any:
@@ -305,7 +305,7 @@ def _forward(
     return values[:used], sizes[:used], nodes, totals, counts
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _write_back(values: Any, sizes: Any, bits: Any, depth: int) -> int:
     place = 0
     for i in range(len(values) - 1, -1, -1):
@@ -316,7 +316,7 @@ def _write_back(values: Any, sizes: Any, bits: Any, depth: int) -> int:
     return place
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _backward(
     indices: Any,
     bits: Any,

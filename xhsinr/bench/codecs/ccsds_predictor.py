@@ -88,12 +88,12 @@ def restore(
     return samples
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _clip(value: Any, low: Any, high: Any) -> Any:
     return min(max(value, low), high)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _local_sum(reproduced: Any, row: int, col: int, wide: int) -> Any:
     cols = reproduced.shape[1]
     if not wide:
@@ -112,7 +112,7 @@ def _local_sum(reproduced: Any, row: int, col: int, wide: int) -> Any:
     return reproduced[row, col - 1] + above[col - 1] + above[col] + above[col + 1]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _directional(reproduced: Any, row: int, col: int, total: Any, differences: Any) -> None:
     if row == 0:
         differences[0] = differences[1] = differences[2] = 0
@@ -124,7 +124,7 @@ def _directional(reproduced: Any, row: int, col: int, total: Any, differences: A
         differences[2] = 4 * reproduced[row - 1, col - 1] - total
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _walk(
     samples: Any,
     indices: Any,
