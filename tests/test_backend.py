@@ -35,7 +35,7 @@ def path(scene: xr.DataArray, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(path: Path) -> xr.DataArray:
-    return xr.open_dataset(path, engine="hsinr")["reflectance"]
+    return xr.open_dataset(path, engine="hsinr", mask_and_scale=False)["reflectance"]
 
 
 def test_dimensions_coordinates_and_attributes_are_the_originals(
@@ -305,3 +305,30 @@ def test_scales_that_differ_by_band_are_applied(tmp_path: Path, layout: tuple[st
     np.testing.assert_allclose(found[1, 2:9:3, ::-1], meant[1, 2:9:3, ::-1], rtol=1e-6)
     assert not {"scales", "offsets", "_FillValue"} & {*found.attrs, *found.encoding}
     assert opened(path).attrs["scales"] == scales
+
+
+def test_nodata_is_nan_unless_stored_numbers_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.hsinr"
+    scene = synthetic_scene(20, 20, 5, nodata_corner=True).assign_attrs(scale_factor=0.5)
+    xhsinr.compress(scene, path, lossless=True, progress=False)
+    masked, stored = xr.open_dataset(path, engine="hsinr")["reflectance"], opened(path)
+    assert masked.dtype.kind == "f"
+    assert np.isnan(masked.values[:, 0, 0]).all()
+    valid = scene.values != -32768
+    assert np.array_equal(masked.values[valid], 0.5 * scene.values[valid])
+    for same in (stored, xhsinr.open(path).open()):
+        assert same.dtype == np.int16
+        assert np.array_equal(same.values, scene.values)
+
+
+def test_names_of_bands_are_a_coordinate_and_come_back_as_they_were(tmp_path: Path) -> None:
+    names = [f"band {number}" for number in "abcde"]
+    scene = synthetic_scene(12, 12, 5).assign_attrs(long_name=names)
+    xhsinr.compress(scene, tmp_path / "a.hsinr", lossless=True, progress=False)
+    named = xr.open_dataset(tmp_path / "a.hsinr", engine="hsinr")["reflectance"]
+    assert named["band_name"].values.tolist() == names
+    assert "long_name" not in named.attrs
+    assert opened(tmp_path / "a.hsinr").attrs["long_name"] == names
+    named.hsinr.compress(tmp_path / "b.hsinr", lossless=True, progress=False)
+    assert opened(tmp_path / "b.hsinr").attrs["long_name"] == names
+    assert "band_name" not in opened(tmp_path / "b.hsinr").coords

@@ -83,7 +83,8 @@ def test_a_coarse_window_decodes_the_tiles_it_touches(path: Path, tiles: list[in
 
 def test_place_and_coordinates_are_those_of_the_blocks(path: Path) -> None:
     full = xhsinr.open(path).open()
-    coarse = xr.open_dataset(path, engine="hsinr", overview=4, chunks={})["reflectance"]
+    coarse = xr.open_dataset(path, engine="hsinr", overview=4, chunks={}, mask_and_scale=False)
+    coarse = coarse["reflectance"]
     assert coarse.rio.crs == full.rio.crs
     assert coarse.rio.transform() == full.rio.transform() @ Affine.scale(4)
     assert coarse.rio.nodata == full.rio.nodata

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy.typing as npt
 import xarray as xr
 
 from xhsinr.target import Options, takes_settings
@@ -20,7 +21,7 @@ __all__ = ["HsinrAccessor"]
 @xr.register_dataset_accessor("hsinr")
 @xr.register_dataarray_accessor("hsinr")
 class HsinrAccessor:
-    """Compression of the scene in a DataArray, or in the one such variable of a Dataset."""
+    """The scene in a DataArray, or in the one such variable of a Dataset."""
 
     def __init__(self, obj: xr.DataArray | xr.Dataset) -> None:
         self._obj = obj
@@ -57,6 +58,42 @@ class HsinrAccessor:
             progress=progress,
             **options,
         )
+
+    def sel_wavelength(
+        self, wavelength: npt.ArrayLike | slice, *, tolerance: float | None = None
+    ) -> xr.DataArray | xr.Dataset:
+        """The bands nearest to some wavelengths, in whatever order the bands are.
+
+        ``da.sel(wavelength=...)`` needs wavelengths that rise or fall throughout; those of
+        instruments with overlapping detectors do not.
+
+        Parameters
+        ----------
+        wavelength : float, sequence of float, or slice
+            In nanometres; in the coordinate's own numbers if it does not say its units. A number
+            gives one band, a sequence one for each, a slice all bands from its start to its
+            stop, in their order.
+        tolerance : float, optional
+            Refuse bands that are further off.
+
+        Returns
+        -------
+        DataArray or Dataset
+            Lazy as it was.
+
+        Raises
+        ------
+        SceneError
+            If there are no wavelengths, or no band is near enough.
+
+        Examples
+        --------
+        >>> red = scene.hsinr.sel_wavelength(660)  # doctest: +SKIP
+        >>> colours = scene.hsinr.sel_wavelength([660, 550, 470], tolerance=10)  # doctest: +SKIP
+        """
+        from xhsinr.scene.bands import at_wavelengths
+
+        return at_wavelengths(self._obj, wavelength, tolerance)
 
     def plot_quality(
         self, decoded: Any, path: str | Path | None = None, *, title: str | None = None

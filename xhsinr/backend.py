@@ -14,6 +14,7 @@ from xarray.core import indexing
 
 from xhsinr.errors import SidecarError
 from xhsinr.reading.reader import Reader
+from xhsinr.scene.bands import with_named_bands
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.storage import locate, suffix_of
 from xhsinr.target import ENCODING_KEY
@@ -86,7 +87,7 @@ def open_dataarray(path: str | os.PathLike[str], overview: int = 1) -> xr.DataAr
 
 
 def lazy_scene(sidecar: Sidecar, overview: int = 1, *, scaled: bool = False) -> xr.DataArray:
-    """An open sidecar as `open_dataarray` gives it; ``scaled`` where bands have a scale each."""
+    """An open sidecar as `open_dataarray` gives it; ``scaled`` to say it as other engines do."""
     reader = Reader(sidecar, overview)
     scene = reader.scene()
     # CF has one scale for a variable, and xarray sees to it; lists are up to us.
@@ -105,6 +106,8 @@ def lazy_scene(sidecar: Sidecar, overview: int = 1, *, scaled: bool = False) -> 
         for dim, size in zip(array.dims, array.shape, strict=True)
     }
     array.encoding["source"] = reader.sidecar.name
+    if scaled:
+        array = with_named_bands(array, scene.band_dim)
     if lazy.scaling is not None:
         for name in (*_LISTS, *_SCALING):
             array.attrs.pop(name, None)
@@ -126,7 +129,7 @@ class HsinrBackend(BackendEntrypoint):
         filename_or_obj: str | os.PathLike[str],
         *,
         drop_variables: str | Iterable[str] | None = None,
-        mask_and_scale: bool = False,
+        mask_and_scale: bool = True,
         overview: int = 1,
     ) -> xr.Dataset:
         """Open a sidecar.
@@ -138,7 +141,9 @@ class HsinrBackend(BackendEntrypoint):
             needed, by range requests.
         drop_variables : str or iterable of str, optional
         mask_and_scale : bool
-            Show nodata as NaN and apply scale and offset; without it samples are as they were.
+            Show nodata as NaN and apply scale and offset, as other engines do; names of bands
+            become the coordinate ``band_name``. With False, as with `xhsinr.open`, samples and
+            attributes are as they were.
         overview : int
             Above one, each pixel is the mean of the valid samples of a block of so many pixels a
             side, in the scene's data type, and the transform and the coordinates are those of
@@ -170,7 +175,7 @@ def _check_numbers(variable: xr.Variable, name: str) -> None:
         value = variable.attrs.get(key, variable.encoding.get(key, 0))
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise SidecarError(
-                f"{name}: {key} = {value!r} is no number: open it without mask_and_scale"
+                f"{name}: {key} = {value!r} is no number: open it with mask_and_scale=False"
             )
 
 

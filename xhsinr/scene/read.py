@@ -19,13 +19,14 @@ from affine import Affine
 
 from xhsinr.errors import SceneError
 from xhsinr.scene.arrays import axes_of, check_sizes, named, variable_of
+from xhsinr.scene.bands import without_named_bands
 from xhsinr.scene.chunks import joined
 from xhsinr.scene.files import open_file, with_spectrum_of_file
 from xhsinr.scene.grid import pixel_centres
 from xhsinr.scene.model import Scene
 from xhsinr.scene.parts import NODATA_KEYS, Coordinate, plain_attrs
 from xhsinr.scene.place import Place, place_of_array
-from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES, micrometres
+from xhsinr.scene.spectrum import FWHM_NAMES, UNIT_KEYS, WAVELENGTH_NAMES, micrometres
 from xhsinr.storage import locate
 
 __all__ = ["read"]
@@ -34,7 +35,6 @@ _DTYPES = frozenset(map(np.dtype, ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8
 _ENCODING_KEYS = {"scale_factor", "add_offset", "scales", "offsets", "units", "_Unsigned"} | (
     {"_FillValue", "missing_value"}
 )
-_UNIT_KEYS = ("wavelength_units", "wavelength_unit", "wavelengths_units", "wavelengths_unit")
 _CHUNK = 256
 
 
@@ -103,6 +103,7 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
     _check(array, array.sizes[array.dims[axes[0]]])
     if dims != array.dims:
         array = array.rename(dict(zip(array.dims, dims, strict=True)))
+    array = without_named_bands(array, band)
     attrs = plain_attrs(array.attrs, "attribute")
     wavelength_name = _spectral_coord(array, band, WAVELENGTH_NAMES)
     fwhm_name = _spectral_coord(array, band, FWHM_NAMES)
@@ -123,7 +124,7 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
     if spectral["wavelength"] is not None:
         own = coords[wavelength_name].attrs if wavelength_name is not None else {}
         low = {key.lower(): value for key, value in attrs.items()}
-        candidates = [own.get("units"), own.get("unit"), *(low.get(key) for key in _UNIT_KEYS)]
+        candidates = [own.get("units"), own.get("unit"), *(low.get(key) for key in UNIT_KEYS)]
         units = next((text for text in candidates if isinstance(text, str) and text), None)
     kept = {key: value for key, value in array.encoding.items() if key in _ENCODING_KEYS}
     encoding = plain_attrs(kept, "encoding")

@@ -14,6 +14,7 @@ from xhsinr.storage import Place
 
 __all__ = [
     "FWHM_NAMES",
+    "UNIT_KEYS",
     "WAVELENGTH_NAMES",
     "listed",
     "micrometres",
@@ -21,6 +22,7 @@ __all__ = [
     "with_spectrum",
 ]
 
+UNIT_KEYS = ("wavelength_units", "wavelength_unit", "wavelengths_units", "wavelengths_unit")
 WAVELENGTH_NAMES = (
     {"wavelength", "wavelengths", "wavelen", "wl", "wvl", "lambda", "wavelength_3d"}
     | {"center_wavelength", "central_wavelength", "center_wavelengths"}

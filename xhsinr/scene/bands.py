@@ -1,0 +1,80 @@
+"""Bands of an array by their wavelengths, in whatever order they are, and their names."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xhsinr.errors import SceneError
+from xhsinr.scene.spectrum import UNIT_KEYS, WAVELENGTH_NAMES, micrometres
+
+__all__ = ["at_wavelengths", "with_named_bands", "without_named_bands"]
+
+_NANOMETRES = 1000.0
+_NAMES = "band_name"
+
+
+def at_wavelengths(
+    array: xr.DataArray | xr.Dataset, wanted: npt.ArrayLike | slice, within: float | None
+) -> xr.DataArray | xr.Dataset:
+    """The bands nearest to some wavelengths, see `xhsinr.HsinrAccessor.sel_wavelength`."""
+    band, centres = _centres(array)
+    known = np.isfinite(centres)
+    if not known.any():
+        raise SceneError("none of its bands has a wavelength")
+    if isinstance(wanted, slice):
+        if wanted.step is not None:
+            raise SceneError(f"{wanted}: a range of wavelengths has no step")
+        low = -np.inf if wanted.start is None else float(wanted.start)
+        high = np.inf if wanted.stop is None else float(wanted.stop)
+        return array.isel({band: np.flatnonzero((centres >= low) & (centres <= high))})
+    asked = np.asarray(wanted, np.float64)
+    if asked.ndim > 1 or not np.isfinite(asked).all():
+        raise SceneError(f"wavelength = {wanted!r}: give a number, a list of them, or a slice")
+    distances = np.where(known, np.abs(centres - asked[..., None]), np.inf)
+    chosen = distances.argmin(axis=-1)
+    far = np.atleast_1d(distances.min(axis=-1) > (np.inf if within is None else within))
+    if far.any():
+        number = np.atleast_1d(asked)[far][0]
+        nearest = centres[np.atleast_1d(chosen)[far][0]]
+        raise SceneError(f"no band within {within:g} of {number:g}: the nearest is at {nearest:g}")
+    return array.isel({band: int(chosen) if asked.ndim == 0 else chosen})
+
+
+def with_named_bands(array: xr.DataArray, band: str) -> xr.DataArray:
+    """Names of bands as a coordinate: as ``long_name`` they would label the axes of plots."""
+    names = array.attrs.get("long_name")
+    if not isinstance(names, list) or len(names) != array.sizes[band] or _NAMES in array.coords:
+        return array
+    if not all(type(name) is str for name in names):
+        return array
+    array = array.assign_coords({_NAMES: (band, names)})
+    del array.attrs["long_name"]
+    return array
+
+
+def without_named_bands(array: xr.DataArray, band: str) -> xr.DataArray:
+    """What `with_named_bands` was given, if it was."""
+    names = array.coords.get(_NAMES)
+    if names is None or names.dims != (band,) or names.dtype.kind not in "UO":
+        return array
+    if "long_name" in array.attrs or not all(type(name) is str for name in names.values.tolist()):
+        return array
+    return array.drop_vars(_NAMES).assign_attrs(long_name=names.values.tolist())
+
+
+def _centres(array: xr.DataArray | xr.Dataset) -> tuple[str, npt.NDArray[np.float64]]:
+    """Dimension of the bands, and their wavelengths in nanometres if the units are known."""
+    for name, coord in array.coords.items():
+        if coord.ndim == 1 and str(name).lower() in WAVELENGTH_NAMES and coord.dtype.kind in "iuf":
+            attrs = {key.lower(): value for key, value in array.attrs.items()}
+            units = [coord.attrs.get(key) for key in ("units", "unit")]
+            units += [attrs.get(key) for key in UNIT_KEYS]
+            divisor = next((micrometres(text) for text in units if isinstance(text, str)), None)
+            scale = 1.0 if divisor is None else _NANOMETRES / divisor
+            return str(coord.dims[0]), scale * coord.values.astype(np.float64)
+    raise SceneError(
+        "it has no coordinate of wavelengths: give its bands one, such as "
+        "da.assign_coords(wavelength=('band', centres))"
+    )
