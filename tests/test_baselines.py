@@ -30,7 +30,9 @@ TARGETS = {
 }
 # One codestream a band has headers above this rate on so small a cube.
 BEYOND = {("jpeg2000", "bpppb")}
-INTEGERS_ONLY = ("speck3d", "sz3", "jpegxl", "jpegls")
+INTEGERS_ONLY = (
+    "speck3d", "sz3", "jpegxl", "jpegls", "ccsds123_adaptive", "ccsds123_hybrid",
+)  # fmt: skip
 FLOATS_EXACT = ("float32", "lossless")
 DTYPES = ("uint16", "int16", "float32")
 

@@ -52,6 +52,6 @@ def test_angles_and_noise_are_those_of_known_errors(rng: np.random.Generator) ->
     decoded = noisy + rng.normal(scale=1, size=signal.shape)
     assert noise_ratio(noisy, decoded) == pytest.approx(0.5, rel=0.1)
     np.testing.assert_allclose(angles(noisy, noisy), 0, atol=1e-6)
-    square = [*np.zeros((1, 1, 2)), 1.0, 0.0]
-    tilted = [*np.zeros((1, 1, 2)), np.cos(np.radians(3)), np.sin(np.radians(3))]
+    square = np.array([[[1.0, 0.0]]])
+    tilted = np.array([[[np.cos(np.radians(3)), np.sin(np.radians(3))]]])
     np.testing.assert_allclose(angles(square, tilted), [3.0])

@@ -122,7 +122,7 @@ def _without_network(path: Path) -> None:
     [
         (_garbage, "NotASidecarError: {} is not an xhsinr sidecar"),
         (_truncated, "DamagedSidecarError: {}: "),
-        (_damaged, "DamagedSidecarError: {}: tile 0, layer "),
+        (_damaged, "DamagedSidecarError: {}: tile 0: checksum"),
         (_without_network, "NetworkNotFoundError: {} needs it: "),
     ],
 )
