@@ -257,7 +257,7 @@ def test_a_damaged_tile_is_reported_once_when_it_is_drawn(
 ) -> None:
     assert answer["files"]["damaged"]["valid"]
     (text,) = answer["drawing"]
-    assert text.startswith(f"{folder / 'damaged.hsinr'}: tile 11, layer ")
+    assert text.startswith(f"{folder / 'damaged.hsinr'}: tile 11: checksum ")
     assert text.endswith("the tile is damaged; the others can still be read")
 
 
