@@ -55,7 +55,7 @@ def test_a_scene_whose_tile_does_not_fit_leaves_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "limit", "side"),
     [
-        ({"psnr": 45}, "500 MB", 768),
+        pytest.param({"psnr": 45}, "500 MB", 768, marks=pytest.mark.slow),
         pytest.param({"max_error": 4}, "600 MB", 1024, marks=pytest.mark.slow),
         pytest.param({"quality": "preview"}, "500 MB", 768, marks=pytest.mark.slow),
     ],

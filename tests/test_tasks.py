@@ -49,7 +49,7 @@ def test_a_function_gets_the_tile_as_a_scene_and_where_it_lies(lazy: bool) -> No
     assert list(found) == [(numbers[:, r, c].sum(), -1, (r, c)) for r, c in windows]
 
 
-@pytest.mark.parametrize(("limit", "at_once"), [(None, 4), (800_000_000, 4), (600_000_000, 2)])
+@pytest.mark.parametrize(("limit", "at_once"), [(None, 4), (800_000_000, 4), (520_000_000, 2)])
 def test_no_more_tiles_are_worked_on_than_memory_allows(limit: int | None, at_once: int) -> None:
     lock, working, most = threading.Lock(), 0, 0
 

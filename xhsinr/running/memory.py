@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 # What the process holds with its libraries loaded and no scene.
-_LIBRARIES = 330_000_000
+_LIBRARIES = 240_000_000
 # Smaller ones are not worth their overhead.
 _SMALLEST_TILE = 16
 # Share of a limit that GDAL may keep blocks of files in; else it takes 5 % of the machine's.
