@@ -13,12 +13,14 @@ import dask
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster, Worker, get_worker
+from small_networks import siren_network
 
 import xhsinr
 from xhsinr.archiving import verify_archive
 from xhsinr.compression import passes
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import MemoryLimitError, SceneError
+from xhsinr.network.file import save_network
 from xhsinr.network.places import load_network
 from xhsinr.running import tasks
 from xhsinr.running.cluster import gpu_resources, send_network
@@ -157,11 +159,17 @@ def test_latents_are_fitted_where_a_gpu_is_declared(
 
         monkeypatch.setattr(passes, "encode_tile", noted)
         scene = synthetic_scene(40, 44, 10)
-        for quality, names in (("preview", {"gpu"}), ("standard", {0, "gpu"})):
+        own = tmp_path / "own.safetensors"
+        save_network(siren_network(outputs=10), own)
+        # Latents of a network of one's own gain by a GPU; planes are the CPU's.
+        for quality, network, names in (
+            ("preview", own, {"gpu"}),
+            ("standard", None, {0, "gpu"}),
+        ):
             topic = [quality]
             xhsinr.compress(
-                scene, tmp_path / "a.hsinr", quality=quality, tile=8, overwrite=True,
-                progress=False, device="cpu",
+                scene, tmp_path / "a.hsinr", quality=quality, network=network, tile=8,
+                overwrite=True, progress=False, device="cpu",
             )  # fmt: skip
             assert {name for _, name in client.get_events(quality)} == names
         cluster.sync(worker.close)
