@@ -78,8 +78,6 @@ class Worker:
         apart = np.abs(found.astype(np.int64) - expected)
         assert ((found == NODATA) == (expected == NODATA)).all(), f"{path}: nodata moved"
         allowed = handle.info["max_error"]
-        if "bound" not in handle.info["layers"]:
-            allowed += 1  # rounding
         assert apart.max() <= allowed, f"{path}: off by {apart.max()}, {allowed} at most"
         return "window read"
 
