@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from xhsinr.entropy.rans import BITS, get, peek
+from xhsinr.entropy.rans import BITS, get, get_raw, peek, put_raw
 from xhsinr.network.prior import (
     FIXED,
     HIDDEN,
@@ -36,7 +36,6 @@ __all__ = [
     "encode_band",
     "fixed_inputs",
     "symbol_room",
-    "take_symbol",
 ]
 
 MARGIN = 2
@@ -287,19 +286,6 @@ def _expect_row(
 
 
 @njit(cache=True, nogil=True)
-def _raw(state: Any, words: Any, count: int, bits: int) -> tuple[Any, int, int]:
-    """So many bits that have no model."""
-    value = 0
-    while bits > 0:
-        now = min(bits, BITS)
-        part = int(peek(state)) >> (BITS - now)
-        state, count = get(state, words, count, part << (BITS - now), 1 << (BITS - now))
-        value = value << now | part
-        bits -= now
-    return state, count, value
-
-
-@njit(cache=True, nogil=True)
 def decode_band(
     state: Any, words: Any, count: int, rows: int, cols: int, near: Any, network: Any, room: Any
 ) -> tuple[Any, int, Any]:
@@ -339,13 +325,13 @@ def decode_band(
                     size = kind
                 elif kind < STICKS:
                     low = (kind - 2) >> 1
-                    state, count, size = _raw(state, words, count, low)
+                    state, count, size = get_raw(state, words, count, low)
                     size += (2 + ((kind - 2) & 1)) << low
                 else:
-                    state, count, bits = _raw(state, words, count, 5)
-                    state, count, size = _raw(state, words, count, bits)
+                    state, count, bits = get_raw(state, words, count, 5)
+                    state, count, size = get_raw(state, words, count, bits)
                     size = min(size + (1 << bits) - 1 + _ESCAPE, LARGEST)
-                state, count, negative = _raw(state, words, count, 1)
+                state, count, negative = get_raw(state, words, count, 1)
                 own[y + MARGIN, x + MARGIN] = min(size, _SEEN)
                 values[y, x] = -size if negative else size
     return state, count, values
@@ -376,17 +362,6 @@ def _raw_bits(kind: int, size: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _put_raw(symbols: Any, n: int, value: int, bits: int) -> int:
-    while bits > 0:
-        now = min(bits, BITS)
-        bits -= now
-        symbols[n, 0] = ((value >> bits) & ((1 << now) - 1)) << (BITS - now)
-        symbols[n, 1] = 1 << (BITS - now)
-        n += 1
-    return n
-
-
-@njit(cache=True, nogil=True)
 def _bits(size: int, shares: Any, costs: Any) -> float:
     """Bits of a magnitude and its sign."""
     kind = _kind(size)
@@ -409,12 +384,12 @@ def _put(symbols: Any, n: int, size: int, negative: bool, shares: Any) -> int:
         return n
     if kind == STICKS:
         bits = _raw_bits(kind, size) - 6
-        n = _put_raw(symbols, n, bits, 5)
-        n = _put_raw(symbols, n, size - _ESCAPE + 1 - (1 << bits), bits)
+        n = put_raw(symbols, n, bits, 5)
+        n = put_raw(symbols, n, size - _ESCAPE + 1 - (1 << bits), bits)
     elif kind > 3:
         low = (kind - 2) >> 1
-        n = _put_raw(symbols, n, size & ((1 << low) - 1), low)
-    return _put_raw(symbols, n, int(negative), 1)
+        n = put_raw(symbols, n, size & ((1 << low) - 1), low)
+    return put_raw(symbols, n, int(negative), 1)
 
 
 @njit(cache=True, nogil=True)
@@ -532,14 +507,3 @@ def fixed_inputs(
     fixed[:, 17:19] = (bits >> 19) - (127 << 4)
     fixed[:, 19] = 32 * expected
     return fixed
-
-
-@njit(cache=True, nogil=True)
-def take_symbol(state: Any, words: Any, count: int, frequencies: Any) -> tuple[Any, int, int]:
-    """Decode a symbol of a table of frequencies."""
-    point, first, symbol = int(peek(state)), 0, 0
-    while symbol < len(frequencies) - 1 and first + int(frequencies[symbol]) <= point:
-        first += int(frequencies[symbol])
-        symbol += 1
-    state, count = get(state, words, count, first, int(frequencies[symbol]))
-    return state, count, symbol

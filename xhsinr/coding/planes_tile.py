@@ -22,7 +22,6 @@ from xhsinr.coding.planes_bands import (
     encode_band,
     fixed_inputs,
     symbol_room,
-    take_symbol,
 )
 from xhsinr.coding.planes_prediction import FINEST_UNPREDICTED, STRENGTHS, Predictor
 from xhsinr.entropy import rans
@@ -38,6 +37,7 @@ WORTH = 0.11
 _NO_MEAN = -20  # code of the mean of a band that is zero or is not there
 _MEAN_START = -6  # expected of a band when neither parent nor the component before has any
 _MIDDLE = MEAN_SYMBOLS // 2
+_LARGEST_MEAN = 127  # magnitude of a code; the prior's sums are exact with it
 _COUNT = 16  # bits of the number of components
 
 _NOTHING = np.zeros((0, 0))
@@ -164,11 +164,10 @@ class PlaneDecoder(_Bands):
 
     def __init__(self, content: bytes, most: int, rows: int, cols: int, prior: Prior) -> None:
         try:
-            self._state, self._words = rans.start(content)
+            self._coder = rans.Decoder(content)
         except ValueError as error:
             raise DamagedSidecarError(f"the planes of a tile are damaged: {error}") from error
-        self._count = len(self._words)
-        components = self._number(_COUNT)
+        components = self._coder.raw(_COUNT)
         if components > most:
             raise DamagedSidecarError(
                 f"a tile declares {components} components, the scene has {most}: the file "
@@ -176,45 +175,35 @@ class PlaneDecoder(_Bands):
             )
         super().__init__(components, rows, cols, prior)
 
-    def _number(self, bits: int) -> int:
-        share = 1 << (rans.BITS - 1)
-        number = 0
-        for _ in range(bits):
-            bit = int(rans.peek.py_func(self._state)) >> (rans.BITS - 1)
-            self._take(np.array([share, share], np.uint16))
-            number = 2 * number + bit
-        return number
-
-    def _take(self, frequencies: npt.NDArray[np.uint16]) -> int:
-        state, self._count, symbol = take_symbol(self._state, self._words, self._count, frequencies)
-        self._state = np.uint64(state)
-        return int(symbol)
-
     def _code(self, component: int, level: int, index: int, expected: Planes) -> Values:
         guess, context = self._mean_expected(component, level, index)
-        symbol = self._take(self.prior.means[context])
+        symbol = self._coder.symbol(self.prior.means[context])
         rows, cols = self.shape(level, index + 1 if level else 0)
         if symbol == 0:
             return np.zeros((rows, cols), np.int32)
-        self.means[level, component, index] = guess + symbol - _MIDDLE
+        mean = guess + symbol - _MIDDLE
+        if abs(mean) > _LARGEST_MEAN:
+            raise DamagedSidecarError(f"a band of a tile has the mean {mean}, which none has")
+        self.means[level, component, index] = mean
         near = self._near(component, level, index, expected)
-        state, self._count, values = decode_band(
-            self._state, self._words, self._count, rows, cols, near, self.network, Room.of(cols)
+        coder = self._coder
+        state, coder.left, values = decode_band(
+            coder.state, coder.words, coder.left, rows, cols, near, self.network, Room.of(cols)
         )
-        self._state = np.uint64(state)
+        coder.state = np.uint64(state)
         return np.asarray(values)
 
     def _expected(
         self, component: int, level: int, predictor: Predictor, finer: list[Planes]
     ) -> list[Planes]:
-        strength = STRENGTHS[self._take(_CHOICES)]
+        strength = STRENGTHS[self._coder.symbol(_CHOICES)]
         if not strength:
             return [_NOTHING] * 3
         return [strength * band for band in predictor.predict(component, finer)]
 
     def check(self) -> None:
         """Raise `DamagedSidecarError` if the bytes went on, or ended before the planes did."""
-        if self._count or self._state != rans.EMPTY:
+        if not self._coder.finished:
             raise DamagedSidecarError("the planes of a tile do not end where they should")
 
 
@@ -260,9 +249,8 @@ class PlaneEncoder(_Bands):
         self._worth, self._record = worth, record
         self._costs = bits_of_odds()
         self._room = symbol_room(self.magnitudes[1][:1, 0].size)
-        share = 1 << (rans.BITS - 1)
-        bits = [self.components >> i & 1 for i in range(_COUNT - 1, -1, -1)]
-        self._symbols = [np.array([[bit * share, share] for bit in bits], np.uint16)]
+        count = np.empty((_COUNT, 2), np.uint16)
+        self._symbols = [count[: rans.put_raw(count, 0, self.components, _COUNT)]]
 
     def _code(self, component: int, level: int, index: int, expected: Planes) -> Values:
         guess, context = self._mean_expected(component, level, index)

@@ -3,6 +3,9 @@
 A state of 64 bits takes in symbols and gives off words of 32 bits (Duda 2013, arXiv:1311.2540).
 What comes first out of the decoder goes last into the encoder, so `put` is called backwards. The
 steps are compiled into the loops that know the models; only integers are involved.
+
+Encoders collect the share of ``range(2**BITS)`` that each symbol has, first and frequency, in
+decoding order, and give them to `take` in the end.
 """
 
 from __future__ import annotations
@@ -13,7 +16,20 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, uint32, uint64
 
-__all__ = ["BITS", "EMPTY", "finish", "get", "peek", "put", "start", "take"]
+__all__ = [
+    "BITS",
+    "EMPTY",
+    "Decoder",
+    "finish",
+    "get",
+    "get_raw",
+    "get_symbol",
+    "peek",
+    "put",
+    "put_raw",
+    "start",
+    "take",
+]
 
 BITS = 15
 """Frequencies of a model are natural numbers above zero that sum to ``2**BITS``."""
@@ -76,6 +92,73 @@ def get(state: Any, words: Words, count: int, first: Any, frequency: Any) -> tup
             word = uint64(words[count])
         state = (state << _WORD) | word
     return state, count
+
+
+@njit(cache=True, nogil=True)
+def get_raw(state: Any, words: Words, count: int, bits: int) -> tuple[Any, int, int]:
+    """Remove so many bits that have no model, the highest first."""
+    value = 0
+    while bits > 0:
+        now = min(bits, BITS)
+        part = int(peek(state)) >> (BITS - now)
+        state, count = get(state, words, count, part << (BITS - now), 1 << (BITS - now))
+        value = value << now | part
+        bits -= now
+    return state, count, value
+
+
+@njit(cache=True, nogil=True)
+def put_raw(symbols: Any, n: int, value: int, bits: int) -> int:
+    """Collect so many bits that have no model; returns how many symbols there are now."""
+    while bits > 0:
+        now = min(bits, BITS)
+        bits -= now
+        symbols[n, 0] = ((value >> bits) & ((1 << now) - 1)) << (BITS - now)
+        symbols[n, 1] = 1 << (BITS - now)
+        n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def get_symbol(state: Any, words: Words, count: int, frequencies: Any) -> tuple[Any, int, int]:
+    """Remove a symbol of a table of frequencies."""
+    point, first, symbol = int(peek(state)), 0, 0
+    while symbol < len(frequencies) - 1 and first + int(frequencies[symbol]) <= point:
+        first += int(frequencies[symbol])
+        symbol += 1
+    state, count = get(state, words, count, first, int(frequencies[symbol]))
+    return state, count, symbol
+
+
+class Decoder:
+    """Bytes of `finish` as they are read: the state, the words, and how many of them are left.
+
+    Raises
+    ------
+    ValueError
+        If these are no such bytes.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self.state, self.words = start(content)
+        self.left = len(self.words)
+
+    def raw(self, bits: int) -> int:
+        """The next number of so many bits."""
+        state, self.left, value = get_raw(self.state, self.words, self.left, bits)
+        self.state = np.uint64(state)
+        return int(value)
+
+    def symbol(self, frequencies: npt.NDArray[np.uint16]) -> int:
+        """The next symbol of a table."""
+        state, self.left, symbol = get_symbol(self.state, self.words, self.left, frequencies)
+        self.state = np.uint64(state)
+        return int(symbol)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all was read, and no more."""
+        return self.left == 0 and bool(self.state == EMPTY)
 
 
 def start(content: bytes) -> tuple[np.uint64, Words]:

@@ -4,26 +4,29 @@ A row is differenced along wavelength 0, 1 or 2 times, whichever is shortest. A 
 coded as a class (the bit length of its magnitude) under a two-sided geometric table, then its
 sign and the bits below the leading one. The table is chosen from the row's level and from how
 large the differences of earlier rows were at the same bands: noisy bands are noisy in every
-vector.
+vector. Integers only, so the tables are the same everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
-from xhsinr.entropy import runs as entropy
+from xhsinr.entropy import rans
 from xhsinr.errors import DamagedSidecarError
 
-__all__ = ["Envelope", "read_row", "read_shifted_row", "row_runs", "shifted_row_runs"]
+__all__ = ["Envelope", "read_row", "read_shifted_row", "row_symbols", "shifted_row_symbols"]
 
 Int64Array = npt.NDArray[np.int64]
+Symbols = npt.NDArray[np.uint16]
+"""First and frequency of each symbol, shape (symbols, 2), for `xhsinr.entropy.rans.take`."""
 
 _CLASSES = 45
-_ORDERS = 2
+_MOST_SYMBOLS = 5  # of a number: class, sign, three of bits
+_ORDERS, _ORDER_BITS = 2, 2
 _LEVEL_BITS = 6
 _SHIFT_BITS, _MOST_SHIFT = 5, 16
 _ONE = 1 << 48
@@ -37,19 +40,22 @@ def _theta(index: int) -> int:
     return _ONE - (_ONE * (3 - past % 2) >> (3 + past // 2))
 
 
-def _class_weights(theta: int) -> list[int]:
+def _frequencies(theta: int) -> list[int]:
+    """Frequencies of the classes under a table; what rounding leaves, the largest has."""
     power = theta
     weights = [_ONE - theta]
     for _ in range(_CLASSES - 1):
         square = power * power >> 48
         weights.append(2 * (power - square))
         power = square
-    return weights
+    room, total = (1 << rans.BITS) - _CLASSES, sum(weights)
+    shares = [1 + weight * room // total for weight in weights]
+    shares[shares.index(max(shares))] += (1 << rans.BITS) - sum(shares)
+    return shares
 
 
-# The weights are integers whose sum float64 holds exactly, so the tables are the same everywhere.
 _THETAS = [_theta(index) for index in range(60)]
-_TABLES = entropy.frequencies(np.array([_class_weights(theta) for theta in _THETAS]) >> 1)
+_TABLES = np.array([_frequencies(theta) for theta in _THETAS], np.uint16)
 _MEANS = np.array(
     [(theta << 49 + 16) // (_ONE * _ONE - theta * theta) for theta in _THETAS], np.int64
 )
@@ -73,9 +79,10 @@ class Envelope:
     def update(self, differences: Int64Array) -> None:
         """Take in a row that is now known to the decoder."""
         magnitude = np.minimum(np.abs(differences), 1 << 40)
-        total = max(int(magnitude.sum()), 1)
-        scaled = np.minimum(magnitude * 256 // max(total // len(magnitude), 1), 1 << 16)
-        self._recent = [*self._recent[-3:], scaled] if total > 1 else self._recent
+        total = int(magnitude.sum())
+        if total > 1:
+            scaled = np.minimum(magnitude * 256 // max(total // len(magnitude), 1), 1 << 16)
+            self._recent = [*self._recent[-3:], scaled]
 
 
 def _classes(magnitudes: Int64Array) -> Int64Array:
@@ -83,10 +90,8 @@ def _classes(magnitudes: Int64Array) -> Int64Array:
     return np.asarray(np.frexp(magnitudes.astype(np.float64))[1], np.int64)
 
 
-def row_runs(
-    row: Int64Array, envelope: Envelope
-) -> Iterator[tuple[npt.NDArray[Any], entropy.Table]]:
-    """Runs for `xhsinr.entropy.runs.encode` that code a row; the envelope takes it in.
+def row_symbols(row: Int64Array, envelope: Envelope) -> Symbols:
+    """Symbols that code a row; the envelope takes it in.
 
     Parameters
     ----------
@@ -99,7 +104,7 @@ def row_runs(
     for _ in range(_ORDERS):
         candidates.append(np.diff(candidates[-1], prepend=0))
     tables = envelope.tables(np.arange(len(_MEANS)))
-    lengths = -np.log2(_TABLES / entropy.TABLE_TOTAL)
+    lengths = rans.BITS - np.log2(_TABLES)
     costs = [
         lengths[tables, classes].sum(axis=1)
         + np.maximum(classes - 1, 0).sum()
@@ -108,67 +113,83 @@ def row_runs(
     ]
     order, level = np.unravel_index(int(np.argmin(costs)), (len(candidates), len(_MEANS)))
     differences = candidates[order]
-    magnitudes = np.abs(differences)
-    classes = _classes(magnitudes)
-    yield np.array([order]), entropy.uniform(2)
-    yield np.array([level]), entropy.uniform(_LEVEL_BITS)
-    for table in np.unique(tables[level]):
-        yield classes[tables[level] == table], _TABLES[table]
-    yield (differences < 0)[classes > 0], entropy.uniform(1)
-    for size in np.unique(classes[classes > 1]):
-        rest = magnitudes[classes == size] - (1 << int(size - 1))
-        for start in range(0, int(size - 1), 12):
-            bits = min(12, int(size - 1) - start)
-            yield rest >> start & (1 << bits) - 1, entropy.uniform(bits)
     envelope.update(differences)
+    symbols = np.empty((2 + _MOST_SYMBOLS * len(row), 2), np.uint16)
+    count = rans.put_raw(symbols, 0, int(order), _ORDER_BITS)
+    count = rans.put_raw(symbols, count, int(level), _LEVEL_BITS)
+    chosen = _TABLES[tables[level]]
+    return symbols[: _put_differences(symbols, count, differences, chosen)]
 
 
-def read_row(decoder: entropy.Decoder, envelope: Envelope) -> Int64Array:
-    """The row that `row_runs` coded, with an envelope of the same rows before it.
+def read_row(coder: rans.Decoder, envelope: Envelope) -> Int64Array:
+    """The row that `row_symbols` coded, with an envelope of the same rows before it.
 
     Raises
     ------
     DamagedSidecarError
         If what is read is no row.
     """
-    order = int(decoder.read(1, entropy.uniform(2))[0])
-    level = int(decoder.read(1, entropy.uniform(_LEVEL_BITS))[0])
+    order, level = coder.raw(_ORDER_BITS), coder.raw(_LEVEL_BITS)
     if order > _ORDERS or level >= len(_MEANS):
         raise DamagedSidecarError(
             "a row of the spectral basis does not decode: the file is damaged"
         )
     tables = envelope.tables(np.array([level]))[0]
-    classes = np.zeros(len(tables), np.int64)
-    for table in np.unique(tables):
-        chosen = tables == table
-        classes[chosen] = decoder.read(int(chosen.sum()), _TABLES[table])
-    signs = np.ones(len(tables), np.int64)
-    signs[classes > 0] -= 2 * decoder.read(int((classes > 0).sum()), entropy.uniform(1))
-    magnitudes = np.where(classes > 0, 1 << np.maximum(classes - 1, 0), 0)
-    for size in np.unique(classes[classes > 1]):
-        chosen = classes == size
-        for start in range(0, int(size - 1), 12):
-            bits = min(12, int(size - 1) - start)
-            low = decoder.read(int(chosen.sum()), entropy.uniform(bits)).astype(np.int64)
-            magnitudes[chosen] += low << start
-    differences = signs * magnitudes
+    differences = np.empty(len(tables), np.int64)
+    state, coder.left = _get_differences(
+        coder.state, coder.words, coder.left, _TABLES[tables], differences
+    )
+    coder.state = np.uint64(state)
     envelope.update(differences)
     for _ in range(order):
         differences = np.cumsum(differences)
     return differences
 
 
-def shifted_row_runs(
-    row: Int64Array, envelope: Envelope
-) -> Iterator[tuple[npt.NDArray[Any], entropy.Table]]:
-    """As `row_runs`, for a row whose entries are likely multiples of a power of two."""
+def shifted_row_symbols(row: Int64Array, envelope: Envelope) -> Symbols:
+    """As `row_symbols`, for a row whose entries are likely multiples of a power of two."""
     joint = int(np.bitwise_or.reduce(row))
     shift = min((joint & -joint).bit_length() - 1, _MOST_SHIFT) if joint else 0
-    yield np.array([shift]), entropy.uniform(_SHIFT_BITS)
-    yield from row_runs(row >> shift, envelope)
+    first = np.empty((1, 2), np.uint16)
+    rans.put_raw(first, 0, shift, _SHIFT_BITS)
+    return np.concatenate([first, row_symbols(row >> shift, envelope)])
 
 
-def read_shifted_row(decoder: entropy.Decoder, envelope: Envelope) -> Int64Array:
-    """The row that `shifted_row_runs` coded; errors are those of `read_row`."""
-    shift = int(decoder.read(1, entropy.uniform(_SHIFT_BITS))[0])
-    return read_row(decoder, envelope) << min(shift, _MOST_SHIFT)
+def read_shifted_row(coder: rans.Decoder, envelope: Envelope) -> Int64Array:
+    """The row that `shifted_row_symbols` coded; errors are those of `read_row`."""
+    shift = coder.raw(_SHIFT_BITS)
+    if shift > _MOST_SHIFT:
+        raise DamagedSidecarError(f"a basis vector is shifted by {shift} bits, which none is")
+    return read_row(coder, envelope) << shift
+
+
+@njit(cache=True, nogil=True)
+def _put_differences(symbols: Any, count: int, differences: Any, tables: Any) -> int:
+    for band in range(len(differences)):
+        magnitude, size, first = abs(differences[band]), 0, 0
+        while magnitude >> size:
+            first += int(tables[band, size])
+            size += 1
+        symbols[count, 0], symbols[count, 1] = first, tables[band, size]
+        count += 1
+        if size:
+            count = rans.put_raw(symbols, count, 1 if differences[band] < 0 else 0, 1)
+            count = rans.put_raw(symbols, count, magnitude - (1 << (size - 1)), size - 1)
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _get_differences(
+    state: Any, words: Any, left: int, tables: Any, differences: Any
+) -> tuple[Any, int]:
+    for band in range(len(differences)):
+        state, left, size = rans.get_symbol(state, words, left, tables[band])
+        magnitude = 0
+        if size:
+            state, left, negative = rans.get_raw(state, words, left, 1)
+            state, left, low = rans.get_raw(state, words, left, size - 1)
+            magnitude = (1 << (size - 1)) + low
+            if negative:
+                magnitude = -magnitude
+        differences[band] = magnitude
+    return state, left

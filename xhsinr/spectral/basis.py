@@ -20,8 +20,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.entropy import runs as entropy
-from xhsinr.entropy.rows import Envelope, read_row, read_shifted_row, row_runs, shifted_row_runs
+from xhsinr.entropy import rans
+from xhsinr.entropy.cursor import Cursor, varint
+from xhsinr.entropy.rows import (
+    Envelope,
+    read_row,
+    read_shifted_row,
+    row_symbols,
+    shifted_row_symbols,
+)
 from xhsinr.errors import DamagedSidecarError, SceneError
 
 __all__ = [
@@ -40,7 +47,7 @@ Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
 _MEAN_BITS = 40
-_HEADER = struct.Struct("<HHb")
+_EXPONENT = struct.Struct("<b")
 _LARGEST_EXPONENT = 127
 # Entries of basis vectors lie below this: 1 over the smallest weight, and room for rounding.
 _LONGEST = 32
@@ -313,14 +320,12 @@ class SpectralBasis:
 
     def to_bytes(self) -> bytes:
         """The basis as entropy-coded bytes, for `from_bytes`."""
-        header = _HEADER.pack(self.bands, self.components, self.mean_exponent)
-        runs: list[tuple[npt.NDArray[Any], entropy.Table]] = []
+        symbols = [row_symbols(self.mean_integers, Envelope(self.bands))]
         envelope = Envelope(self.bands)
-        runs += row_runs(self.mean_integers, envelope)
-        envelope = Envelope(self.bands)
-        for row in self.vector_integers:
-            runs += shifted_row_runs(row, envelope)
-        return header + entropy.encode(runs)
+        symbols += [shifted_row_symbols(row, envelope) for row in self.vector_integers]
+        pairs = np.concatenate(symbols)
+        coded = rans.finish(*rans.take(pairs[:, 0].copy(), pairs[:, 1].copy()))
+        return varint(self.components) + _EXPONENT.pack(self.mean_exponent) + coded
 
     @classmethod
     def from_bytes(cls, payload: bytes, bands: int) -> SpectralBasis:
@@ -331,13 +336,13 @@ class SpectralBasis:
         DamagedSidecarError
             If the payload is not a basis for that many bands.
         """
-        if len(payload) < _HEADER.size:
-            raise DamagedSidecarError(f"a spectral basis cannot have {len(payload)} bytes")
-        declared, components, exponent = _HEADER.unpack_from(payload)
-        if declared != bands or components > bands or bands == 0:
+        cursor = Cursor(payload, "the spectral basis")
+        components = cursor.varint()
+        (exponent,) = _EXPONENT.unpack(cursor.take(_EXPONENT.size))
+        if components > bands:
             raise DamagedSidecarError(
-                f"the spectral basis declares {components} components of {declared} bands, the "
-                f"scene has {bands} bands: the file is damaged"
+                f"the spectral basis declares {components} components of {bands} bands: the file "
+                "is damaged"
             )
         if components * bands > _MOST_ENTRIES + _ENTRIES_PER_BYTE * len(payload):
             raise DamagedSidecarError(
@@ -345,14 +350,16 @@ class SpectralBasis:
                 f"{len(payload)} bytes: the file is damaged"
             )
         try:
-            decoder = entropy.Decoder(payload[_HEADER.size :])
+            coder = rans.Decoder(cursor.rest())
         except ValueError as error:
             raise DamagedSidecarError(f"the spectral basis does not decode: {error}") from error
-        mean = read_row(decoder, Envelope(bands))
+        mean = read_row(coder, Envelope(bands))
         envelope = Envelope(bands)
         vectors = np.zeros((components, bands), np.int64)
         for row in vectors:
-            row[:] = read_shifted_row(decoder, envelope)
+            row[:] = read_shifted_row(coder, envelope)
+        if not coder.finished:
+            raise DamagedSidecarError("the spectral basis does not end where it should")
         if not (_within(vectors, _LONGEST << VECTOR_BITS) and _within(mean, 4 << _MEAN_BITS)):
             raise DamagedSidecarError(
                 "the spectral basis holds numbers that no basis has: the file is damaged"
