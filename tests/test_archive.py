@@ -55,9 +55,10 @@ def files_of(out: Path) -> set[str]:
 
 
 def expected_files(ids: tuple[str, ...]) -> set[str]:
-    ends = (".hsinr", ".preview.tif", ".metadata.json", ".json")
+    ends = (".hsinr", ".preview.tif", ".thumbnail.jpg", ".spectra.svg", ".metadata.json", ".json")
     scenes = {f"{name}/{name}{end}" for name in ids for end in ends}
-    return scenes | {"archive.json", "catalog.json", "collection.json", "report.csv"}
+    root = {"archive.json", "catalog.json", "collection.json", "index.html", "report.csv"}
+    return scenes | root
 
 
 def ids_in_catalog(out: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """The folder of an archive: where things lie, one run at a time, nothing unfinished in it.
 
-archive.json  catalog.json  collection.json  report.csv  networks/
-<id>/<id>.hsinr  <id>.preview.tif  <id>.metadata.json  <id>.json     a finished scene
+archive.json  catalog.json  collection.json  index.html  report.csv  networks/
+<id>/<id>.hsinr  .preview.tif  .thumbnail.jpg  .spectra.svg  .metadata.json  .json
 .<id>.xhsinr-<random>/                                              one in the making
 
 Only what this package wrote for this archive is ever replaced or removed. A scene's folder appears
@@ -39,7 +39,15 @@ __all__ = [
     "with_own_ids",
 ]
 
-_ROOT = (MEMORY, "catalog.json", "collection.json", "report.csv", "in-sample.json", "networks")
+_ROOT = (
+    MEMORY,
+    "catalog.json",
+    "collection.json",
+    "index.html",
+    "report.csv",
+    "in-sample.json",
+    "networks",
+)
 _ASIDE = re.compile(r"\.(.+)\.xhsinr-replaced")
 _SHOWN = 5
 
@@ -70,17 +78,27 @@ class SceneFiles:
         return self.folder / f"{self.id}.metadata.json"
 
     @property
+    def thumbnail(self) -> Path:
+        return self.folder / f"{self.id}.thumbnail.jpg"
+
+    @property
+    def spectra(self) -> Path:
+        return self.folder / f"{self.id}.spectra.svg"
+
+    @property
     def item(self) -> Path:
         return self.folder / f"{self.id}.json"
 
     @property
     def all(self) -> tuple[Path, ...]:
-        return self.sidecar, self.preview, self.metadata, self.item
+        pictures = self.preview, self.thumbnail, self.spectra
+        return self.sidecar, *pictures, self.metadata, self.item
 
     def publish(self, out: Path) -> None:
         """Make this folder the scene's in the archive, in place of what it was made as before."""
         for path in self.all:
-            sync(path)
+            if path.exists():  # some scenes have no spectra to show
+                sync(path)
         final, aside = out / self.id, _aside(out, self.id)
         if final.is_dir():
             final.rename(aside)

@@ -24,7 +24,8 @@ from xhsinr.archiving.memory import recall
 from xhsinr.archiving.table import Row
 from xhsinr.compression.pipeline import compress_scene
 from xhsinr.errors import HsinrError, SourceError, VerificationError
-from xhsinr.pictures.preview import write_preview
+from xhsinr.pictures.preview import write_preview, write_thumbnail
+from xhsinr.pictures.samples import drawn, sampled
 from xhsinr.reading.verification import verify
 from xhsinr.running.memory import peak_memory, share_of
 from xhsinr.target import Settings
@@ -117,6 +118,10 @@ def _make(job: Job, made_from: dict[str, Any], threads: int, share: int, start: 
         if not found.valid:
             raise VerificationError("; ".join(found.errors))
         write_preview(compressed.sidecar, progress=False)
+        write_thumbnail(files.preview, files.thumbnail)
+        samples = sampled(scene, compressed.sidecar)
+        if samples is not None:
+            files.spectra.write_text(drawn(samples, scene), "utf-8")
         if fingerprint(source) != made_from:
             raise SourceError(f"{source.href} was changed while it was read: try again")
         work = _work(start)
@@ -127,6 +132,8 @@ def _make(job: Job, made_from: dict[str, Any], threads: int, share: int, start: 
             source=source,
             preview=files.preview,
             metadata=files.metadata,
+            thumbnail=files.thumbnail,
+            spectra=None if samples is None else files.spectra,
             network=job.network if info["network"] else None,
         )
         caution = dict(compressed.lines()).get("caution", "")
@@ -152,7 +159,7 @@ def finished(job: Job, made_from: Mapping[str, Any] | None) -> Row | None:
     try:
         properties = json.loads(files.item.read_text("utf-8"))["properties"]
         assets = stac.file_assets_of(files.item)
-        if properties["hsinr:settings"] != job.request or len(assets) < 3:
+        if properties["hsinr:settings"] != job.request or len(assets) < 4:
             return None
         if made_from is None:
             if any(asset.path.stat().st_size != asset.size for asset in assets):

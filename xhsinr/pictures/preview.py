@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +25,19 @@ from xhsinr.running.tasks import run_tiles
 from xhsinr.scene import Scene
 from xhsinr.sidecar.file import Sidecar
 
-__all__ = ["Quicklook", "preview_path", "quicklook", "write_preview"]
+__all__ = [
+    "Quicklook",
+    "opened_preview",
+    "preview_path",
+    "quicklook",
+    "small_preview",
+    "write_preview",
+    "write_thumbnail",
+]
 
-# Largest side of a preview in pixels.
+# Largest sides in pixels, of a preview and of a thumbnail.
 _SIDE = 1024
+_THUMBNAIL = 512
 
 
 class Quicklook(NamedTuple):
@@ -124,6 +135,36 @@ def write_preview(
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         _write(look, Reader(sidecar).scene(), part)
     return target
+
+
+@contextlib.contextmanager
+def opened_preview(preview: Path) -> Iterator[rasterio.DatasetReader]:
+    """A preview to read from; it need not have a place on the ground."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(preview, driver="GTiff") as opened:
+            yield opened
+
+
+def small_preview(preview: Path, side: int) -> picture.Picture:
+    """A preview with at most ``side`` pixels a side, shape (rows, cols, 3)."""
+    with opened_preview(preview) as opened:
+        scale = min(1.0, side / max(opened.shape))
+        shape = [max(1, round(size * scale)) for size in opened.shape]
+        planes: picture.Picture = opened.read((1, 2, 3), out_shape=(3, *shape))
+    return planes.transpose(1, 2, 0)
+
+
+def write_thumbnail(preview: Path, path: Path) -> None:
+    """Write what browsers show of a preview: a JPEG of at most 512 pixels a side."""
+    look = small_preview(preview, _THUMBNAIL)
+    height, width, count = look.shape
+    shape = {"height": height, "width": width, "count": count, "dtype": "uint8"}
+    with warnings.catch_warnings(), rasterio.MemoryFile() as made:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with made.open(driver="JPEG", quality=80, photometric="YCBCR", **shape) as out:
+            out.write(np.moveaxis(look, -1, 0))
+        path.write_bytes(made.read())
 
 
 def _write(look: Quicklook, scene: Scene, path: Path) -> None:

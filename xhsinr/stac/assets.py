@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pystac
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 
+from xhsinr.pictures.preview import opened_preview
 from xhsinr.scene import Scene
 from xhsinr.stac.extension import MEDIA_TYPE
 
@@ -24,7 +22,8 @@ __all__ = [
     "metadata_asset",
     "multihash",
     "preview_asset",
-    "small_preview",
+    "spectra_asset",
+    "thumbnail_asset",
     "valid_pixels",
 ]
 
@@ -64,7 +63,7 @@ def data_asset(sidecar: Path, scene: Scene) -> pystac.Asset:
 
 def preview_asset(preview: Path) -> pystac.Asset:
     """The small picture, a cloud-optimized GeoTIFF."""
-    with _opened(preview) as picture:
+    with opened_preview(preview) as picture:
         # Pictures with ground control points have a CRS and no transform.
         placed = picture.crs is not None and not picture.transform.is_identity
         crs, transform = (picture.crs, picture.transform) if placed else (None, None)
@@ -75,28 +74,22 @@ def preview_asset(preview: Path) -> pystac.Asset:
     return _asset(preview, "Preview in natural colours", pystac.MediaType.COG, "visual", fields)
 
 
-def small_preview(preview: Path, side: int) -> npt.NDArray[np.uint8]:
-    """A preview with at most ``side`` pixels a side, shape (rows, cols, 3)."""
-    with _opened(preview) as picture:
-        scale = min(1.0, side / max(picture.shape))
-        shape = [max(1, round(size * scale)) for size in picture.shape]
-        planes: npt.NDArray[np.uint8] = picture.read((1, 2, 3), out_shape=(3, *shape))
-    return planes.transpose(1, 2, 0)
-
-
 def valid_pixels(preview: Path) -> npt.NDArray[np.bool_]:
     """Pixels of a preview that show something, shape (rows, cols)."""
-    with _opened(preview) as picture:
+    with opened_preview(preview) as picture:
         mask: npt.NDArray[np.bool_] = picture.dataset_mask() > 0
     return mask
 
 
-@contextlib.contextmanager
-def _opened(preview: Path) -> Iterator[rasterio.DatasetReader]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(preview, driver="GTiff") as picture:
-            yield picture
+def thumbnail_asset(thumbnail: Path) -> pystac.Asset:
+    """The picture that browsers show."""
+    return _asset(thumbnail, "Thumbnail", pystac.MediaType.JPEG, "thumbnail", {})
+
+
+def spectra_asset(spectra: Path) -> pystac.Asset:
+    """The picture of what compression changed."""
+    title = "Spectra before and after, error of each band"
+    return _asset(spectra, title, "image/svg+xml", "metadata", {})
 
 
 def metadata_asset(metadata: Path) -> pystac.Asset:

@@ -1,6 +1,6 @@
 """An archive's catalog on disk: items, one collection of scenes, and the root.
 
-    catalog.json  collection.json  <id>/<id>.json  networks/<name>.json
+    catalog.json  collection.json  index.html  <id>/<id>.json  networks/<name>.json
 
 Items are written one by one; the catalog is written from the items that are there, so it can
 be written again at any time. Files appear under their names when they are complete. All links
@@ -27,6 +27,7 @@ from xhsinr.outputs import replacing
 from xhsinr.stac.assets import multihash
 from xhsinr.stac.extension import MEDIA_TYPE
 from xhsinr.stac.items import COLLECTION
+from xhsinr.stac.page import page_html, page_row
 from xhsinr.stac.sources import RESERVED
 
 __all__ = [
@@ -39,12 +40,14 @@ __all__ = [
     "write_item",
 ]
 
-_CATALOG, _SCENES = "catalog.json", "collection.json"
+_CATALOG, _SCENES, _PAGE = "catalog.json", "collection.json", "index.html"
 _WORLD = [-180.0, -90.0, 180.0, 90.0]
 _ASSETS = {
     "data": ("Compressed scene", MEDIA_TYPE, "data"),
     "preview": ("Preview in natural colours", pystac.MediaType.COG, "visual"),
     "metadata": ("Report of the compression", pystac.MediaType.JSON, "metadata"),
+    "thumbnail": ("Thumbnail", pystac.MediaType.JPEG, "thumbnail"),
+    "spectra": ("Spectra before and after, error of each band", "image/svg+xml", "metadata"),
 }
 
 
@@ -159,8 +162,8 @@ def write_item(item: pystac.Item, path: str | Path) -> None:
 def write_catalog(out: str | Path) -> pystac.Catalog:
     """Write the catalog of an archive from the items on its disk.
 
-    Every scene that has an item is in it once. Nothing but ``catalog.json`` and
-    ``collection.json`` is written.
+    Every scene that has an item is in it once. Nothing but ``catalog.json``, ``collection.json``
+    and ``index.html``, the archive's page, is written.
 
     Parameters
     ----------
@@ -174,7 +177,7 @@ def write_catalog(out: str | Path) -> pystac.Catalog:
     """
     out = Path(out)
     title = out.resolve().name
-    collection = _collection(out, title)
+    collection, page = _collection(out, title)
     networks = sorted((out / RESERVED).glob("*.json"))
     catalog = pystac.Catalog("archive", f"Archive of compressed scenes: {title}", title)
     content = catalog.to_dict(include_self_link=False)
@@ -185,21 +188,25 @@ def write_catalog(out: str | Path) -> pystac.Catalog:
     ]
     _write(collection, out / _SCENES)
     _write(content, out / _CATALOG)
+    _write_text(page, out / _PAGE)
     return pystac.Catalog.from_file(str(out / _CATALOG))
 
 
-def _collection(out: Path, title: str) -> dict[str, Any]:
-    extent, licences, links = _Extent(), set[str](), []
+def _collection(out: Path, title: str) -> tuple[dict[str, Any], str]:
+    """The collection, and the page, which are of the same items."""
+    extent, licences, links, rows = _Extent(), set[str](), [], []
     for path in tqdm(scene_items(out), "catalog", unit=" items", delay=2):
         try:
             content = json.loads(path.read_text("utf-8"))
             licence = content["properties"].get("license", "other")
+            row = page_row(path.parent.name, content)
             extent.add(content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             warnings.warn(f"{path} is left out of the catalog: {error!r}", stacklevel=2)
             continue
         licences.add(licence if isinstance(licence, str) else "other")
         links.append(_link("item", f"./{path.parent.name}/{path.name}"))
+        rows.append(row)
     collection = pystac.Collection(
         COLLECTION,
         f"Hyperspectral scenes compressed by xhsinr: {title}",
@@ -214,7 +221,7 @@ def _collection(out: Path, title: str) -> dict[str, Any]:
     }
     above = [_link("root", f"./{_CATALOG}"), _link("parent", f"./{_CATALOG}")]
     content["links"] = [*above, *links]
-    return content
+    return content, page_html(title, rows)
 
 
 class _Extent:
@@ -264,6 +271,9 @@ def _link(rel: str, href: str) -> dict[str, str]:
 
 def _write(content: dict[str, Any], path: Path) -> None:
     """Complete or not at all."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    _write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
+
+
+def _write_text(text: str, path: Path) -> None:
     with replacing(path) as part:
-        part.write_text(text + "\n", "utf-8")
+        part.write_text(text, "utf-8")

@@ -17,7 +17,14 @@ from xhsinr.scene import Scene
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.sidecar.report import report
 from xhsinr.stac import extension
-from xhsinr.stac.assets import data_asset, metadata_asset, preview_asset, valid_pixels
+from xhsinr.stac.assets import (
+    data_asset,
+    metadata_asset,
+    preview_asset,
+    spectra_asset,
+    thumbnail_asset,
+    valid_pixels,
+)
 from xhsinr.stac.footprint import Footprint, footprint
 from xhsinr.stac.inherited import inherited
 from xhsinr.stac.sources import Source
@@ -53,6 +60,8 @@ def scene_item(
     source: Source,
     preview: str | Path | None = None,
     metadata: str | Path | None = None,
+    thumbnail: str | Path | None = None,
+    spectra: str | Path | None = None,
     network: str | Path | None = None,
 ) -> pystac.Item:
     """The item of one compressed scene.
@@ -72,6 +81,9 @@ def scene_item(
         Its preview, see `xhsinr.pictures.preview.write_preview`.
     metadata : str or Path, optional
         The figures of ``xhsinr info`` in a JSON file.
+    thumbnail, spectra : str or Path, optional
+        Pictures for browsers, see `xhsinr.pictures.preview.write_thumbnail` and
+        `xhsinr.pictures.samples`.
     network : str or Path, optional
         The ``.safetensors`` file of the base network in the archive's ``networks/``.
 
@@ -95,6 +107,10 @@ def scene_item(
         item.add_asset("preview", preview_asset(Path(preview)))
     if metadata is not None:
         item.add_asset("metadata", metadata_asset(Path(metadata)))
+    if thumbnail is not None:
+        item.add_asset("thumbnail", thumbnail_asset(Path(thumbnail)))
+    if spectra is not None:
+        item.add_asset("spectra", spectra_asset(Path(spectra)))
     item.properties["proj:code"] = item.assets["data"].extra_fields["proj:code"]
     _add_links(item, source, network)
     _set_extensions(item)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from xhsinr import backend
 from xhsinr.errors import SourceError
 from xhsinr.pictures.picture import image_html, png_bytes
-from xhsinr.stac.assets import small_preview
+from xhsinr.pictures.preview import small_preview
 from xhsinr.stac.extension import MEDIA_TYPE
 from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, is_remote, walk
 

@@ -22,7 +22,8 @@ __all__ = ["RESERVED", "Source", "sources"]
 RESERVED = "networks"
 """No scene's id: the folder of an archive's base networks."""
 
-_FILES = {"archive.json", "catalog.json", "collection.json", "report.csv", "in-sample.json"}
+_FILES = {"archive.json", "catalog.json", "collection.json", "index.html", "report.csv"}
+_FILES |= {"in-sample.json"}
 """No scenes' ids either: files of an archive."""
 
 _IMAGES = frozenset((".tif", ".tiff", ".img", ".bsq", ".bil", ".bip", ".dat", ".raw", ".bin"))

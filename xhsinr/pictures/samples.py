@@ -1,0 +1,205 @@
+"""What compression changed, on one tile: spectra of marked pixels, and the error of each band.
+
+A few numbers, drawn as a small SVG picture. It is measured on a single tile, so that of the
+source no more than that has to be read once more.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dask.array
+import numpy as np
+import numpy.typing as npt
+
+from xhsinr.reading.reader import Reader
+from xhsinr.scene import Scene
+from xhsinr.sidecar.file import Sidecar
+from xhsinr.tiling import Window
+
+__all__ = ["Samples", "drawn", "sampled"]
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+_MARKED = (0.1, 0.5, 0.9)
+_COLOURS = ("#0b6e4f", "#b3541e", "#4a4e9e")
+_MOST_TRIES = 16
+_WIDTH, _LEFT, _RIGHT = 720, 64, 612
+_SKETCH = 96  # longer side of the sketch of the scene
+_SPECTRA, _ERRORS = (44, 250), (300, 390)  # top and bottom of the two charts
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of a scene before and after, on one of its tiles.
+
+    Attributes
+    ----------
+    window : (slice, slice)
+        Rows and columns of the tile.
+    pixels : list of (int, int)
+        Row and column in the scene of the marked ones: a dark, a usual and a bright one.
+    before, after : ndarray, shape (pixels, bands)
+        Their spectra; NaN where a band is not valid.
+    rmse : ndarray, shape (bands,)
+        Of each band over the tile; NaN where nothing is valid.
+    """
+
+    window: Window
+    pixels: list[tuple[int, int]]
+    before: Floats
+    after: Floats
+    rmse: Floats
+
+
+def sampled(scene: Scene, sidecar: Sidecar) -> Samples | None:
+    """Compare a scene with what it was compressed to, on a tile near its middle.
+
+    None where no tile that was looked at has enough valid pixels.
+    """
+    reader = Reader(sidecar)
+    for number in _from_the_middle(reader):
+        after = reader.tile(number)
+        valid = ~scene.invalid(after)
+        marked = _marked(after, valid)
+        if marked:
+            break
+    else:
+        return None
+    rows, cols = reader.tiling.window(number)
+    before = scene.data[:, rows, cols]
+    if isinstance(before, dask.array.Array):
+        before = before.compute(scheduler="synchronous")
+    down, across = np.array(marked).T
+    spectra = [
+        np.where(valid[:, down, across], found[:, down, across], np.nan).T.astype(np.float64)
+        for found in (before, after)
+    ]
+    pixels = [(rows.start + row, cols.start + col) for row, col in marked]
+    return Samples((rows, cols), pixels, spectra[0], spectra[1], _rmse(before, after, valid))
+
+
+def _from_the_middle(reader: Reader) -> Iterator[int]:
+    tiling = reader.tiling
+    middle = np.array((tiling.rows, tiling.cols)) / 2
+
+    def away(number: int) -> float:
+        rows, cols = tiling.window(number)
+        centre = np.array((rows.start + rows.stop, cols.start + cols.stop)) / 2
+        return float(np.hypot(*(centre - middle)))
+
+    yield from sorted(range(len(tiling)), key=away)[:_MOST_TRIES]
+
+
+def _marked(samples: npt.NDArray[Any], valid: Mask) -> list[tuple[int, int]]:
+    """A dark, a usual and a bright pixel of those that are valid in all bands that hold any."""
+    live = valid.any(axis=(1, 2))
+    places = np.argwhere(valid[live].all(axis=0)) if live.any() else np.empty((0, 2), int)
+    if len(places) < len(_MARKED):
+        return []
+    brightness = np.zeros(len(places))
+    for plane in samples[live]:
+        brightness += plane[places[:, 0], places[:, 1]]
+    order = np.argsort(brightness, kind="stable")
+    chosen = places[order[[int(share * (len(order) - 1)) for share in _MARKED]]]
+    return [(int(row), int(col)) for row, col in chosen]
+
+
+def _rmse(before: npt.NDArray[Any], after: npt.NDArray[Any], valid: Mask) -> Floats:
+    found = np.full(len(before), np.nan)
+    for band, counts in enumerate(valid):
+        if counts.any():
+            off = before[band][counts].astype(np.float64) - after[band][counts]
+            found[band] = math.sqrt(float(np.mean(off * off)))
+    return found
+
+
+def drawn(samples: Samples, scene: Scene) -> str:
+    """The samples as an SVG picture: spectra above, the error of each band below."""
+    micrometres = scene.wavelengths_um
+    known = micrometres is not None and bool(np.isfinite(micrometres).all())
+    x = micrometres * 1000 if micrometres is not None and known else np.arange(1.0, scene.bands + 1)
+    order = np.argsort(x, kind="stable")
+    rows, cols = samples.window
+    where = f"rows {rows.start} to {rows.stop - 1}, columns {cols.start} to {cols.stop - 1}"
+    chart = _Chart(x[order], "wavelength in nm" if known else "band")
+    parts = [*chart.frame(_SPECTRA, (samples.before, samples.after))]
+    for number, (row, col) in enumerate(samples.pixels):
+        colour = _COLOURS[number]
+        parts.append(_text(_LEFT + 130 * number, 16, f"pixel ({row}, {col})", colour))
+        parts.append(chart.line(samples.before[number][order], colour, "before"))
+        parts.append(chart.line(samples.after[number][order], colour, "after"))
+    parts.append(_text(_LEFT + 400, 16, "pale: before, dark: after"))
+    parts += _sketch(samples, scene)
+    parts += chart.frame(_ERRORS, (np.append(samples.rmse, 0.0),))
+    parts.append(_text(_LEFT, _ERRORS[0] - 8, f"RMSE of each band, {where}"))
+    parts.append(chart.line(samples.rmse[order], "#333", "after"))
+    parts.append(_text(_RIGHT, _ERRORS[1] + 34, chart.label, anchor="end"))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_ERRORS[1] + 44}" '
+        'font-family="sans-serif" font-size="12"><style>path{fill:none;stroke-linejoin:round}'
+        ".before{stroke-width:5;opacity:.3}.after{stroke-width:1.3}</style>"
+        f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
+    )
+
+
+class _Chart:
+    """Charts over the same x, one below the other."""
+
+    def __init__(self, x: Floats, label: str) -> None:
+        self.label = label
+        self._x, self._span = x, (float(x[0]), float(x[-1]))
+        self._y = self._range = 0.0, 1.0
+
+    def frame(self, between: tuple[int, int], values: tuple[Floats, ...]) -> Iterator[str]:
+        """Begin a chart between two heights, with room for some values."""
+        finite = np.concatenate([v[np.isfinite(v)] for v in values])
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        self._range = low, high if high > low else low + 1
+        self._y = between
+        top, bottom = between
+        yield f'<path d="M{_LEFT} {top}V{bottom}H{_RIGHT}" stroke="#999"/>'
+        for height, value in ((top + 4, self._range[1]), (bottom, self._range[0])):
+            yield _text(_LEFT - 6, height, f"{value:.4g}", anchor="end")
+        yield _text(_LEFT, bottom + 16, f"{self._span[0]:.4g}")
+        yield _text(_RIGHT, bottom + 16, f"{self._span[1]:.4g}", anchor="end")
+
+    def line(self, values: Floats, colour: str, kind: str) -> str:
+        known = np.isfinite(values)
+        left, right = self._span
+        low, high = self._range
+        across = _LEFT + (self._x[known] - left) / (right - left or 1) * (_RIGHT - _LEFT)
+        height = self._y[1] - (values[known] - low) / (high - low) * (self._y[1] - self._y[0])
+        # Whole numbers, each from the one before: a third of the bytes.
+        points = np.rint((across, height)).astype(int).T
+        steps = np.diff(points, axis=0, prepend=points[:1] * 0).tolist()
+        path = "l".join(f"{x},{y}" for x, y in steps)
+        return f'<path class="{kind}" stroke="{colour}" d="m{path}"/>'
+
+
+def _sketch(samples: Samples, scene: Scene) -> Iterator[str]:
+    """Where in the scene the tile and the marked pixels are."""
+    scale = _SKETCH / max(scene.rows, scene.cols)
+    left, top = _RIGHT + 12, _SPECTRA[0]
+    (rows, cols), frame = samples.window, 'fill="none" stroke="#999"'
+    for y, x, height, width in (
+        (0, 0, scene.rows, scene.cols),
+        (rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start),
+    ):
+        place = f'x="{left + x * scale:.0f}" y="{top + y * scale:.0f}"'
+        size = f'width="{max(width * scale, 1):.0f}" height="{max(height * scale, 1):.0f}"'
+        yield f"<rect {place} {size} {frame}/>"
+    for (row, col), colour in zip(samples.pixels, _COLOURS, strict=True):
+        place = f'cx="{left + (col + 0.5) * scale:.0f}" cy="{top + (row + 0.5) * scale:.0f}"'
+        yield f'<circle {place} r="3.5" fill="{colour}"/>'
+
+
+def _text(x: float, y: float, text: str, colour: str = "#333", *, anchor: str = "start") -> str:
+    return (
+        f'<text x="{x}" y="{y}" fill="{colour}" text-anchor="{anchor}">{html.escape(text)}</text>'
+    )
