@@ -25,6 +25,7 @@ TARGETS = {
     "standard": {"quality": "standard"},
     "preview": {"quality": "preview"},
     "bound": {"max_error": 6},
+    "wide bound": {"max_error": 60},
     "lossless": {"lossless": True},
 }
 
@@ -60,10 +61,15 @@ def test_a_coarse_read_is_the_mean_of_the_full_decode(path: Path, factor: int) -
     assert found.dtype == full.dtype
     assert np.array_equal(found == -32768, np.ma.getmaskarray(expected))
     error = np.abs(found - expected).compressed()
-    # Rounded to integers; clipping to the scene's range comes after the mean, not before.
-    assert np.sqrt(np.mean(error**2)) < 0.5
-    exact = full.sidecar.codec().coding.name == "bounded"
-    assert error.max() <= (0.5 if exact else 2)
+    coding = full.sidecar.codec().coding
+    if coding.name == "bounded" and coding.base is None:
+        assert error.max() <= 0.5
+    elif coding.name == "planes" and factor == 2:
+        # Rounded to integers; clipping to the scene's range comes after the mean, not before.
+        assert error.max() <= 2
+    else:
+        # What is left out is little beside what the overview shows.
+        assert np.sqrt(np.mean(error**2)) < 0.04 * expected.std()
 
 
 def test_bands_and_windows_of_a_coarse_read_are_those_of_the_whole(path: Path) -> None:
@@ -112,6 +118,16 @@ def test_coordinates_that_no_transform_gives_are_averaged_or_thinned(tmp_path: P
     assert coarse["line"].values.tolist() == [1, 41 / 3, 30]
     assert coarse["name"].values.tolist() == ["a", "d", "g"]
     assert coarse.values[2, 1, 0] == round((6 * 15 + 3 * 3 + 6 * 15 + 4 * 3) / 2)
+
+
+def test_a_single_sample_that_is_listed_counts_in_its_block(tmp_path: Path) -> None:
+    scene = synthetic_scene(32, 32, 8)
+    scene[3, 17, 9] = 32000
+    made = xhsinr.compress(scene, tmp_path / "a.hsinr", psnr=40, progress=False)
+    assert "listed" in made.info["parts"]
+    full, coarse = made.open().values[3], made.open(overview=4).values[3]
+    assert coarse[4, 2] > 2000 + coarse[4, 3]
+    assert abs(coarse[4, 2] - full[16:20, 8:12].mean()) < 200
 
 
 @pytest.mark.parametrize("overview", [0, -4, 2.0, True, "4", 3, 64])

@@ -138,7 +138,8 @@ def test_coarse_samples_are_means(factor):
     parts = coding.encode(samples, None, "cpu")
     coarse = coding.decode_coarse(parts, 40, 37, factor, None)
     means = block_means(coding.decode(parts, 40, 37, None), factor)
-    np.testing.assert_allclose(coarse, means, atol=0.6)
+    # By 2 and 3 all levels count, by more the finest are left out.
+    assert np.abs(coarse - means).max() < (0.6 if factor < 4 else 6)
 
 
 def test_parameters_come_back():

@@ -145,9 +145,11 @@ class HsinrBackend(BackendEntrypoint):
             become the coordinate ``band_name``. With False, as with `xhsinr.open`, samples and
             attributes are as they were.
         overview : int
-            Above one, each pixel is the mean of the valid samples of a block of so many pixels a
-            side, in the scene's data type, and the transform and the coordinates are those of
-            the blocks. It has to divide the side of a tile, unless the scene is one tile.
+            Above one, each pixel is about the mean of the valid samples of a block of so many
+            pixels a side, in the scene's data type, and the transform and the coordinates are
+            those of the blocks. It has to divide the side of a tile, unless the scene is one
+            tile. From 4 on, files of the coding ``planes`` are decoded without their finest
+            details, and those with a bound by their base, where they have one.
         """
         array = lazy_scene(Sidecar.open(filename_or_obj), overview, scaled=mask_and_scale)
         named = array.name is not None and array.name not in array.coords

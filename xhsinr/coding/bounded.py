@@ -22,7 +22,6 @@ import numpy.typing as npt
 from xhsinr.coding.bounded_tile import LARGEST, decode_integers, encode_integers
 from xhsinr.coding.contract import Bands, Frame, NetworkUse, Planes, Samples, Valid
 from xhsinr.coding.lattice import Lattice
-from xhsinr.coding.overview import block_means
 from xhsinr.coding.planes import PlanesCoding
 from xhsinr.entropy.cursor import Cursor, varint
 from xhsinr.errors import DamagedSidecarError
@@ -97,8 +96,12 @@ class BoundedCoding:
 
     def decode_coarse(
         self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands | None
-    ) -> Planes:
-        return block_means(self.decode(parts, rows, cols, bands), factor, np.float64)
+    ) -> Planes | None:
+        coded = parts.get("base", b"")
+        if self.base is None or not coded:
+            return None
+        means = self.base.decode_coarse({"planes": coded}, rows, cols, factor, bands)
+        return self.lattice.means(means, bands)
 
     def to_bytes(self) -> bytes:
         lattice = self.lattice.to_bytes()

@@ -129,10 +129,11 @@ class Coding(Protocol):
 
     def decode_coarse(
         self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands | None
-    ) -> Planes:
+    ) -> Planes | None:
         """Means over blocks of ``factor`` x ``factor`` pixels, cut at the edges, not rounded.
 
-        Decodes no more than that size needs.
+        Decodes no more than that size needs, and may leave out what hardly shows at that size.
+        None where only all of the tile tells: its samples are then to be averaged.
         """
 
     def to_bytes(self) -> bytes:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from xhsinr.coding import bound
 from xhsinr.coding.contract import Bands, Frame, Planes, Samples, Valid
-from xhsinr.coding.overview import block_means
 from xhsinr.errors import DamagedSidecarError
 
 __all__ = ["FloatsCoding", "decode_floats", "encode_floats"]
@@ -47,8 +46,8 @@ class FloatsCoding:
 
     def decode_coarse(
         self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands | None
-    ) -> Planes:
-        return block_means(self.decode(parts, rows, cols, bands), factor, np.float64)
+    ) -> Planes | None:
+        return None
 
     def to_bytes(self) -> bytes:
         return b""

@@ -107,6 +107,14 @@ class Lattice:
                 values = values.astype(self.dtype).astype(np.float64)
             return np.asarray(values + offsets).astype(self.dtype)
 
+    def means(
+        self, integers: npt.NDArray[Any], bands: npt.NDArray[np.intp] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """What means of integers, shape (bands, ...), are as means of samples."""
+        steps, offsets = self._for(bands, integers.ndim)
+        values = integers.astype(np.float64)
+        return np.asarray((values / steps if self.rule == QUOTIENT else values * steps) + offsets)
+
     def _for(
         self, bands: npt.NDArray[np.intp] | None, axes: int
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -6,6 +6,7 @@ Pixel (i, j) of an overview by a factor f is the mean of the pixels from (f i, f
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from xhsinr.coding import mask
 
-__all__ = ["block_means", "coarse_side", "valid_means"]
+__all__ = ["block_means", "coarse_side", "put_into_means", "valid_means"]
 
 
 def coarse_side(side: int, factor: int) -> int:
@@ -58,6 +59,38 @@ def valid_means(
     voids = np.minimum.reduceat(np.where(valid, np.uint8(255), states), rows, axis=1)
     voids = np.minimum.reduceat(voids, cols, axis=2)
     return means, np.where(counts > 0, np.uint8(mask.VALID), voids)
+
+
+def put_into_means(
+    means: npt.NDArray[np.floating[Any]],
+    bands: npt.NDArray[np.intp],
+    places: npt.NDArray[np.int64],
+    values: npt.NDArray[Any],
+    shape: tuple[int, int],
+    factor: int,
+) -> None:
+    """Put single samples into means of blocks, in place of samples that were like the mean.
+
+    Parameters
+    ----------
+    means : ndarray, shape (len(bands), coarse rows, coarse cols)
+    bands : ndarray of int
+        Which bands these are.
+    places : ndarray of int64
+        Of the samples, counted through all bands, rows and columns.
+    values : ndarray
+        What they are.
+    shape : (int, int)
+        Rows and columns of a band.
+    factor : int
+    """
+    band, row, col = np.unravel_index(places, (int(places.max()) // math.prod(shape) + 1, *shape))
+    down, across = row // factor, col // factor
+    shares = 1 / _pixels(*shape, factor)[down, across]
+    for mean, wanted in zip(means, bands, strict=True):
+        i = np.flatnonzero(band == wanted)
+        blocks = down[i], across[i]
+        np.add.at(mean, blocks, (values[i] - mean[blocks]) * shares[i])
 
 
 def _block_sums(planes: npt.NDArray[Any], factor: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:

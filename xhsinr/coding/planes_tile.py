@@ -69,13 +69,19 @@ class _Bands:
         """Shape of a band; level 0 is the coarse image."""
         return band_shape(self.rows, self.cols, level or LEVELS, orientation)
 
-    def planes(self) -> list[Planes]:
-        """Code all bands, and make the planes of what they decode to."""
+    def planes(self, left_out: int = 0) -> list[Planes]:
+        """Code all bands, and make the planes of what they decode to.
+
+        Parameters
+        ----------
+        left_out : int
+            So many of the finest levels are not coded: their coefficients count as zero.
+        """
         coarse = []
         for component in range(self.components):
             values = self.band(component, 0, 0, _NOTHING)
             coarse.append(values / gain(LEVELS, 0))
-        for level in range(LEVELS, 0, -1):
+        for level in range(LEVELS, left_out, -1):
             predictor = None
             if level < FINEST_UNPREDICTED and self.components > 1:
                 predictor = Predictor(coarse, level)
@@ -92,6 +98,9 @@ class _Bands:
                     bands.append(decoded / gain(level, orientation))
                 finer.append(synthesise(coarse[component], *bands))
             coarse = finer
+        for level in range(left_out, 0, -1):
+            details = [np.zeros(self.shape(level, orientation)) for orientation in (1, 2, 3)]
+            coarse = [synthesise(plane, *details) for plane in coarse]
         return coarse
 
     def _expected(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from xhsinr.coding import mask
 from xhsinr.coding.contract import Bands, Coding, Frame, NetworkUse, Samples, Valid
 from xhsinr.coding.listed import decode_listed, encode_listed
-from xhsinr.coding.overview import coarse_side, valid_means
+from xhsinr.coding.overview import block_means, coarse_side, put_into_means, valid_means
 from xhsinr.coding.registry import coding_number, coding_of_number
 from xhsinr.coding.voids import Voids
 from xhsinr.entropy.cursor import Cursor, varint
@@ -185,27 +185,36 @@ class TileCodec:
             of a block is valid.
         """
         wanted, live, chosen = self._choose(bands)
-        frame = self.coding.frame
-        if parts.get("mask") or parts.get("listed"):
-            samples = self.decode(parts, rows, cols, bands)
-            states = self._states(parts, rows, cols)
-            if states is None:
-                states = np.zeros((len(self.live), rows, cols), np.uint8)
-            # A border that nobody declared is data for who reads it.
-            silent = self.voids.silent(self.nodata)[wanted]
-            states = np.where(
-                silent[np.arange(len(wanted))[:, None, None], states[wanted]], states[wanted], 0
-            )
-            averaged, states = valid_means(samples, states.astype(np.uint8), factor)
-            return self._with_invalid(frame.to_samples(averaged), states, wanted)
-        coded = self._coded(parts)
-        means = self.coding.decode_coarse(
-            coded, rows, cols, factor, None if bands is None else chosen
-        )
+        coded, listed = self._coded(parts), parts.get("listed", b"")
+        means = None
+        if not parts.get("mask") and (coded or not listed):
+            some = None if bands is None else chosen
+            means = self.coding.decode_coarse(coded, rows, cols, factor, some)
+        if means is None:
+            return self._averaged(parts, rows, cols, factor, wanted)
+        if listed:
+            size = len(self.live) * rows * cols
+            places, values = decode_listed(listed, size, self.dtype)
+            put_into_means(means, wanted[live], places, values, (rows, cols), factor)
         shape = coarse_side(rows, factor), coarse_side(cols, factor)
         states = self._states({}, *shape)
-        spread = _spread(frame.to_samples(means), live)
+        spread = _spread(self.coding.frame.to_samples(means), live)
         return self._with_invalid(spread, None if states is None else states[wanted], wanted)
+
+    def _averaged(
+        self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands
+    ) -> Samples:
+        """Means of what all of a tile decodes to."""
+        samples = self.decode(parts, rows, cols, bands)
+        states = self._states(parts, rows, cols)
+        if states is None:
+            return self.coding.frame.to_samples(block_means(samples, factor, np.float64))
+        # A border that nobody declared is data for who reads it.
+        silent = self.voids.silent(self.nodata)[bands]
+        states = states[bands]
+        states = np.where(silent[np.arange(len(bands))[:, None, None], states], states, 0)
+        means, states = valid_means(samples, states.astype(np.uint8), factor)
+        return self._with_invalid(self.coding.frame.to_samples(means), states, bands)
 
     def to_bytes(self) -> bytes:
         """What a header keeps of it, without data type and number of bands; see `from_bytes`."""

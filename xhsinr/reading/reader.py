@@ -43,7 +43,8 @@ class Reader:
     overview : int
         Above one, everything is in coarse pixels: pixel (i, j) is the mean of the valid samples
         of the block of ``overview`` x ``overview`` pixels from (i, j) times ``overview``, cut at
-        the scene's edges, see `xhsinr.coding.tile.TileCodec.decode_coarse`.
+        the scene's edges; about the mean where the coding leaves out what hardly shows, see
+        `xhsinr.coding.contract.Coding.decode_coarse`.
 
     Raises
     ------
