@@ -34,6 +34,8 @@ def may_use(network: Network | None, target: Target) -> bool:
 class Search:
     """Finds the codec for a target: encode with `next`, tell `learn`, until that is content.
 
+    While `on_trial`, the bytes of a part of the scene are enough: tell `learn_trial`.
+
     Parameters
     ----------
     scene : Scene
@@ -70,8 +72,8 @@ class Search:
         self._goal = Goal(survey, target, budget)
         self._pursuit: Pursuit | None = None
         self._planes: Attempt | None = None
-        # Attempts below a bound: on a base, then without one.
-        self._trials: list[Attempt] = []
+        # Bytes of codecs below a bound: on a base, then without one.
+        self._trials: list[tuple[float, TileCodec]] = []
         self._settled = False
         self.on_trial = False
         self.next = self._first()
@@ -80,6 +82,16 @@ class Search:
     def noise(self) -> float:
         """Standard deviation of the scene's noise in data units: the median over bands."""
         return self._candidates.noise
+
+    def learn_trial(self, size: float) -> None:
+        """Take in how many bytes `next` took on trial."""
+        self._trials.append((size, self.next))
+        self.on_trial = len(self._trials) < 2
+        self._settled = not self.on_trial
+        if self.on_trial:
+            self.next = self._candidates.bounded(math.inf)
+        else:
+            self.next = min(self._trials, key=lambda trial: trial[0])[1]
 
     def learn(self, attempt: Attempt) -> bool:
         """Take in what `next` gave; true if it is to be kept, else `next` is another codec.
@@ -91,15 +103,6 @@ class Search:
         """
         if self._settled:
             return True
-        if self.on_trial:
-            self._trials.append(attempt)
-            self.on_trial = len(self._trials) < 2
-            self._settled = not self.on_trial
-            if self.on_trial:
-                self.next = self._candidates.bounded(math.inf)
-            else:
-                self.next = min(self._trials, key=lambda trial: trial.bytes).codec
-            return False
         assert self._pursuit is not None
         if not self._pursuit.learn(attempt):
             self.next = self._pursuit.next

@@ -80,7 +80,7 @@ def _usual(
     return centres, limits
 
 
-@njit(inline="always", cache=True)
+@njit(cache=True, nogil=True)
 def _distance(samples: Any, valid: Any, centres: Any, band: int, row: int, col: int) -> float:
     """How far a sample is from the bands beside it; 0 where that can't be told."""
     bands = samples.shape[0]
@@ -93,32 +93,45 @@ def _distance(samples: Any, valid: Any, centres: Any, band: int, row: int, col: 
 
 
 @njit(cache=True, nogil=True)
+def _stands_out(samples: Any, valid: Any, centres: Any, band: int, row: int, col: int) -> bool:
+    """Whether a sample that is far off is so alone: in its spectrum, and along a row or column."""
+    bands, rows, cols = samples.shape
+    distance = _distance(samples, valid, centres, band, row, col)
+    far = abs(distance)
+    if not far > 0:
+        return False
+    for side in (-1, 1):
+        other = min(max(band + side, 0), bands - 1)
+        if other != band and abs(_distance(samples, valid, centres, other, row, col)) > far:
+            return False
+    apart = far * _APART
+    beside = along = 0
+    for side in (-1, 1):
+        other = min(max(col + side, 0), cols - 1)
+        near = _distance(samples, valid, centres, band, row, other)
+        beside += other == col or abs(distance - near) > apart
+        other = min(max(row + side, 0), rows - 1)
+        near = _distance(samples, valid, centres, band, other, col)
+        along += other == row or abs(distance - near) > apart
+    return beside == 2 or along == 2
+
+
+@njit(cache=True, nogil=True)
 def _find(samples: Any, valid: Any, centres: Any, limits: Any, found: Any) -> int:
     bands, rows, cols = samples.shape
     count = 0
     for band in range(bands):
+        centre, limit = centres[band], limits[band]
+        low = band - 1 if 0 < band < bands - 1 else (2 if band == 0 else bands - 3)
+        high = band + 1 if band < bands - 1 else bands - 2
         for row in range(rows):
+            here, before, after = samples[band, row], samples[low, row], samples[high, row]
             for col in range(cols):
-                distance = _distance(samples, valid, centres, band, row, col)
-                far = abs(distance)
-                if not far > limits[band]:
-                    continue
-                below = _distance(samples, valid, centres, max(band - 1, 0), row, col)
-                above = _distance(samples, valid, centres, min(band + 1, bands - 1), row, col)
-                if (band and abs(below) > far) or (band < bands - 1 and abs(above) > far):
-                    continue
-                apart = far * _APART
-                beside = 0
-                for side in (-1, 1):
-                    other = min(max(col + side, 0), cols - 1)
-                    near = _distance(samples, valid, centres, band, row, other)
-                    beside += other == col or abs(distance - near) > apart
-                along = 0
-                for side in (-1, 1):
-                    other = min(max(row + side, 0), rows - 1)
-                    near = _distance(samples, valid, centres, band, other, col)
-                    along += other == row or abs(distance - near) > apart
-                if beside == 2 or along == 2:
+                beside = (float(before[col]) + float(after[col])) / 2
+                # Nearly all samples are done with here.
+                if abs(float(here[col]) - beside - centre) > limit and _stands_out(
+                    samples, valid, centres, band, row, col
+                ):
                     found[band, row, col] = True
                     count += 1
     return count

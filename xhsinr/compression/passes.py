@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +34,11 @@ from xhsinr.sidecar.writer import Contents, SidecarWriter
 from xhsinr.target import Target
 from xhsinr.tiling import Tiling, Window
 
-__all__ = ["CodedTile", "Compression", "encode_tile", "forecast_tile"]
+__all__ = ["CodedTile", "Compression", "encode_tile", "forecast_tile", "tile_bytes"]
 
 _FORECAST_TILES = 16
 # Side of the part of a scene that trials are made on, at most.
-_TRIAL_TILE = 96
+_TRIAL_TILE = 48
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,23 @@ def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedT
     """Encode a tile, decode it as a reader will, and measure the difference."""
     samples = tile.data
     invalid = tile.invalid(samples)
-    valid = codec.voids.states(samples, invalid) == mask.VALID
-    exceptions = impulses(samples, valid, _worth_sending(codec))
-    payload = codec.encode(samples, invalid, device, exceptions)
+    payload = _payload(samples, invalid, codec, device)
     decoded = codec.decode(payload, *samples.shape[1:])
     return CodedTile(payload, Quality.of(samples, decoded, ~invalid if invalid.any() else None))
+
+
+def tile_bytes(tile: Scene, _: Window, codec: TileCodec, device: str) -> int:
+    """Bytes that a codec makes of a tile."""
+    payload = _payload(tile.data, tile.invalid(tile.data), codec, device)
+    return sum(map(len, payload.values()))
+
+
+def _payload(
+    samples: npt.NDArray[Any], invalid: npt.NDArray[np.bool_], codec: TileCodec, device: str
+) -> dict[str, bytes]:
+    valid = codec.voids.states(samples, invalid) == mask.VALID
+    exceptions = impulses(samples, valid, _worth_sending(codec))
+    return codec.encode(samples, invalid, device, exceptions)
 
 
 def _network_of(codec: TileCodec) -> Network | None:
@@ -116,7 +129,7 @@ class Compression:
         found = survey(scene, lambda f: self.tasks.run(f, tiling, every, "survey", need))
         search = Search(scene, found, self.target, self.network, self._forecast)
         while search.on_trial:
-            search.learn(self._trial(search.next))
+            search.learn_trial(self._trial(search.next))
         while True:
             codec = search.next
             with SidecarWriter(path, len(tiling), codec.parts) as writer:
@@ -156,16 +169,17 @@ class Compression:
         function = partial(encode_tile, codec=codec, device=self.device)
         return self.tasks.run(function, tiling, tiles, what, need, _network_of(codec))
 
-    def _trial(self, codec: TileCodec) -> Attempt:
-        """What a codec makes of the middle of the scene."""
+    def _trial(self, codec: TileCodec) -> float:
+        """Bytes that a codec makes of the middle of the scene, with the share of its own."""
         rows, cols = self.tiling.rows, self.tiling.cols
         tiling = Tiling(rows, cols, min(self.tiling.tile, _TRIAL_TILE))
         down, across = (max(side // tiling.tile, 1) for side in (rows, cols))
         middle = down // 2 * -(-cols // tiling.tile) + across // 2
-        (coded,) = self._encode(codec, tiling, [middle], "trial")
+        need = codec.memory(math.prod(tiling.shape(0)))
+        function = partial(tile_bytes, codec=codec, device=self.device)
+        (found,) = self.tasks.run(function, tiling, [middle], "trial", need, _network_of(codec))
         share = math.prod(tiling.shape(middle)) / (rows * cols)
-        size = sum(map(len, coded.payload.values())) + round(share * len(codec.to_bytes()))
-        return Attempt(codec, size, coded.quality)
+        return float(found + share * len(codec.to_bytes()))
 
     def _forecast(
         self, codec: TileCodec, steps: npt.NDArray[np.float64]

@@ -40,7 +40,7 @@ class Attempt:
     ----------
     codec : TileCodec
     bytes : int
-        Of the file; on trial, of the part tried and its share of the basis.
+        Of the file.
     quality : Quality
     """
 
