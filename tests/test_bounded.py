@@ -56,6 +56,14 @@ def scene(bands: int = 20, rows: int = 40, cols: int = 50, seed: int = 0) -> Sam
     return np.rint(mixed + 2000 + random.normal(0, 6, mixed.shape)).astype(np.int16)
 
 
+def test_a_band_without_a_valid_sample_in_a_tile_decodes_within_the_range() -> None:
+    samples = scene(4, 6, 7)
+    valid = np.ones(samples.shape, np.bool_)
+    valid[2] = False
+    decoded = round_trip(coding_of(samples), samples, valid)
+    assert np.array_equal(decoded[valid], samples[valid])
+
+
 def mistakes(decoded: Samples, samples: Samples) -> int:
     return int(np.abs(decoded.astype(np.int64) - samples.astype(np.int64)).max())
 

@@ -142,7 +142,8 @@ def encode_integers(
         below = nothing if base is None else base[band].reshape(pixels)
         skip = np.zeros(0, np.bool_) if skipped is None else skipped[band]
         seen = own if skipped is None else own[~skip]
-        low, high = (int(seen.min()), int(seen.max())) if len(seen) else (0, 0)
+        seen = seen if len(seen) else own[:1]  # a filler is within the limits, too
+        low, high = int(seen.min()), int(seen.max())
         integers = own if base is None else own - below
         target = integers[fitted.pixels]
         centre = round(float(target.mean())) if len(target) else 0

@@ -1,4 +1,4 @@
-"""A reader of the frame of a sidecar, written from docs/format.md alone: nothing of the package."""
+"""Sections 1 to 5 of the page: what stands before the tiles, and the bytes of the tiles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["crc32c", "read"]
+__all__ = ["TYPES", "Bytes", "crc32c", "dictionary", "read"]
 
 TYPES = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "f4", "f8")
 TARGETS = ["lossless", "standard", "preview", "analysis", "archive"]
@@ -26,7 +26,7 @@ PARTS = {
 
 
 def dictionary() -> bytes:
-    page = (Path(__file__).parents[1] / "docs" / "format.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "format.md").read_text("utf-8")
     return page.split("The dictionary")[1].split("```")[1].replace("\n", "").encode()
 
 
@@ -55,6 +55,10 @@ class Bytes:
         assert len(part) == count
         self.at += count
         return part
+
+    @property
+    def left(self) -> int:
+        return len(self.content) - self.at
 
     def varint(self) -> int:
         value = shift = 0
