@@ -141,3 +141,35 @@ def test_a_rate_beyond_all_decibels_is_met(tmp_path: Path, rng: np.random.Genera
             path = tmp_path / f"{shape}{rate}.hsinr"
             found = xhsinr.compress(samples, path, bpppb=rate, progress=False)
             assert np.array_equal(found.open().values, samples)
+
+
+@pytest.mark.parametrize("fill", [-9999, 30000])
+@pytest.mark.parametrize("far", ["a block", "some samples"])
+def test_a_psnr_does_not_count_against_what_lies_far_off(
+    fill: int, far: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    scene = synthetic_scene(40, 40, 20).transpose("y", "x", "band").values // 20
+    samples = scene.copy()
+    if far == "a block":
+        samples[:, :5, ::2] = fill
+    else:
+        samples[rng.integers(0, 40, 9), rng.integers(0, 40, 9), 7] = fill
+    usual = np.abs(samples) < 9999
+    with pytest.warns(UserWarning, match=str(fill)):
+        handle = xhsinr.compress(samples, tmp_path / "a.hsinr", psnr=45, progress=False)
+    back = handle.open().transpose("y", "x", "band").values.astype(float)
+    rmse = np.sqrt(np.square(back - samples)[usual].mean())
+    assert rmse < 1.5 * np.ptp(samples[usual]) / 10 ** (45 / 20)
+    assert str(fill) in dict(handle.lines())["caution"]
+
+
+def test_what_is_not_declared_as_nodata_and_stands_for_it_does_not_spoil_the_rest(
+    tmp_path: Path,
+) -> None:
+    scene = synthetic_scene(40, 40, 20).transpose("y", "x", "band").values // 20
+    scene[:, :9] = -9999
+    handle = xhsinr.compress(scene, tmp_path / "a.hsinr", psnr=45, progress=False)
+    back = handle.open().transpose("y", "x", "band").values.astype(float)
+    mse = np.square(back - scene)[:, 9:].mean()
+    assert 45 <= 10 * np.log10(np.ptp(scene[:, 9:].astype(float)) ** 2 / mse) <= 45 + WINDOW
+    assert np.array_equal(back[:, :9], scene[:, :9])

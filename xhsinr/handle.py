@@ -22,8 +22,8 @@ _QUICKLOOK = 256
 _DECIDED = {"psnr": "PSNR", "sam_deg": "mean spectral angle"}
 _SUSPECT_ANGLE = 3.0
 _CAUTION = (
-    "spectra are off by more than 3° on average: the PSNR counts against the range of all samples, "
-    "which outliers and undeclared fill values set; ask for sam_deg or max_error, or declare nodata"
+    "spectra are off by more than 3° on average, as those of dark or noisy pixels are first; ask "
+    "for sam_deg or max_error if they matter, and declare fill values as nodata"
 )
 
 
@@ -39,11 +39,14 @@ class Compressed:
         Most memory that this process had held when it had compressed the scene, in bytes.
     passes : float, optional
         How often the samples of a lazy source were computed when it was compressed.
+    outliers : str, optional
+        What the PSNR asked for did not count, as it lies far off all other samples.
     """
 
     sidecar: Sidecar
     peak_memory: int | None = None
     passes: float | None = None
+    outliers: str | None = None
 
     @property
     def path(self) -> Path:
@@ -104,8 +107,10 @@ class Compressed:
             lines.append(("source", f"read {_times(self.passes)}"))
         if info["noise"] is not None:
             lines.append(("noise", _number(info["noise"])))
-        if (info["mean_sam_deg"] or 0) > _SUSPECT_ANGLE:
-            lines.append(("caution", _CAUTION))
+        wide = (info["mean_sam_deg"] or 0) > _SUSPECT_ANGLE
+        cautions = [text for text in (_CAUTION if wide else None, self.outliers) if text]
+        if cautions:
+            lines.append(("caution", "; ".join(cautions)))
         return lines
 
     def text(self) -> str:

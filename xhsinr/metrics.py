@@ -133,7 +133,11 @@ class Quality:
     @property
     def psnr_db(self) -> float:
         """PSNR of eq. 4 in dB, with R the range of the original; inf when lossless."""
-        return _decibels(self.range, self.mse)
+        return self.psnr(self.range)
+
+    def psnr(self, peak: float) -> float:
+        """PSNR in dB against a peak; inf when lossless."""
+        return _decibels(peak, self.mse)
 
     @property
     def mean_sam_deg(self) -> float:

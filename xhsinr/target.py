@@ -70,7 +70,8 @@ class Settings:
     quality : str, optional
         One of `PROFILES`; the default is ``standard``.
     psnr : float, optional
-        At least this many dB (equation 4), and at most 0.3 more.
+        At least this many dB (equation 4), and at most 0.3 more. Where a few samples lie far off
+        all others, the range is that of the others, and a warning names them.
     sam_deg : float, optional
         A mean spectral angle of at most this many degrees.
     bpppb : float, optional

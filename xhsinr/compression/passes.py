@@ -55,7 +55,8 @@ def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedT
     invalid = tile.invalid(samples)
     payload = _payload(samples, invalid, codec, device)
     decoded = codec.decode(payload, *samples.shape[1:])
-    return CodedTile(payload, Quality.of(samples, decoded, ~invalid if invalid.any() else None))
+    # Borders are kept bit for bit, and would flatter the figures.
+    return CodedTile(payload, Quality.of(samples, decoded, None if valid.all() else valid))
 
 
 def tile_bytes(tile: Scene, _: Window, codec: TileCodec, device: str) -> int:
@@ -146,7 +147,8 @@ class Compression:
                     network = _network_of(codec)
                     if network is not None:
                         provide_network(network, path)
-                    return Compressed(writer.finish(contents), peak_memory())
+                    outliers = None if self.target.psnr is None else found.outliers
+                    return Compressed(writer.finish(contents), peak_memory(), outliers=outliers)
 
     def _header(self, quality: Quality, noise: float) -> Header:
         scene = self.tasks.scene

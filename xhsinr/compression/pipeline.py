@@ -8,6 +8,7 @@ it; it is repeated while the target is missed (`control`). A few tiles are in me
 from __future__ import annotations
 
 import contextlib
+import warnings
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Unpack
@@ -152,7 +153,9 @@ def compress_scene(
     ):
         compressed = Compression(tasks, tiling, target, network, settings.device).write(path)
         kept = tasks.scene.data
-        return replace(compressed, passes=kept.passes if isinstance(kept, KeptSamples) else None)
+    if compressed.outliers is not None:
+        warnings.warn(compressed.outliers, UserWarning, stacklevel=2)
+    return replace(compressed, passes=kept.passes if isinstance(kept, KeptSamples) else None)
 
 
 def _file_of(source: Any) -> str | Path | None:

@@ -72,8 +72,7 @@ class Goal:
         """Error that is never aimed below."""
         if self.faithful:
             return SMALLEST
-        span = self.survey.high - self.survey.low
-        return max(span**2 / 10 ** (_MOST_DECIBELS / 10), SMALLEST)
+        return max(self.survey.span**2 / 10 ** (_MOST_DECIBELS / 10), SMALLEST)
 
     @property
     def mse(self) -> float:
@@ -81,7 +80,7 @@ class Goal:
         survey, target, ahead = self.survey, self.target, 10 ** (_AIM * WINDOW / 10)
         found = []
         if target.psnr is not None:
-            found.append((survey.high - survey.low) ** 2 / 10 ** (target.psnr / 10))
+            found.append(survey.span**2 / 10 ** (target.psnr / 10))
         if target.sam_deg is not None:
             # The angle of errors of that size at right angles to spectra of the mean length.
             power = float((np.square(survey.mean) + survey.covariance.diagonal()).mean())
@@ -95,7 +94,8 @@ class Goal:
 
     def margin(self, attempt: Attempt) -> float:
         """Decibels by which it is better than was asked for."""
-        return self.target.margin(attempt.quality.psnr_db, attempt.quality.mean_sam_deg)
+        quality = attempt.quality
+        return self.target.margin(quality.psnr(self.survey.span), quality.mean_sam_deg)
 
     def reached(self, attempt: Attempt) -> bool:
         """Whether it is good enough, however dear, or small enough, however bad."""
@@ -104,7 +104,7 @@ class Goal:
     def met(self, attempt: Attempt) -> bool:
         """Whether it is reached, and not by more than has to be."""
         if self.faithful:
-            return 0 <= self.margin(attempt) <= WINDOW or attempt.quality.range == 0
+            return 0 <= self.margin(attempt) <= WINDOW or self.survey.span == 0
         return (1 - RATE_WINDOW) * self.budget <= attempt.bytes <= self.budget
 
     def merit(self, attempt: Attempt) -> float:

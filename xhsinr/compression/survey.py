@@ -20,6 +20,7 @@ from xhsinr.coding.lattice import Lattice
 from xhsinr.coding.voids import MOST_VOIDS, Voids, bits_of
 from xhsinr.compression.defects import FAR_OFF, impulses, repeated_spectra
 from xhsinr.compression.noise import band_noise
+from xhsinr.compression.outliers import usual_range
 from xhsinr.compression.steps import find_lattice
 from xhsinr.errors import SceneError
 from xhsinr.running.tasks import TileFunction
@@ -34,6 +35,8 @@ __all__ = ["Border", "Survey", "TileSurvey", "survey", "survey_tile"]
 _SPECTRA = 1 << 18
 # Spectra whose samples are looked at for a step.
 _STEP_SPECTRA = 1 << 13
+# Samples among which outliers are looked for.
+_RANGE_SAMPLES = 1 << 17
 # Share of a scene's pixels that a border has at least.
 _BORDER = 0.001
 _MOST_BORDERS = 4
@@ -113,6 +116,8 @@ class Survey:
     covariance : ndarray of float64, shape (live bands, live bands)
     lattice : Lattice or None
         Of the live bands; None for floats without one.
+    usual : (float, float)
+        Range of the valid samples without outliers, see `xhsinr.compression.outliers`.
     """
 
     voids: Voids
@@ -124,6 +129,24 @@ class Survey:
     mean: npt.NDArray[np.float64]
     covariance: npt.NDArray[np.float64]
     lattice: Lattice | None
+    usual: tuple[float, float]
+
+    @property
+    def span(self) -> float:
+        """The range that a PSNR counts against."""
+        return self.usual[1] - self.usual[0]
+
+    @property
+    def outliers(self) -> str | None:
+        """What lies so far off that a PSNR does not count against its range; None for nothing."""
+        low, high = self.usual
+        if (low, high) == (self.low, self.high):
+            return None
+        return (
+            f"samples go from {self.low:g} to {self.high:g}, nearly all from {low:g} to {high:g}: "
+            "the PSNR asked for counts against the range of these; if the others are fill values, "
+            "declare them as nodata"
+        )
 
     @cached_property
     def variances(self) -> npt.NDArray[np.float64]:
@@ -308,7 +331,12 @@ class _Gathered:
             mean=chosen.mean[live],
             covariance=chosen.covariance[np.ix_(live, live)],
             lattice=self._lattice(live) or self._grid(chosen.covariance[np.ix_(live, live)]),
+            usual=self._usual(),
         )
+
+    def _usual(self) -> tuple[float, float]:
+        known = np.concatenate([spectra[valid] for spectra, valid in self.steps])
+        return usual_range(known[:: max(1, known.size // _RANGE_SAMPLES)], self.low, self.high)
 
     def _real_borders(self) -> list[Border]:
         """Those that are large; the samples of the others count as all do."""
