@@ -56,6 +56,7 @@ def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedT
     payload = _payload(samples, invalid, codec, device)
     decoded = codec.decode(payload, *samples.shape[1:])
     # Borders are kept bit for bit, and would flatter the figures.
+    valid = codec.voids.states(samples, invalid) == mask.VALID
     return CodedTile(payload, Quality.of(samples, decoded, None if valid.all() else valid))
 
 
