@@ -19,7 +19,7 @@ from xhsinr.errors import DamagedSidecarError
 Samples = npt.NDArray[Any]
 
 WRITTEN = (
-    "010000000000000000680000008f81f1044000000084ced7320ffc3f02438d24912f9ef3f48e97c007521339"
+    "0100000000680000008f81f1044000000084ced7320ffc3f02438d24912f9ef3f48e97c007521339"
     "e566d83da1f5acdef76266e5419cd751e04d10c25075fbdd9635162da58f247450a06670402ece6438de34a6"
     "b00a1ed9a1dd6423ed8f095513ce84f237816695f90c89352af061fb91bc0000008acd2806de9c0000151da9"
     "6f2541c600a364217912f490c048e6a4f888758d8b9c94b7c182a108d7593ab489080eb39514fc9ecbb59b2a"
@@ -115,7 +115,7 @@ def test_filler_costs_next_to_nothing_and_does_not_harm() -> None:
     filled = np.where(valid, samples, 0).astype(np.int16)
     coding = coding_of(samples)
     parts = coding.encode(filled, valid, "cpu")
-    decoded = coding.decode(parts, 60, 60, None)
+    decoded = coding.decode(parts, 60, 60, None, valid)
     assert (decoded == samples)[valid].all()
     half = np.ascontiguousarray(samples[:, :, :30])
     alone = coding_of(samples).encode(half, None, "cpu")
@@ -127,7 +127,14 @@ def test_scattered_invalid_samples_are_left_out() -> None:
     valid = np.random.default_rng(1).random(samples.shape) > 0.05
     coding = coding_of(samples)
     parts = coding.encode(np.where(valid, samples, 0).astype(np.int16), valid, "cpu")
-    assert (coding.decode(parts, 40, 50, None) == samples)[valid].all()
+    assert (coding.decode(parts, 40, 50, None, valid) == samples)[valid].all()
+
+
+def test_wide_ranges_cost_no_more_than_their_noise() -> None:
+    random = np.random.default_rng(0)
+    samples = np.rint(random.normal(0, 1 << 24, (8, 60, 60))).astype(np.int32)
+    size = len(coding_of(samples).encode(samples, None, "cpu")["bound"])
+    assert 8 * size / samples.size < 24 + np.log2(np.sqrt(2 * np.pi * np.e)) + 0.15
 
 
 def test_values_on_a_comb_cost_less() -> None:

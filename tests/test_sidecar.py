@@ -30,12 +30,12 @@ from xhsinr.sidecar.header import Header
 from xhsinr.sidecar.report import report
 from xhsinr.sidecar.writer import Contents, SidecarWriter
 
-PARTS = ("mask", "listed", "floats")
+PARTS = ("mask", "listed", "steps", "digits")
 PAYLOADS: list[dict[str, bytes]] = [
-    {"mask": b"first mask", "floats": b"first floats"},
-    {"mask": b"", "floats": b"second"},
+    {"mask": b"first mask", "steps": b"first floats"},
+    {"mask": b"", "steps": b"second"},
     {},
-    {"floats": b"last floats", "mask": b"last"},
+    {"steps": b"last floats", "mask": b"last"},
 ]
 ARRAYS = {"wavelengths": np.linspace(400, 900, 3)}
 
@@ -92,7 +92,7 @@ def test_what_is_written_is_read(path: Path) -> None:
     assert description == {"name": "µ ✓"}
     np.testing.assert_array_equal(arrays["wavelengths"], ARRAYS["wavelengths"])
     for tile, payload in enumerate(PAYLOADS):
-        assert sidecar.payload(tile) == {"mask": b"", "floats": b""} | payload
+        assert sidecar.payload(tile) == {"mask": b"", "steps": b""} | payload
 
 
 def test_errors_of_tiles_are_rounded_up_by_a_twelfth_or_less(path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_plain_scene_takes_110_bytes_besides_basis_index_and_tiles(tmp_path: P
     plain = header(shape=(224, 512, 614), tile=256, dtype=np.dtype("i2"))
     with SidecarWriter(tmp_path / "a.hsinr", 6, PARTS) as writer:
         for tile in range(6):
-            writer.add(tile, {"floats": bytes(20_000)}, quality(1))
+            writer.add(tile, {"steps": bytes(20_000)}, quality(1))
         sidecar = writer.finish(Contents(plain, b"", codec(224)))
     assert report(sidecar).metadata_bytes <= 105  # coding and range of int16: 5
 
@@ -223,7 +223,7 @@ def test_a_file_that_was_cut_off_anywhere_is_detected(path: Path) -> None:
 def test_the_tiles_that_are_there_can_be_read_from_a_file_that_was_cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-3])
     sidecar = Sidecar.open(path, whole=False)
-    assert sidecar.payload(0)["floats"] == b"first floats"
+    assert sidecar.payload(0)["steps"] == b"first floats"
     with pytest.raises(DamagedSidecarError, match=r"tile 3.*cut off"):
         sidecar.payload(3)
 
@@ -241,7 +241,7 @@ def test_a_file_that_is_replaced_after_it_was_opened_is_no_damage(path: Path, ot
     if other == "replaced":
         with SidecarWriter(path, 4, PARTS) as writer:
             for tile in range(4):
-                writer.add(tile, {"floats": b"of another scene, and longer"}, quality(tile))
+                writer.add(tile, {"steps": b"of another scene, and longer"}, quality(tile))
             writer.finish(CONTENTS)
         with pytest.raises(ChangedSidecarError, match=r"a\.hsinr was replaced"):
             sidecar.check_size()

@@ -20,7 +20,7 @@ FIGURES = ["psnr", "bpppb", "sam_deg", "max_error"]
 PARTS = {
     0: ["mask", "listed", "planes"],
     1: ["mask", "listed", "base", "bound", "rest"],
-    2: ["mask", "listed", "floats"],
+    2: ["mask", "listed", "steps", "digits"],
     3: ["mask", "listed", "latents"],
 }
 

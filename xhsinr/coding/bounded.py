@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from xhsinr.coding import bounded_tile
 from xhsinr.coding.bounded_tile import LARGEST, decode_integers, encode_integers
 from xhsinr.coding.contract import Bands, Frame, NetworkUse, Planes, Samples, Valid
 from xhsinr.coding.lattice import Lattice
@@ -28,10 +29,6 @@ from xhsinr.errors import DamagedSidecarError
 from xhsinr.network.prior import Prior
 
 __all__ = ["BoundedCoding", "base_frame"]
-
-_PER_SAMPLE, _PER_PIXEL = 48, 1024
-"""Bytes of memory: of a sample, and of a pixel for the bands that predict."""
-_SEGMENT_BYTES = 1 << 27
 
 Ints = npt.NDArray[Any]
 
@@ -83,14 +80,19 @@ class BoundedCoding:
         return parts
 
     def decode(
-        self, parts: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None
+        self,
+        parts: Mapping[str, bytes],
+        rows: int,
+        cols: int,
+        bands: Bands | None,
+        valid: Valid | None = None,
     ) -> Samples:
         shape = (self.frame.bands, rows, cols)
         content = parts.get("bound", b"")
         if not content:
             raise DamagedSidecarError("a tile with valid samples lacks its part 'bound'")
         base = self._base(parts, rows, cols)
-        integers = decode_integers(content, base, self._units, shape, self._limits)
+        integers = decode_integers(content, base, self._units, shape, self._limits, valid)
         samples = self._samples(integers if bands is None else integers[bands], bands)
         return self.lattice.correct(samples, parts.get("rest", b""), bands, self.frame.bands)
 
@@ -136,8 +138,7 @@ class BoundedCoding:
 
     def memory(self, pixels: int) -> int:
         based = 0 if self.base is None else self.base.memory(pixels)
-        own = pixels * (_PER_SAMPLE * self.frame.bands + _PER_PIXEL) + _SEGMENT_BYTES
-        return own + based
+        return bounded_tile.memory(self.frame.bands, pixels) + based
 
     @property
     def _units(self) -> npt.NDArray[np.int64]:

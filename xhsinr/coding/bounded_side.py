@@ -22,6 +22,7 @@ __all__ = [
     "cluster",
     "most",
     "pack_labels",
+    "symbols",
     "unpack_labels",
 ]
 
@@ -102,8 +103,15 @@ def unpack_labels(content: bytes, clusters: int, rows: int, cols: int) -> npt.ND
     return labels
 
 
+def symbols(low: int, high: int, max_error: int) -> tuple[int, int]:
+    """Largest magnitude of a symbol, and how many low bits are coded as they are."""
+    reach = (high - low + max_error) // (2 * max_error + 1) + 1
+    shift = max(0, (2 * reach + 1).bit_length() - _SYMBOLS.bit_length() + 1)
+    return (reach >> shift) + 1, shift
+
+
 def most(levels: npt.ArrayLike, step: int) -> int:
-    """Largest error that predicts: four of the largest scale, in 64ths."""
+    """Largest error that predicts: four of the largest scale, in 64ths; a symbol has that step."""
     return int(scale(np.asarray(levels)).max()) * step >> 8
 
 
@@ -158,11 +166,9 @@ class Numbers:
     ) -> Band:
         """What the loops need for a band."""
         low, high, _ = self.range(band)
-        step = 2 * max_error + 1
+        largest, shift = symbols(low, high, max_error)
         levels = self._rows[_FIXED_ROWS : self._errors, band]
         spreads = scale(levels)
-        reach = (high - low + max_error) // step + 1
-        shift = max(0, (2 * reach + 1).bit_length() - _SYMBOLS.bit_length() + 1)
         comb = COMBS[self._rows[4, band]]
         return Band(
             expected,
@@ -174,9 +180,9 @@ class Numbers:
             np.ascontiguousarray(self._rows[self._errors : self._weights, band]),
             spreads,
             (1 << 44) // spreads,
-            most(levels, step),
-            (reach >> shift) + 1,
-            0 if comb else shift,
+            most(levels, (2 * max_error + 1) << shift),
+            largest,
+            shift,
             comb,
         )
 

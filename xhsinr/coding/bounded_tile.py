@@ -1,12 +1,9 @@
 """Integers of a tile as bytes, each within a bound of what it was.
 
 **The bytes.** A byte with the number of clusters K (1 to 4), then parts, each after its size as
-u32: the mask, the labels, the numbers, and one or more segments. All is little-endian; ``>>``
-rounds towards minus infinity and ``//`` down.
-
-*Mask*: empty, or zlib data of ``ceil(pixels / 8)`` bytes for each band: bits, the first highest,
-of the pixels where skipping changes from the band before (before the first, nothing is skipped).
-Samples that are skipped have no symbol and decode to what is expected of them.
+u32: the labels, the numbers, and one or more segments. All is little-endian; ``>>`` rounds towards
+minus infinity and ``//`` down. Samples that are not valid are *skipped*: they have no symbol and
+decode to what is expected of them.
 
 *Labels*: empty for K = 1, else zlib data of a byte for each pixel, its cluster.
 
@@ -43,9 +40,10 @@ they become 2**22 or more, the next segment begins.
    ``(N + (n >> 1)) * classes // pixels``, at most the last.
 3. Row by row, even columns first: ``position = expected + (sum of w_i e_i + 128 >> 8)`` with the
    errors ``e = 64 y - expected`` at NW, N, NE and the weights 0 to 2 in even columns; at NW, N,
-   NE, W, E and 3 to 7 in odd ones. Errors are clipped to ``largest spread * q >> 8`` in
-   magnitude, 0 outside and where samples are skipped. The position is clipped to 64 times the
-   band's range less the base; ``middle = position + 32 >> 6`` is what skipped samples decode to.
+   NE, W, E and 3 to 7 in odd ones. Errors are clipped to ``largest spread * (q << h) >> 8`` in
+   magnitude (h as below), 0 outside and where samples are skipped. The position is clipped to 64
+   times the band's range less the base; ``middle = position + 32 >> 6`` is what skipped samples
+   decode to.
 4. Symbols: without a comb ``index = S + s`` with ``reach = (width + M) // q + 1``, h the least
    shift with which the bits of ``2 reach + 1`` are 21 at most, ``S = (reach >> h) + 1``, indices
    0 to 2 S, ``centre = 64 S + 32``, plus ``position - 64 middle`` if q is 1 and h 0. The edge of
@@ -77,7 +75,7 @@ from xhsinr.coding import bounded_side as side
 from xhsinr.coding.bounded_predict import Fit, History, classify
 from xhsinr.errors import DamagedSidecarError
 
-__all__ = ["LARGEST", "decode_integers", "encode_integers"]
+__all__ = ["LARGEST", "decode_integers", "encode_integers", "memory"]
 
 LARGEST = side.LARGEST
 """Largest magnitude of an integer that is coded, and of its distance from the base."""
@@ -88,6 +86,8 @@ _SEGMENT = 1 << 22
 """Symbols after which a range coder ends and another begins: they wait for it to take them."""
 _ROWS_PIXELS = 16384
 """Pixels, roughly, that scales are found from."""
+_PER_SAMPLE, _PER_PIXEL, _SEGMENT_BYTES = 48, 1024, 1 << 27
+"""Bytes of memory: of a sample, of a pixel for the bands that predict, of a segment."""
 
 Ints = npt.NDArray[Any]
 
@@ -117,7 +117,7 @@ def encode_integers(
     """
     bands, rows, cols = samples.shape
     pixels = rows * cols
-    skipped = None if valid is None or valid.all() else ~valid.reshape(bands, pixels)
+    skipped = _skipped(valid, bands, pixels)
     usable = np.ones(pixels, np.bool_)
     if skipped is not None:
         usable = np.asarray(~skipped.any(0))
@@ -153,13 +153,14 @@ def encode_integers(
         classify(expected, below, low, high, classes, skip, which)
         scope = (integers, expected, which, classes)
         noise = 4096 * (step * step - 1) / 12
+        unit = step << side.symbols(low, high, max_error)[1]
         silent = np.zeros(loop.NEIGHBOURS, np.int64)
         far = 1 << 40
-        bins = fit.symbol_counts(*scope, far, cols, every, silent, step)
+        bins = fit.symbol_counts(*scope, far, cols, every, silent, unit)
         shape, levels = fit.choose_scales(bins)
-        most = side.most(levels, step)
+        most = side.most(levels, unit)
         errors = fit.error_weights(*scope, most, cols, every, noise)
-        bins = fit.symbol_counts(*scope, most, cols, every, errors, step)
+        bins = fit.symbol_counts(*scope, most, cols, every, errors, unit)
         shape, levels = fit.choose_scales(bins)
         comb = 0
         if step == 1 and high - low < min(side.COMB_RANGE, 8 * pixels):
@@ -175,7 +176,7 @@ def encode_integers(
             count = 0
     if base is not None:
         decoded += base.reshape(bands, pixels)
-    head = [_mask(skipped), side.pack_labels(labels, clusters), numbers.to_bytes()]
+    head = [side.pack_labels(labels, clusters), numbers.to_bytes()]
     parts = [struct.pack("<B", clusters)]
     parts += [struct.pack("<I", len(part)) + part for part in head + segments]
     return b"".join(parts), decoded.reshape(samples.shape)
@@ -187,20 +188,13 @@ def _segment(firsts: Ints, shares: Ints, count: int) -> bytes:
     return np.array([one, other], "<u8").tobytes() + words[:size].astype("<u4").tobytes()
 
 
-def _mask(skipped: npt.NDArray[np.bool_] | None) -> bytes:
-    if skipped is None:
-        return b""
-    changes = skipped.copy()
-    changes[1:] ^= skipped[:-1]
-    return zlib.compress(np.packbits(changes, axis=1).tobytes(), 9)
-
-
 def decode_integers(
     content: bytes,
     base: Ints | None,
     max_errors: Ints,
     shape: tuple[int, int, int],
     limits: tuple[Ints, Ints],
+    valid: npt.NDArray[np.bool_] | None = None,
 ) -> Ints:
     """What `encode_integers` said it gives, with the same base and bounds.
 
@@ -208,6 +202,8 @@ def decode_integers(
     ----------
     limits : (ndarray, ndarray)
         Least and greatest integer of each band, in the type of the samples.
+    valid : ndarray of bool, shape (bands, rows, cols), or None
+        The same that `encode_integers` got.
 
     Raises
     ------
@@ -220,21 +216,21 @@ def decode_integers(
         clusters, parts = content[0], _parts(content[1:])
         if not 1 <= clusters <= side.CLUSTERS:
             raise ValueError(f"it has {clusters} clusters")
-        skipped = _skipped(parts[0], bands, pixels)
-        labels = side.unpack_labels(parts[1], clusters, rows, cols)
+        labels = side.unpack_labels(parts[0], clusters, rows, cols)
         classes = min(_CLASSES, max(1, pixels // _CLASS_PIXELS))
         history = History(labels, clusters, bands)
         numbers = side.Numbers.from_bytes(
-            parts[2], bands, classes, clusters, history.lags + history.near_lags
+            parts[1], bands, classes, clusters, history.lags + history.near_lags
         )
         numbers.check(max_errors, *limits)
     except (IndexError, ValueError, struct.error, zlib.error) as error:
         raise DamagedSidecarError(f"A tile's bounded integers are damaged: {error}") from error
+    skipped = _skipped(valid, bands, pixels)
     decoded = np.empty((bands, pixels), limits[0].dtype)
     which = np.empty(pixels, np.uint8)
     nothing = np.zeros(0, decoded.dtype)
     states, words, left, count = np.zeros(2, np.uint64), np.zeros(0, np.uint32), 0, _SEGMENT
-    segments = iter(parts[3:])
+    segments = iter(parts[2:])
     for band, max_error in enumerate(max_errors.tolist()):
         if count >= _SEGMENT:
             states, words = _start(next(segments, b""))
@@ -277,7 +273,7 @@ def _parts(content: bytes) -> list[bytes]:
         (size,) = struct.unpack_from("<I", content, at)
         parts.append(content[at + 4 : at + 4 + size])
         at += 4 + size
-    if at != len(content) or len(parts) < 4:
+    if at != len(content) or len(parts) < 3:
         raise ValueError(f"its {len(parts)} parts do not add up to {len(content)} bytes")
     return parts
 
@@ -291,11 +287,12 @@ def _start(content: bytes) -> tuple[Ints, Ints]:
     return states, np.frombuffer(content, "<u4", offset=16).astype(np.uint32)
 
 
-def _skipped(content: bytes, bands: int, pixels: int) -> npt.NDArray[np.bool_] | None:
-    if not content:
-        return None
-    width = -(-pixels // 8)
-    packed = zlib.decompressobj().decompress(content, bands * width)
-    bits = np.frombuffer(packed, np.uint8).reshape(bands, width)
-    changes = np.unpackbits(bits, axis=1, count=pixels)
-    return np.bitwise_xor.accumulate(changes, axis=0).astype(np.bool_)
+def _skipped(
+    valid: npt.NDArray[np.bool_] | None, bands: int, pixels: int
+) -> npt.NDArray[np.bool_] | None:
+    return None if valid is None or valid.all() else ~valid.reshape(bands, pixels)
+
+
+def memory(bands: int, pixels: int) -> int:
+    """Most bytes that encoding and decoding the integers of a tile takes."""
+    return pixels * (_PER_SAMPLE * bands + _PER_PIXEL) + _SEGMENT_BYTES

@@ -116,9 +116,25 @@ class Coding(Protocol):
         """
 
     def decode(
-        self, parts: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None
+        self,
+        parts: Mapping[str, bytes],
+        rows: int,
+        cols: int,
+        bands: Bands | None,
+        valid: Valid | None = None,
     ) -> Samples:
         """Samples of a tile within the frame's range, of all live bands or of those wanted.
+
+        Parameters
+        ----------
+        parts : mapping of str to bytes
+            As `encode` returned them.
+        rows, cols : int
+            Shape of the tile.
+        bands : ndarray of int or None
+            Bands wanted, in this order; None for all.
+        valid : ndarray of bool, shape (live bands, rows, cols), or None
+            What `encode` got. Where it is False, any sample will do.
 
         Raises
         ------

@@ -1,27 +1,47 @@
-"""Floating-point samples whose every bit comes back."""
+"""Coding ``floats``: floating-point samples that are no integers times a step, to the last bit.
+
+A band's samples are counted in steps of a power of two, about the last digit of its large ones.
+The whole steps are coded as the integers of the coding ``bounded`` are, and where a sample lies
+between two of them by `xhsinr.coding.digits`. So are the digits that small samples have beyond a
+large one's, which are noise, while what other bands tell of a sample is told in steps.
+
+**The bytes.** The part ``steps`` is that of `xhsinr.coding.bounded_tile`, lossless and without a
+base, with the least whole step n of a sample x >= n * 2**e, and -1 for -0.0. The part ``digits``
+has three varints for each band, e + 1074, z and a size, then for each band so many bytes of
+`xhsinr.coding.digits`. The *place* of a float are its bits as a signed integer, all but the sign
+inverted where that is set (of float64 64 bits, of float32 32), shifted right by z. A sample's
+place less that of n * 2**e is its digit, of as many as lie before that of (n + 1) * 2**e, at least
+one; these two are rounded to the data type.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from xhsinr.coding import bound
+from xhsinr.coding import bounded_tile
 from xhsinr.coding.contract import Bands, Frame, Planes, Samples, Valid
+from xhsinr.coding.digits import decode_digits, encode_digits
+from xhsinr.coding.rest import from_order, in_order
+from xhsinr.entropy.cursor import Cursor, varint
 from xhsinr.errors import DamagedSidecarError
 
-__all__ = ["FloatsCoding", "decode_floats", "encode_floats"]
+__all__ = ["FloatsCoding"]
 
-DIGITS = 6  # after the point, of floats that are coded as integers
-LARGEST_DECIMAL = 1 << 31
-BIT_STEPS = 255  # first byte of other floats
-ZSTD_LEVEL = 19
-_PER_SAMPLE = 40  # bytes of memory
+_LARGE = 0.99
+"""Share of a band's samples that have no more digits than a step."""
+_RANGE_BITS = 29
+"""Whole steps are below two to this in magnitude: differences of them fit 32 bits."""
+_LEAST_EXPONENT = -1074
+_SAMPLE = 1 << 14
+_PER_SAMPLE, _PER_PIXEL = 24, 128
+"""Bytes of memory beside the integers'."""
+
+Int64Array = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -29,20 +49,62 @@ class FloatsCoding:
     """Floats bit by bit; see `xhsinr.coding.contract.Coding`."""
 
     name: ClassVar[str] = "floats"
-    parts: ClassVar[tuple[str, ...]] = ("floats",)
+    parts: ClassVar[tuple[str, ...]] = ("steps", "digits")
     exact: ClassVar[bool] = True
 
     frame: Frame
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
-        return {"floats": encode_floats(samples)}
+        grids = [
+            _Grid.of(band if valid is None else band[valid[i]], self.frame.dtype)
+            for i, band in enumerate(samples)
+        ]
+        steps = np.stack([grid.steps(band) for grid, band in zip(grids, samples, strict=True)])
+        lossless = np.zeros(len(samples), np.int64)
+        coded, steps = bounded_tile.encode_integers(steps, None, lossless, valid)
+        digits = []
+        for i, grid in enumerate(grids):
+            use = slice(None) if valid is None else valid[i]
+            first, sizes = grid.cells(steps[i][use].ravel())
+            digits.append(encode_digits(grid.places(samples[i][use].ravel()) - first, sizes))
+        numbers = b"".join(
+            grid.to_bytes() + varint(len(content))
+            for grid, content in zip(grids, digits, strict=True)
+        )
+        return {"steps": coded, "digits": numbers + b"".join(digits)}
 
     def decode(
-        self, parts: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None
+        self,
+        parts: Mapping[str, bytes],
+        rows: int,
+        cols: int,
+        bands: Bands | None,
+        valid: Valid | None = None,
     ) -> Samples:
-        shape = (self.frame.bands, rows, cols)
-        samples = decode_floats(parts.get("floats", b""), shape, self.frame.dtype)
-        return samples if bands is None else samples[bands]
+        cursor = Cursor(parts.get("digits", b""), "the digits of a tile")
+        heads = [
+            (_Grid.from_cursor(cursor, self.frame.dtype), cursor.varint())
+            for _ in range(self.frame.bands)
+        ]
+        digits = [cursor.take(length) for _, length in heads]
+        cursor.end()
+        low, high = zip(*(grid.limits(self.frame) for grid, _ in heads), strict=True)
+        steps = bounded_tile.decode_integers(
+            parts.get("steps", b""),
+            None,
+            np.zeros(self.frame.bands, np.int64),
+            (self.frame.bands, rows, cols),
+            (np.array(low, np.int32), np.array(high, np.int32)),
+            valid,
+        )
+        wanted = range(self.frame.bands) if bands is None else bands.tolist()
+        samples = np.zeros((len(wanted), rows, cols), self.frame.dtype)
+        for band, i in zip(samples, wanted, strict=True):
+            grid, use = heads[i][0], slice(None) if valid is None else valid[i]
+            first, sizes = grid.cells(steps[i][use].ravel())
+            places = first + decode_digits(digits[i], sizes)
+            band[use] = grid.samples(places).reshape(band[use].shape)
+        return samples
 
     def decode_coarse(
         self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands | None
@@ -61,92 +123,85 @@ class FloatsCoding:
         return cls(frame)
 
     def memory(self, pixels: int) -> int:
-        return pixels * self.frame.bands * (_PER_SAMPLE + self.frame.dtype.itemsize)
+        integers = bounded_tile.memory(self.frame.bands, pixels)
+        return integers + pixels * (_PER_SAMPLE * self.frame.bands + _PER_PIXEL)
 
 
-def encode_floats(values: npt.NDArray[Any]) -> bytes:
-    """Code floating-point samples so that every bit of them comes back.
+@dataclass(frozen=True)
+class _Grid:
+    """Steps of a band, and the floats between them.
 
-    Decimal fractions of up to `DIGITS` digits are coded as integers, by
-    `xhsinr.coding.bound.encode`. Of others, the difference of each sample's bits to those of the
-    band before is coded by ZSTD, most significant bytes together.
-
-    Parameters
+    Attributes
     ----------
-    values : ndarray of float32 or float64, shape (bands, rows, cols)
-        Any values, NaN, infinities and -0.0 included.
+    dtype : dtype
+    exponent : int
+        A step is two to this.
+    zeros : int
+        Binary digits that are zero at the end of every sample.
     """
-    decimal = _decimal(values)
-    if decimal is not None:
-        digits, integers = decimal
-        return bytes([digits]) + bound.encode(integers, None, 0)
-    steps = _in_order(np.ascontiguousarray(values).view(f"i{values.itemsize}"))
-    steps[1:] -= steps[:-1].copy()
-    folded = (steps << 1) ^ (steps >> (8 * values.itemsize - 1))
-    planes = folded.astype(folded.dtype.newbyteorder("<")).reshape(-1, 1).view(np.uint8).T
-    return bytes([BIT_STEPS]) + imagecodecs.zstd_encode(planes.tobytes(), level=ZSTD_LEVEL)
 
+    dtype: np.dtype[Any]
+    exponent: int
+    zeros: int
 
-def decode_floats(
-    payload: bytes, shape: tuple[int, int, int], dtype: npt.DTypeLike
-) -> npt.NDArray[Any]:
-    """Decode floating-point samples.
+    @classmethod
+    def of(cls, values: Samples, dtype: np.dtype[Any]) -> Self:
+        """The grid that suits some values."""
+        sizes = np.abs(values).ravel()
+        digits = np.finfo(dtype).nmant
+        joint = int(np.bitwise_or.reduce(sizes.view(f"u{dtype.itemsize}")))
+        if not joint:
+            return cls(dtype, 0, 0)
+        zeros = min((joint & -joint).bit_length() - 1, digits)
+        large = np.quantile(sizes[:: max(1, len(sizes) // _SAMPLE)], _LARGE, method="higher")
+        last = int(np.frexp(large)[1]) - digits - 1 + zeros
+        widest = int(np.frexp(sizes.max())[1]) - _RANGE_BITS
+        return cls(dtype, max(last, widest, _LEAST_EXPONENT), zeros)
 
-    Parameters
-    ----------
-    payload : bytes
-        From `encode_floats`.
-    shape : tuple of int
-        (bands, rows, cols).
-    dtype : float32 or float64
-        The data type of the samples.
+    def steps(self, samples: Samples) -> npt.NDArray[np.int32]:
+        """Whole steps below each sample; -0.0 is below 0.0."""
+        whole = self._whole(samples)
+        # Only fillers are beyond.
+        most = 1 << _RANGE_BITS
+        steps = np.clip(whole, -most, most).astype(np.int32)
+        steps[np.signbit(samples) & (whole == 0)] = -1
+        return steps
 
-    Raises
-    ------
-    DamagedSidecarError
-        If the payload cannot come from `encode_floats`.
-    """
-    dtype = np.dtype(dtype)
-    kind = payload[0] if payload else None
-    if kind is not None and kind <= DIGITS:
-        return _fraction(bound.decode(payload[1:], None, 0, shape), kind, dtype)
-    size = math.prod(shape) * dtype.itemsize
-    try:
-        if kind != BIT_STEPS:
-            raise ValueError(f"they are of kind {kind}")
-        packed = imagecodecs.zstd_decode(payload[1:], out=size)
-        if len(packed) != size:
-            raise ValueError(f"there are {len(packed)} bytes and not {size}")
-    except (imagecodecs.ZstdError, ValueError) as error:
-        raise DamagedSidecarError(f"The float samples of a tile are damaged: {error}.") from error
-    planes = np.frombuffer(packed, np.uint8).reshape(dtype.itemsize, -1)
-    unsigned = np.dtype(f"<u{dtype.itemsize}")
-    folded = np.ascontiguousarray(planes.T).view(unsigned).astype(unsigned.newbyteorder("="))
-    steps = (folded >> 1).view(f"i{dtype.itemsize}") ^ -(folded & 1).view(f"i{dtype.itemsize}")
-    return _in_order(np.cumsum(steps.reshape(shape), axis=0, dtype=steps.dtype)).view(dtype)
+    def _whole(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(np.floor(np.ldexp(values.astype(np.float64), -self.exponent)))
 
+    def places(self, samples: Samples) -> Int64Array:
+        """Samples as integers that are ordered as they are, of those with so many zeros."""
+        return in_order(samples) >> self.zeros
 
-def _decimal(values: npt.NDArray[Any]) -> tuple[int, npt.NDArray[Any]] | None:
-    """The fewest digits after the point that hold the values exactly, and all as integers."""
-    if not np.isfinite(values).all():
-        return None
-    for digits in range(DIGITS + 1):
-        scaled = np.rint(values.astype(np.float64) * 10**digits)
-        if np.abs(scaled).max(initial=0) > LARGEST_DECIMAL:
-            return None
-        integers = scaled.astype(np.int64)
-        if _fraction(integers, digits, values.dtype).tobytes() == values.tobytes():
-            return digits, integers
-    return None
+    def samples(self, places: Int64Array) -> Samples:
+        """Samples of places."""
+        magnitudes = np.where(places < 0, ~places, places) << self.zeros
+        return from_order(np.where(places < 0, ~magnitudes, magnitudes), self.dtype)
 
+    def cells(self, steps: npt.NDArray[np.int32]) -> tuple[Int64Array, Int64Array]:
+        """The first place of each step, and how many there are before the next."""
+        with np.errstate(over="ignore"):
+            ends = np.ldexp(np.stack([steps, steps + 1.0]), self.exponent).astype(self.dtype)
+        first, last = self.places(ends)
+        return first, np.maximum(last - first, 1)
 
-def _fraction(integers: npt.NDArray[Any], digits: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    # One correctly rounded division, and one rounding to float32: the same on every machine.
-    return (integers / np.float64(10**digits)).astype(dtype)
+    def limits(self, frame: Frame) -> tuple[int, int]:
+        """Least and greatest step of samples of a frame."""
+        ends = self._whole(np.array([frame.low, frame.high]))
+        most = float(1 << _RANGE_BITS)
+        low, high = np.clip(ends, -most, most).astype(int).tolist()
+        return low - (low == 0), high
 
+    def to_bytes(self) -> bytes:
+        return varint(self.exponent - _LEAST_EXPONENT) + varint(self.zeros)
 
-def _in_order(bits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The bits of floats as integers that are ordered as the floats are; its own inverse."""
-    sign = bits >> (8 * bits.itemsize - 1)
-    ordered: npt.NDArray[Any] = bits ^ (sign & np.iinfo(bits.dtype).max)
-    return ordered
+    @classmethod
+    def from_cursor(cls, cursor: Cursor, dtype: np.dtype[Any]) -> Self:
+        exponent, zeros = cursor.varint() + _LEAST_EXPONENT, cursor.varint()
+        if exponent > np.finfo(np.float64).maxexp or zeros > np.finfo(dtype).nmant:
+            raise DamagedSidecarError(
+                f"a band's floats have steps of 2**{exponent} and {zeros} zeros: it is damaged"
+            )
+        return cls(dtype, exponent, zeros)

@@ -79,7 +79,12 @@ class LatentsCoding:
         return {"latents": latent_vectors.encode(vectors, self.network)[0]}
 
     def decode(
-        self, parts: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None
+        self,
+        parts: Mapping[str, bytes],
+        rows: int,
+        cols: int,
+        bands: Bands | None,
+        valid: Valid | None = None,
     ) -> Samples:
         """See `Coding.decode`."""
         return self.frame.to_samples(self.decode_coarse(parts, rows, cols, 1, bands))

@@ -73,7 +73,12 @@ class PlanesCoding:
         return expected_errors(self.basis.scores(samples).astype(np.float64), steps)
 
     def decode(
-        self, parts: Mapping[str, bytes], rows: int, cols: int, bands: Bands | None
+        self,
+        parts: Mapping[str, bytes],
+        rows: int,
+        cols: int,
+        bands: Bands | None,
+        valid: Valid | None = None,
     ) -> Samples:
         scores = self._scores(parts, rows, cols)
         return samples_of_scores(scores, self.basis, self.frame, bands)

@@ -156,8 +156,15 @@ class TileCodec:
         size = len(self.live) * rows * cols
         listed = decode_listed(parts.get("listed", b""), size, self.dtype)
         coded = self._coded(parts)
-        if coded or self._needs_coding(states, listed[0], rows, cols):
-            samples = self.coding.decode(coded, rows, cols, None if bands is None else chosen)
+        valid = self._valid(states, listed[0], rows, cols)
+        if coded or valid.any():
+            samples = self.coding.decode(
+                coded,
+                rows,
+                cols,
+                None if bands is None else chosen,
+                None if valid.all() else valid,
+            )
         else:
             samples = np.zeros((len(chosen), rows, cols), self.dtype)
         states = None if states is None else states[wanted]
@@ -293,15 +300,15 @@ class TileCodec:
         throughout = self.states[:, None, None]
         return mask.decode(coded, len(self.live), rows, cols) | throughout
 
-    def _needs_coding(
+    def _valid(
         self, states: States | None, listed: npt.NDArray[np.int64], rows: int, cols: int
-    ) -> bool:
-        """Whether a tile has valid samples that are not listed."""
-        known = np.zeros((len(self.live), rows, cols), np.bool_)
+    ) -> Valid:
+        """Which samples of the live bands the coding has to give."""
+        valid = np.ones((len(self.live), rows, cols), np.bool_)
         if states is not None:
-            known |= states != mask.VALID
-        known.reshape(-1)[listed] = True
-        return not known[self.live].all()
+            valid &= states == mask.VALID
+        valid.reshape(-1)[listed] = False
+        return self._of_live(valid)
 
     def _with_invalid(self, samples: Samples, states: States | None, bands: Bands) -> Samples:
         """Samples with voids where they say so, and no nodata where they don't."""

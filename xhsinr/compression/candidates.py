@@ -242,7 +242,7 @@ class Candidates:
                 return found, np.where(limit > 0, units, 0)
             # Rounding is better where few steps make a bound and a part of one is lost.
             steps = 1 / found.steps if found.rule == QUOTIENT else found.steps
-            if not found.coarse and ((2 * units + 1) * steps > _WIDE * 2 * limit).all():
+            if ((2 * units + 1) * steps > _WIDE * 2 * limit).all():
                 return found, units
         if limit <= 0:
             return None

@@ -166,8 +166,15 @@ def _saving(lattice: Lattice, values: npt.NDArray[Any]) -> float:
         left = max(left, float(np.log2(1.0 + np.abs(rest.astype(np.float64))).mean()))
     step = float(lattice.steps[0])
     step = 1 / step if lattice.rule == QUOTIENT else step
-    digit = float(np.median(np.spacing(np.abs(values))))
-    return math.log2(step / digit) - left
+    return math.log2(step / _digit(values)) - left
+
+
+def _digit(values: npt.NDArray[Any]) -> float:
+    """A median value's last binary digit, of those that are not zero throughout."""
+    sizes = np.abs(values)
+    joint = int(np.bitwise_or.reduce(sizes.view(f"u{sizes.itemsize}")))
+    zeros = min((joint & -joint).bit_length() - 1, np.finfo(sizes.dtype).nmant)
+    return math.ldexp(float(np.median(np.spacing(sizes))), zeros)
 
 
 def _plausible(values: npt.NDArray[Any], dtype: np.dtype[Any], hints: Hints) -> Iterator[Lattice]:

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from xhsinr.coding.lattice import Lattice
 from xhsinr.coding.voids import MOST_VOIDS, Voids, bits_of
 from xhsinr.compression.defects import FAR_OFF, impulses, repeated_spectra
-from xhsinr.compression.noise import band_noise
 from xhsinr.compression.outliers import usual_range
 from xhsinr.compression.steps import find_lattice
 from xhsinr.errors import SceneError
@@ -40,10 +39,6 @@ _RANGE_SAMPLES = 1 << 17
 # Share of a scene's pixels that a border has at least.
 _BORDER = 0.001
 _MOST_BORDERS = 4
-# Steps of a grid for floats, in units of their noise; sizes and least noise that allow for one.
-_GRID = 0.25
-_SIZES = 1e-30, 1e30
-_LEAST_NOISE = 2.0**-26
 
 Samples = npt.NDArray[Any]
 Valid = npt.NDArray[np.bool_]
@@ -330,7 +325,7 @@ class _Gathered:
             pixels=int(self.valid.max()),
             mean=chosen.mean[live],
             covariance=chosen.covariance[np.ix_(live, live)],
-            lattice=self._lattice(live) or self._grid(chosen.covariance[np.ix_(live, live)]),
+            lattice=self._lattice(live),
             usual=self._usual(),
         )
 
@@ -358,18 +353,6 @@ class _Gathered:
         known = np.concatenate([known[live] for _, known in self.steps], axis=1)
         bands = [values[valid] for values, valid in zip(spectra, known, strict=True)]
         return find_lattice(bands, scene.dtype, _scalings(scene))
-
-    def _grid(self, covariance: npt.NDArray[np.float64]) -> Lattice | None:
-        """A grid for floats that are no integers times a step, as fine as what is predictable.
-
-        What is below the noise is kept as it is, whatever it is. None where a grid has no use.
-        """
-        noise = float(np.median(band_noise(covariance)))
-        span = max(abs(self.low), abs(self.high))
-        if not _SIZES[0] < span < _SIZES[1] or noise <= span * _LEAST_NOISE:
-            return None
-        step = 2.0 ** math.floor(math.log2(noise * _GRID))
-        return Lattice(self.scene.dtype, np.array([step]), np.zeros(1), coarse=True)
 
 
 def _is_nan(kind: bytes, dtype: np.dtype[Any]) -> bool:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
+import constriction
 import numpy as np
 import numpy.typing as npt
 
@@ -38,7 +39,6 @@ from xhsinr.bench.codecs.common import (
     unpack_shape,
 )
 from xhsinr.bench.codecs.reflectance import Reflectance
-from xhsinr.entropy import runs as entropy
 
 __all__ = ["Rpm"]
 
@@ -172,15 +172,19 @@ def _block_sums(plane: Plane) -> Plane:
 
 def _pack_flags(flags: Flags) -> tuple[bytes, float]:
     share = np.float32(flags.mean())
-    return entropy.encode([(flags.ravel().astype(np.int32), _table(share))]), float(share)
+    coder = constriction.stream.stack.AnsCoder()
+    coder.encode_reverse(flags.ravel().astype(np.int32), _model(share))
+    return coder.get_compressed().astype("<u4").tobytes(), float(share)
 
 
 def _unpack_flags(payload: bytes, share: float, shape: tuple[int, int, int]) -> Flags:
     rows, cols, bands = shape
     blocks = (bands, -(-rows // _BLOCK), -(-cols // _BLOCK))
-    symbols = entropy.Decoder(payload).read(math.prod(blocks), _table(np.float32(share)))
-    return symbols.reshape(blocks).astype(bool)
+    coder = constriction.stream.stack.AnsCoder(np.frombuffer(payload, "<u4").astype(np.uint32))
+    symbols = coder.decode(_model(np.float32(share)), math.prod(blocks))
+    flags: Flags = symbols.reshape(blocks).astype(bool)
+    return flags
 
 
-def _table(share: np.float32) -> entropy.Table:
-    return entropy.frequencies([1 - float(share), float(share)])
+def _model(share: np.float32) -> Any:
+    return constriction.stream.model.Bernoulli(float(share), perfect=False)
