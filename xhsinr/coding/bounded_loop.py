@@ -94,7 +94,7 @@ def _clip(value: Any, low: Any, high: Any) -> Any:
     return min(max(value, low), high)
 
 
-@njit(inline="always")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _below(
     index: Any, centre: Any, comb: Any, axis: Any, last: Any, inverse: Any, table: Any, floor: Any
 ) -> Any:

@@ -186,4 +186,5 @@ def _smooth(values: Any, spare: Any) -> None:
             spare[i] = total / (2 * _BOX + 1)
             if i >= _BOX:
                 total -= values[i - _BOX]
-        values[:] = spare
+        for i in range(len(values)):
+            values[i] = spare[i]

@@ -19,7 +19,8 @@ from xhsinr.errors import DamagedSidecarError
 __all__ = ["decode_listed", "encode_listed"]
 
 # Contexts: how far the next one is; whether it is the sample before again, its sign, its size.
-_AGAIN = bits.NUMBER_CONTEXTS
+_GAP = rans.ZERO
+_AGAIN = _GAP + bits.NUMBER_CONTEXTS
 _SIGN = _AGAIN + 2
 _SIZE = _SIGN + 1
 _CONTEXTS = _SIZE + bits.NUMBER_CONTEXTS
@@ -62,9 +63,9 @@ def decode_listed(content: bytes, size: int, dtype: np.dtype[Any]) -> tuple[Plac
 
 @njit(cache=True, nogil=True)
 def _note_listed(places: Any, values: Any, notes: Any, model: Any) -> int:
-    count, last, before, again = 0, -1, 0, 0
+    count, last, before, again = rans.ZERO, -1, 0, 0
     for i in range(len(places)):
-        count = bits.note_number(notes, count, model, 0, places[i] - last)
+        count = bits.note_number(notes, count, model, _GAP, places[i] - last)
         last = places[i]
         same = 1 if values[i] == before else 0
         count = bits.note(notes, count, model, _AGAIN + again, same)
@@ -76,7 +77,7 @@ def _note_listed(places: Any, values: Any, notes: Any, model: Any) -> int:
             count = bits.note_number(notes, count, model, _SIZE, size)
             before = value
     # No further one.
-    return bits.note_number(notes, count, model, 0, 0)
+    return bits.note_number(notes, count, model, _GAP, rans.ZERO)
 
 
 @njit(cache=True, nogil=True)
@@ -85,7 +86,7 @@ def _read_listed(state: Any, words: Any, model: Any, most: int) -> tuple[Any, An
     left, found, last, before, again = len(words), 0, -1, 0, 0
     places, values = np.empty(16, np.int64), np.empty(16, np.int64)
     while True:
-        state, left, gap = bits.read_number(state, words, left, model, 0)
+        state, left, gap = bits.read_number(state, words, left, model, _GAP)
         if gap == 0 and left == 0 and state == rans.EMPTY:
             return places[:found], values[:found]
         if gap <= 0 or gap >= most - last:

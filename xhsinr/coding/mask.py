@@ -25,7 +25,7 @@ VALID = 0
 States = npt.NDArray[np.uint8]
 
 # Contexts: valid by eight neighbours, as the left one, as the upper one, which; a band's plane.
-_LEFT = 256
+_LEFT = rans.ZERO + 256
 _ABOVE = _LEFT + 1
 _WHICH = _ABOVE + 1
 _PLANE = _WHICH + 256
@@ -98,7 +98,7 @@ def _decode(payload: bytes, bands: int, rows: int, cols: int) -> States:
             if len(planes) == bands:
                 raise ValueError("bytes are left over")
             plane = np.zeros((rows, cols), np.uint8)
-            state, left = _read_plane(plane, before, state, words, left, model)
+            state, left = _read_plane(plane, before, np.uint64(state), words, left, model)
             planes.append(plane)
             before = plane
     if len(planes) != of_band.max() + 1:
@@ -109,7 +109,8 @@ def _decode(payload: bytes, bands: int, rows: int, cols: int) -> States:
 @njit(cache=True, nogil=True)
 def _note_numbers(of_band: Any, notes: Any, model: Any) -> int:
     """Which plane each band has: how many more than the newest it is behind, 0 for another."""
-    count, newest = 0, -1
+    count: int = rans.ZERO
+    newest = -1
     for plane in of_band:
         behind = newest + 1 - plane
         count = bits.note_number(notes, count, model, _PLANE, behind)

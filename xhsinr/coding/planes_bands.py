@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from xhsinr.entropy.rans import BITS, get, get_raw, peek, put_raw
+from xhsinr.entropy.rans import BITS, ZERO, get, get_raw, peek, put_raw
 from xhsinr.network.prior import (
     FIXED,
     HIDDEN,
@@ -49,6 +49,7 @@ _SEEN = 65535  # magnitudes are clipped to it where they predict others
 _ONE, _FOUR = np.float32(1), np.float32(4)
 _ESCAPE = 3 << 11  # smallest magnitude of the last class
 _TOTAL = 1 << BITS
+_SIGN_BITS, _LENGTH_BITS = ZERO + 1, ZERO + 5
 _MOST_SYMBOLS = STICKS + 8  # of a coefficient
 
 Magnitudes = npt.NDArray[np.float32]
@@ -272,7 +273,7 @@ def _expect_row(
     that are all zero, which only need to be looked at once.
     """
     _inputs_of_row(y, cols, near, room.row, room.total)
-    count = 1
+    count = ZERO + 1
     for i in range((cols - left + 1) // 2):
         x = left + 2 * i
         if room.total[x] == 0:
@@ -308,7 +309,7 @@ def decode_band(
             for x in range(left, cols, 2):
                 number += 1
                 place = places[number]
-                kind = 0
+                kind = ZERO
                 while kind < STICKS:
                     if kind < _FIRST_STICKS:
                         share = _share(sticks[place, kind], odds)
@@ -328,10 +329,10 @@ def decode_band(
                     state, count, size = get_raw(state, words, count, low)
                     size += (2 + ((kind - 2) & 1)) << low
                 else:
-                    state, count, bits = get_raw(state, words, count, 5)
+                    state, count, bits = get_raw(state, words, count, _LENGTH_BITS)
                     state, count, size = get_raw(state, words, count, bits)
                     size = min(size + (1 << bits) - 1 + _ESCAPE, LARGEST)
-                state, count, negative = get_raw(state, words, count, 1)
+                state, count, negative = get_raw(state, words, count, _SIGN_BITS)
                 own[y + MARGIN, x + MARGIN] = min(size, _SEEN)
                 values[y, x] = -size if negative else size
     return state, count, values
@@ -384,12 +385,12 @@ def _put(symbols: Any, n: int, size: int, negative: bool, shares: Any) -> int:
         return n
     if kind == STICKS:
         bits = _raw_bits(kind, size) - 6
-        n = put_raw(symbols, n, bits, 5)
+        n = put_raw(symbols, n, bits, _LENGTH_BITS)
         n = put_raw(symbols, n, size - _ESCAPE + 1 - (1 << bits), bits)
     elif kind > 3:
         low = (kind - 2) >> 1
         n = put_raw(symbols, n, size & ((1 << low) - 1), low)
-    return put_raw(symbols, n, int(negative), 1)
+    return put_raw(symbols, n, int(negative), _SIGN_BITS)
 
 
 @njit(cache=True, nogil=True)
@@ -435,7 +436,7 @@ def encode_band(
     own = near.level[near.component, near.orientation]
     places, sticks, odds = room.places, room.sticks, network.odds
     shares = np.empty(STICKS + 1, np.int64)
-    n, recorded, saved = 0, 0, 0.0
+    n, recorded, saved = ZERO, 0, 0.0
     for group in range(4):
         top, left = int(group & 1), int(group == 1 or group == 2)
         for y in range(top, rows, 2):
@@ -447,7 +448,7 @@ def encode_band(
                 exact = min(abs(targets[y, x]), float(LARGEST - 1))
                 upper = int(exact + 0.5)
                 shares[0] = _share(sticks[place, 0], odds)
-                best, least = 0, exact * exact + worth * costs[shares[0]]
+                best, least = ZERO, exact * exact + worth * costs[shares[0]]
                 if upper > 0:
                     for stick in range(1, _kind(upper) + 1):
                         if stick < _FIRST_STICKS:

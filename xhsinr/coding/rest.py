@@ -19,7 +19,8 @@ from xhsinr.errors import DamagedSidecarError
 __all__ = ["decode_rest", "encode_rest", "from_order", "in_order"]
 
 # Contexts: whether a band has any, a sample its zero by two neighbours, its sign, its size.
-_ZERO, _SIGN, _SIZE = 1, 5, 8
+_SOME = rans.ZERO
+_ZERO, _SIGN, _SIZE = _SOME + 1, _SOME + 5, _SOME + 8
 _CONTEXTS = _SIZE + bits.NUMBER_CONTEXTS
 
 Samples = npt.NDArray[Any]
@@ -93,10 +94,10 @@ def _room(rest: Any) -> int:
 @njit(cache=True, nogil=True)
 def _note_rest(rest: Any, notes: Any, model: Any) -> int:
     bands, rows, cols = rest.shape
-    count = 0
+    count: int = rans.ZERO
     for b in range(bands):
         some = 1 if rest[b].any() else 0
-        count = bits.note(notes, count, model, 0, some)
+        count = bits.note(notes, count, model, _SOME, some)
         if not some:
             continue
         for i in range(rows):
@@ -121,7 +122,7 @@ def _read_rest(rest: Any, state: Any, words: Any, model: Any) -> bool:
     bands, rows, cols = rest.shape
     words_left = len(words)
     for b in range(bands):
-        state, words_left, some = bits.read(state, words, words_left, model, 0)
+        state, words_left, some = bits.read(state, words, words_left, model, _SOME)
         if not some:
             continue
         for i in range(rows):

@@ -106,10 +106,12 @@ def note_number(notes: Any, count: int, model: Any, first: int, number: int) -> 
     ``first + NUMBER_CONTEXTS``.
     """
     length = 0
-    while number >> length:
-        count = note(notes, count, model, first + length, 1)
+    while True:
+        longer = min(number >> length, 1)
+        count = note(notes, count, model, first + length, longer)
+        if not longer:
+            break
         length += 1
-    count = note(notes, count, model, first + length, 0)
     for place in range(length - 2, -1, -1):
         bit = (number >> place) & 1
         count = note(notes, count, model, _place(first, length, place, number), bit)

@@ -19,6 +19,7 @@ from numba import njit, uint32, uint64
 __all__ = [
     "BITS",
     "EMPTY",
+    "ZERO",
     "Decoder",
     "finish",
     "get",
@@ -36,6 +37,9 @@ BITS = 15
 
 EMPTY = np.uint64(1 << 31)
 """State of an encoder without symbols, and of a decoder after the last one."""
+
+ZERO: Any = np.int64(0)
+"""What counts in compiled code start from: a 0 of Python has functions compiled for itself."""
 
 _WORD = uint64(32)
 _LOW = uint64(0xFFFFFFFF)

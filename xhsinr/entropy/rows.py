@@ -29,6 +29,7 @@ _MOST_SYMBOLS = 5  # of a number: class, sign, three of bits
 _ORDERS, _ORDER_BITS = 2, 2
 _LEVEL_BITS = 6
 _SHIFT_BITS, _MOST_SHIFT = 5, 16
+_SIGN_BITS = rans.ZERO + 1
 _ONE = 1 << 48
 
 
@@ -173,7 +174,7 @@ def _put_differences(symbols: Any, count: int, differences: Any, tables: Any) ->
         symbols[count, 0], symbols[count, 1] = first, tables[band, size]
         count += 1
         if size:
-            count = rans.put_raw(symbols, count, 1 if differences[band] < 0 else 0, 1)
+            count = rans.put_raw(symbols, count, 1 if differences[band] < 0 else 0, _SIGN_BITS)
             count = rans.put_raw(symbols, count, magnitude - (1 << (size - 1)), size - 1)
     return count
 
@@ -186,7 +187,7 @@ def _get_differences(
         state, left, size = rans.get_symbol(state, words, left, tables[band])
         magnitude = 0
         if size:
-            state, left, negative = rans.get_raw(state, words, left, 1)
+            state, left, negative = rans.get_raw(state, words, left, _SIGN_BITS)
             state, left, low = rans.get_raw(state, words, left, size - 1)
             magnitude = (1 << (size - 1)) + low
             if negative:

@@ -109,7 +109,10 @@ def _solve(gram: Any, by_band: Any, known: Any, sums: Any) -> None:
     components = len(gram)
     lower = np.empty_like(gram)
     for pixel in range(len(sums)):
-        lower[:] = gram
+        # Element by element: whole arrays would be compiled with words for shapes that differ.
+        for i in range(components):
+            for j in range(i + 1):
+                lower[i, j] = gram[i, j]
         for band in range(len(by_band)):
             if not known[pixel, band]:
                 for i in range(components):

@@ -163,6 +163,9 @@ def synthesise(coarse: Plane, across: Plane, down: Plane, both: Plane) -> Plane:
         _lift_rows(even, odd, -_PREDICT_2, True)
         _lift_rows(even, odd, -_UPDATE_1, False)
         _lift_rows(even, odd, -_PREDICT_1, True)
-    plane[0::2] = even
-    plane[1::2] = odd
+    # Sample by sample: whole arrays would be compiled with words for shapes that differ.
+    for y in range(rows):
+        row = odd[y >> 1] if y & 1 else even[y >> 1]
+        for x in range(cols):
+            plane[y, x] = row[x]
     return plane
