@@ -197,6 +197,26 @@ def test_every_kind_of_coordinate_comes_back(cube: np.ndarray) -> None:
     assert_comes_back(source)
 
 
+def test_the_sign_of_zero_comes_back(cube: np.ndarray) -> None:
+    wavelengths = np.arange(len(cube)) * 10.0
+    signed = np.concatenate([[-0.0], wavelengths[1:]])
+    source = xr.DataArray(
+        cube,
+        dims=("band", "y", "x"),
+        coords={
+            "wavelength": ("band", signed),
+            "like": ("band", wavelengths),
+            "steps": ("band", -wavelengths),
+            "one": -0.0,
+        },
+        attrs={"listed": wavelengths.tolist(), "one": -0.0},
+    )
+    result = carried(read(source)).to_xarray()
+    for name, coord in source.coords.items():
+        assert result[name].values.tobytes() == coord.values.tobytes()
+    assert repr(result.attrs) == repr(source.attrs)
+
+
 def test_attributes_of_all_json_kinds_come_back(cube: np.ndarray) -> None:
     attrs = {
         "text": "ü 漢",

@@ -111,7 +111,8 @@ def to_json(value: Any, known: Mapping[str, list[Any]]) -> Any:
         return {"$float": str(value)}
     if isinstance(value, list):
         for name, numbers in known.items():
-            if value == numbers:
+            # Their text tells 0.0 from -0.0, and 1 from 1.0.
+            if len(value) == len(numbers) and repr(value) == repr(numbers):
                 return {"$like": name}
         return [to_json(item, known) for item in value]
     if isinstance(value, dict):

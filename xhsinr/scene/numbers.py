@@ -111,7 +111,12 @@ def _same_numbers(values: npt.NDArray[Any], made: npt.NDArray[np.float64]) -> bo
         return False
     # What comes back is cast to the coordinate's own type: the cast has to be exact.
     same = np.array_equal(values.astype(np.float64), made, equal_nan=True)
-    return same and np.array_equal(made.astype(values.dtype), values, equal_nan=True)
+    return same and _same_bits(made.astype(values.dtype), values)
+
+
+def _same_bits(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    """Whether -0.0 is no 0.0, either."""
+    return one.tobytes() == other.tobytes()
 
 
 def _steps(values: npt.NDArray[Any]) -> list[Any] | None:
@@ -126,7 +131,7 @@ def _steps(values: npt.NDArray[Any]) -> list[Any] | None:
     for step in steps:
         if abs(step) < 2**62 and abs(first) < 2**62:
             made = _stepped([first, step], values.size, "")
-            if np.array_equal(made.astype(values.dtype), values):
+            if _same_bits(made.astype(values.dtype), values):
                 return [first, step]
     return None
 
