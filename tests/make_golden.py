@@ -80,12 +80,12 @@ def _noise(dtype: str) -> xr.DataArray:
     return xr.DataArray(values.astype(dtype), dims=("y", "x", "band"))
 
 
-def _of_a_product(offset: float) -> xr.DataArray:
+def _of_a_product(offset: float, dtype: str = "float32") -> xr.DataArray:
     """Floats that are counts of a scaled product; one of them was worked on."""
     scene = _scene()
     values = scene.values * np.float32(0.0001) + np.float32(offset)
     values[3, 5, 7] *= 1.0001
-    return scene.copy(data=values.astype(np.float32))
+    return scene.copy(data=values.astype(np.float32).astype(dtype))
 
 
 CASES: dict[str, Case] = {
@@ -109,6 +109,7 @@ CASES: dict[str, Case] = {
     "bounded_wide": (partial(_as, "int32", 99_991), {"max_error": 3}),
     "lattice": (partial(_of_a_product, 0.0), {"lossless": True}),
     "lattice_offset": (partial(_of_a_product, -0.1), {"lossless": True}),
+    "lattice_single": (partial(_of_a_product, 0.0, "float64"), {"lossless": True}),
     "lattice_error": (partial(_as, "float32", 0.37), {"max_error": 0.5}),
     "floats": (partial(_noise, "float32"), {"lossless": True}),
     "floats64": (partial(_noise, "float64"), {"lossless": True}),

@@ -91,6 +91,24 @@ def test_floats_computed_in_single_precision_are_found_exactly():
         assert roundtrip(found(samples), samples) == b""
 
 
+def test_single_precision_in_doubles_is_found_exactly():
+    scaled = INTEGERS.astype(np.float32) * np.float32(1e-4)
+    for samples in (scaled, scaled - np.float32(0.2), INTEGERS.astype(np.float32) / 7):
+        lattice = found(samples.astype(np.float64))
+        assert roundtrip(lattice, samples.astype(np.float64)) == b""
+        assert np.ptp(lattice.to_integers(samples)) == np.ptp(INTEGERS)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda n: n * 1e-4 - 0.1, lambda n: n * 1e-4 + 1, lambda n: n / 1e4 - 0.5],
+)
+def test_offsets_that_are_multiples_of_the_step_are_found_exactly(make, dtype):
+    samples = make(INTEGERS).astype(dtype)
+    assert roundtrip(found(samples), samples) == b""
+
+
 def test_what_the_metadata_say_of_the_scale_is_used():
     # Too few values to see the step by themselves.
     few = np.array([[[3, 90], [41, 1003]]] * 2)

@@ -26,7 +26,7 @@ def _unfold(number: int) -> int:
 
 class Lattice:
     def __init__(self, content: bytes, bands: int, dtype: Any) -> None:
-        self.dtype, self.plain, self.rule = dtype, not content, 0
+        self.dtype, self.plain, self.rule, self.rounded = dtype, not content, 0, dtype
         self.steps: Any = np.ones((bands, 1, 1), np.int64)
         self.offsets: Any = np.zeros((bands, 1, 1), np.int64)
         if not content:
@@ -34,9 +34,10 @@ class Lattice:
             return
         rest = Bytes(content)
         (first,) = rest.unpack("B")
-        assert first < 16
+        assert first < (32 if dtype == np.float64 else 16)
         assert first % 4 < 3
         self.rule = first % 4
+        self.rounded = np.dtype(np.float32) if first & 16 else dtype
         count = bands if first & 4 else 1
         numbers: list[Any] = []
         while len(numbers) < 2 * count:
@@ -54,8 +55,8 @@ class Lattice:
         n = n.astype(np.float64)
         values = n / self.steps if self.rule == 1 else n * self.steps
         if self.rule == 2:
-            values = values.astype(self.dtype).astype(np.float64)
-        return (values + self.offsets).astype(self.dtype)
+            values = values.astype(self.rounded).astype(np.float64)
+        return (values + self.offsets).astype(self.rounded).astype(self.dtype)
 
     def integer(self, sample: Any) -> Any:
         """The integer of a sample in each band."""
@@ -126,7 +127,6 @@ def integers(content: bytes, base: Any, bounds: Any, limits: Any, valid: Any) ->
     pieces = []
     while rest.left:
         pieces.append(rest.take(rest.unpack("I")[0]))
-    pieces.pop(0)
     labels = np.zeros(pixels, np.uint8)
     if clusters > 1:
         labels = np.frombuffer(zlib.decompress(pieces[0]), np.uint8)

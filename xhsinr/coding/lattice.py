@@ -23,7 +23,7 @@ __all__ = ["PRODUCT", "QUOTIENT", "ROUNDED", "Lattice"]
 PRODUCT, QUOTIENT, ROUNDED = 0, 1, 2
 
 # Bits of the first byte of `Lattice.to_bytes`, above the rule.
-_BY_BAND, _COARSE = 4, 8
+_BY_BAND, _COARSE, _SINGLE = 4, 8, 16
 _LARGEST_STEP = 1 << 32
 
 Samples = npt.NDArray[Any]
@@ -46,6 +46,8 @@ class Lattice:
         the samples' type before the offset is added. The result is rounded to that type.
     coarse : bool
         The samples are no points of the lattice: it stands for a rounding below a bound.
+    single : bool
+        Samples of float64 are rounded to float32 first, as computed.
     """
 
     dtype: np.dtype[Any]
@@ -53,6 +55,7 @@ class Lattice:
     offsets: npt.NDArray[Any]
     rule: int = PRODUCT
     coarse: bool = False
+    single: bool = False
 
     @classmethod
     def plain(cls, dtype: np.dtype[Any]) -> Self:
@@ -104,8 +107,8 @@ class Lattice:
             values = integers.astype(np.float64)
             values = values / steps if self.rule == QUOTIENT else values * steps
             if self.rule == ROUNDED:
-                values = values.astype(self.dtype).astype(np.float64)
-            return np.asarray(values + offsets).astype(self.dtype)
+                values = values.astype(self._computed).astype(np.float64)
+            return np.asarray(values + offsets).astype(self._computed).astype(self.dtype)
 
     def means(
         self, integers: npt.NDArray[Any], bands: npt.NDArray[np.intp] | None = None
@@ -114,6 +117,10 @@ class Lattice:
         steps, offsets = self._for(bands, integers.ndim)
         values = integers.astype(np.float64)
         return np.asarray((values / steps if self.rule == QUOTIENT else values * steps) + offsets)
+
+    @property
+    def _computed(self) -> npt.DTypeLike:
+        return np.float32 if self.single else self.dtype
 
     def _for(
         self, bands: npt.NDArray[np.intp] | None, axes: int
@@ -135,7 +142,7 @@ class Lattice:
         if self.dtype.kind != "f":
             return np.asarray(np.minimum(max_error, _LARGEST_STEP) // self.steps, np.int64)
         steps = 1 / self.steps if self.rule == QUOTIENT else self.steps
-        room = max_error - 2 * float(np.spacing(np.asarray(largest, self.dtype)))
+        room = max_error - 2 * float(np.spacing(np.asarray(largest, self._computed)))
         units = np.clip(np.floor(room / steps - 0.5 * self.coarse), 0, _LARGEST_STEP)
         return np.asarray(units.astype(np.int64))
 
@@ -199,6 +206,7 @@ class Lattice:
         if self.trivial:
             return b""
         first = self.rule | _BY_BAND * (len(self.steps) > 1) | _COARSE * self.coarse
+        first |= _SINGLE * self.single
         numbers = np.concatenate([self.steps, self.offsets]).tolist()
         if self.dtype.kind != "f":
             return bytes([first]) + b"".join(_varint(_folded(number)) for number in numbers)
@@ -225,8 +233,8 @@ class Lattice:
         try:
             first, place = content[0], 1
             count = bands if first & _BY_BAND else 1
-            rule, coarse = first & 3, bool(first & _COARSE)
-            if first >> 4 or rule > ROUNDED:
+            rule, coarse, single = first & 3, bool(first & _COARSE), bool(first & _SINGLE)
+            if first >> 5 or rule > ROUNDED or (single and dtype != np.float64):
                 raise ValueError(f"kind {first} is unknown")
             numbers: list[int | float] = []
             for _ in range(2 * count):
@@ -248,7 +256,7 @@ class Lattice:
             raise DamagedSidecarError(
                 f"the step of the samples is damaged in the header: {error}"
             ) from error
-        return cls(dtype, steps, offsets, rule, coarse)
+        return cls(dtype, steps, offsets, rule, coarse, single)
 
 
 def _folded(number: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ _WORTH = 0.5  # bits a sample that a lattice of floats saves at least
 _LARGEST = 1 << 30  # of a lattice's integers
 _DIGITS = 6  # of an offset that is looked for
 _SMALL_GAPS = 0.75  # share of the gaps that rounding may explain
+
+_PLAIN = [s * m * 10.0**e for e in range(3, -4, -1) for m in (1, 2, 5) for s in (-1, 1)]
+_MULTIPLE = 1e-6  # of a step, that a multiple of it may be off
 
 _SIZES = 1e-30, 1e30  # of floats that count anything
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -50,6 +54,10 @@ def find_lattice(bands: Bands, dtype: np.dtype[Any], hints: Hints = ()) -> Latti
     """
     if dtype.kind != "f":
         return _integer_lattice(bands, dtype)
+    if dtype.itemsize == 8 and all(map(_are_single, bands)):
+        single = np.dtype(np.float32)
+        lattice = find_lattice([band.astype(single) for band in bands], single, hints)
+        return None if lattice is None else replace(lattice, dtype=dtype, single=True)
     pooled = _some(np.concatenate([_some(band, _MOST // 16) for band in bands]))
     whole = _float_lattice(pooled, dtype, hints)
     if whole is not None and _holds(whole, bands):
@@ -76,6 +84,11 @@ def find_lattice(bands: Bands, dtype: np.dtype[Any], hints: Hints = ()) -> Latti
         np.concatenate([lattice.offsets for lattice in each]),
         rule,
     )
+
+
+def _are_single(values: npt.NDArray[Any]) -> bool:
+    with np.errstate(over="ignore"):
+        return bool((values.astype(np.float32) == values).all())
 
 
 def _some(values: npt.NDArray[Any], most: int = _MOST) -> npt.NDArray[Any]:
@@ -194,9 +207,26 @@ def _plausible(values: npt.NDArray[Any], dtype: np.dtype[Any], hints: Hints) -> 
         for offset in _offsets(levels, 1 / inverse, digit):
             yield _of(dtype, float(inverse), offset, QUOTIENT)
     plain = _shortest(step, slack)
-    for offset in _offsets(levels, plain, digit):
+    offsets = _offsets(levels, plain, digit)
+    for offset in offsets:
         yield from _computed(dtype, plain, offset)
+    if 0.0 in offsets:
+        yield from _with_multiples(values, dtype, plain, inverse)
     yield _of(dtype, *_centred(levels, step, np.spacing(np.unique(values))))
+
+
+def _with_multiples(
+    values: npt.NDArray[Any], dtype: np.dtype[Any], step: float, inverse: int
+) -> list[Lattice]:
+    """Lattices whose plain offset is a multiple of the step: only how sums round tells of it."""
+    found: list[Lattice] = []
+    for offset in _PLAIN:
+        if abs(offset / step - round(offset / step)) < _MULTIPLE:
+            found += _computed(dtype, step, offset)
+            if inverse:
+                found.append(_of(dtype, float(inverse), offset, QUOTIENT))
+    some = _some(values, 64)
+    return sorted(found, key=lambda lattice: -_exact(lattice, some))[:4]
 
 
 def _computed(dtype: np.dtype[Any], scale: float, offset: float) -> Iterator[Lattice]:
