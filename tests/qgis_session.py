@@ -193,21 +193,6 @@ def inked(chart: Any) -> int:
     return sum(image.pixelColor(x, y).name() == "#c2492f" for x, y in pixels)
 
 
-def draw_map(iface: Any, request: dict[str, Any]) -> list[str]:
-    """Draw a layer on the canvas; what the message bar says of it."""
-    (layer,) = QgsProject.instance().mapLayersByName(request["draw"])
-    canvas = iface.mapCanvas()
-    canvas.setDestinationCrs(layer.crs())
-    canvas.setLayers([layer])
-    drawn: list[int] = []
-    canvas.mapCanvasRefreshed.connect(lambda: drawn.append(1))
-    for times in (1, 2):
-        canvas.setExtent(layer.extent())
-        canvas.refresh()
-        wait_for(lambda n=times: len(drawn) >= n and not canvas.isDrawing())
-    return messages(iface)
-
-
 def reopened(out: Path, name: str) -> dict[str, Any]:
     """Save the project, open it again, look at a layer."""
     project = QgsProject.instance()
@@ -223,7 +208,6 @@ def session(iface: Any, request: dict[str, Any], out: Path) -> dict[str, Any]:
     sys.path.insert(0, request["plugins"])
     import xhsinr_plugin
 
-    before = gdal.GetConfigOption("GDAL_VRT_PYTHON_TRUSTED_MODULES")
     plugin = xhsinr_plugin.classFactory(iface)
     plugin.initGui()
     answer: dict[str, Any] = {
@@ -232,16 +216,11 @@ def session(iface: Any, request: dict[str, Any], out: Path) -> dict[str, Any]:
         "files": open_files(iface, plugin, request, out),
         "clicks": click(iface, plugin, request.get("clicks", [])),
     }
-    if "draw" in request:
-        answer["drawing"] = draw_map(iface, request)
     if "screenshot" in request:
         iface.mainWindow().grab().save(request["screenshot"])
     if "reopen" in request:
         answer["reopened"] = reopened(out, request["reopen"])
     plugin.unload()
-    answer["trust_is_taken_back"] = before == gdal.GetConfigOption(
-        "GDAL_VRT_PYTHON_TRUSTED_MODULES"
-    )
     if isinstance(iface, Window):
         answer["left_behind"] = len(iface.handlers) + len(iface.actions)
     answer["other_gdal"] = "rasterio" in sys.modules

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -261,3 +263,16 @@ def test_the_installed_command_works(folder: Path) -> None:
     assert failed.returncode == 1
     assert "tile 0: checksum" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize("delay", [0.1, 0.3])
+def test_a_stop_while_it_starts_prints_no_traceback(delay: float) -> None:
+    command = [sys.executable, "-c", "import xhsinr_shell; print(flush=True); xhsinr_shell.main()"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as started:
+        started.stdout.readline()
+        time.sleep(delay)
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate()
+    assert "Traceback" not in said

@@ -102,7 +102,7 @@ def test_reading_forged_files_does_nothing_else(tmp_path: Path, target: dict[str
     whole = tmp_path / "whole.hsinr"
     xhsinr.compress(scene, whole, progress=False, **target)
     anatomy = Anatomy.of(whole)
-    description, arrays = read_description(anatomy.description, 1 << 20)
+    description, arrays = read_description(anatomy.description, 1 << 20, 1 << 20)
     paths = []
     for number, bait in enumerate(BAIT):
         for part in description:

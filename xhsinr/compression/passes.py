@@ -28,6 +28,7 @@ from xhsinr.network.places import provide_network
 from xhsinr.running.memory import peak_memory, survey_bytes
 from xhsinr.running.tasks import Tasks
 from xhsinr.scene import Scene
+from xhsinr.scene.origin import Origin
 from xhsinr.sidecar.description import write_description
 from xhsinr.sidecar.header import Header
 from xhsinr.sidecar.writer import Contents, SidecarWriter
@@ -114,6 +115,8 @@ class Compression:
         Of the user's own.
     device : str
         Where latents are fitted.
+    origin : Origin, optional
+        Files that the scene is read from.
     """
 
     tasks: Tasks
@@ -121,6 +124,7 @@ class Compression:
     target: Target
     network: Network | None
     device: str
+    origin: Origin | None = None
 
     def write(self, path: Path) -> Compressed:
         """Find the codec that meets the target, and write the sidecar."""
@@ -148,6 +152,8 @@ class Compression:
                     network = _network_of(codec)
                     if network is not None:
                         provide_network(network, path)
+                    if self.origin is not None:
+                        self.origin.check()
                     outliers = None if self.target.psnr is None else found.outliers
                     return Compressed(writer.finish(contents), peak_memory(), outliers=outliers)
 

@@ -32,6 +32,7 @@ from xhsinr.running.kept import KeptSamples, keeping_samples
 from xhsinr.running.memory import gdal_cache, parse_memory
 from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.scene import Scene
+from xhsinr.scene.origin import Origin
 from xhsinr.sidecar.description import read_description, write_description
 from xhsinr.sidecar.header import MAX_SIDE
 from xhsinr.sidecar.limits import current_limits
@@ -91,7 +92,10 @@ def compress(
     settings = Settings(**options)
     if not settings.asked:
         settings = replace(settings, **remembered_target(source))
-    compressed = compress_scene(scenes.read(source), path, settings, progress=progress)
+    origin = Origin.of(source)
+    compressed = compress_scene(
+        scenes.read(source), path, settings, progress=progress, origin=origin
+    )
     if preview:
         write_preview(compressed.sidecar, overwrite=overwrite, progress=progress)
     return compressed
@@ -119,6 +123,7 @@ def compress_scene(
     *,
     threads: int | None = None,
     progress: bool = True,
+    origin: Origin | None = None,
 ) -> Compressed:
     """Compress a scene into a sidecar, replacing it if it exists.
 
@@ -126,6 +131,8 @@ def compress_scene(
     ----------
     threads : int, optional
         Threads of this process that work on tiles, also where a cluster is at hand.
+    origin : Origin, optional
+        Files that must not have changed when all is encoded.
     """
     target = settings.target(scene.dtype)
     max_memory = parse_memory(settings.max_memory)
@@ -151,7 +158,8 @@ def compress_scene(
         threadpool_limits(1, user_api="blas"),
         _gdal_cache(max_memory),
     ):
-        compressed = Compression(tasks, tiling, target, network, settings.device).write(path)
+        compression = Compression(tasks, tiling, target, network, settings.device, origin)
+        compressed = compression.write(path)
         kept = tasks.scene.data
     if compressed.outliers is not None:
         warnings.warn(compressed.outliers, UserWarning, stacklevel=2)
@@ -190,9 +198,9 @@ def _check_kept(scene: Scene) -> None:
     """Refuse what no reader would give back: its limits are the writer's."""
     try:
         content = write_description(*scene.describe())
-        Scene.from_description(
-            *read_description(content, current_limits().header_bytes), scene.data
-        )
+        limits = current_limits()
+        found = read_description(content, limits.header_bytes, limits.array_bytes)
+        Scene.from_description(*found, scene.data)
     except (HsinrError, ValueError, RecursionError, OverflowError) as error:
         raise SceneError(
             f"the scene's metadata cannot be kept ({error}): remove or shorten what is named there"

@@ -20,9 +20,10 @@ from xhsinr.scene.arrays import variable_of
 from xhsinr.scene.hdf5 import is_hdf5, open_hdf5
 from xhsinr.scene.images import place_of
 from xhsinr.scene.matlab import open_mat, open_mat73
+from xhsinr.scene.npy import open_npy
 from xhsinr.scene.products import airborne, dlr
 from xhsinr.scene.raster import open_raster
-from xhsinr.scene.spectrum import WAVELENGTH_NAMES, with_spectrum
+from xhsinr.scene.spectrum import WAVELENGTH_NAMES
 from xhsinr.storage import Place, suffix_of
 
 __all__ = ["open_file", "with_spectrum_of_file"]
@@ -119,7 +120,7 @@ def _open(path: Place, variable: str | None) -> xr.DataArray:
     if suffix in _NETCDF:
         return _of_dataset(path, variable, None)
     if suffix == ".npy":
-        return _open_npy(path)
+        return open_npy(path)
     if suffix == ".mat":
         return open_mat(path)
     return airborne.with_acquisition(open_raster(path), path)
@@ -168,25 +169,3 @@ def _of_dataset(path: Path, variable: str | None, engine: str | None) -> xr.Data
         listed = ", ".join(map(str, dataset.data_vars))
         raise SceneError(f"{path}: it has no variable {variable!r}, but {listed or 'none'}")
     return dataset[variable]
-
-
-def _open_npy(path: Path) -> xr.DataArray:
-    try:
-        cube = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise SceneError(f"{path}: not a plain .npy array of numbers ({error})") from error
-    if cube.ndim != 3:
-        raise SceneError(
-            f"{path}: the array has {cube.ndim} dimensions; save it as (rows, cols, bands)"
-        )
-    array = xr.DataArray(cube, dims=("y", "x", "band"))
-    beside = path.with_name(f"{path.stem}.wavelength_nm.txt")
-    if not beside.exists():
-        return array
-    centres = np.array([float(word) for word in beside.read_text().split()])
-    if centres.size != array.sizes["band"]:
-        raise SceneError(
-            f"{beside}: {centres.size} wavelengths for {array.sizes['band']} bands; "
-            "mend the file or move it away"
-        )
-    return with_spectrum(array, centres, None, "nm")

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from xhsinr.entropy.cursor import Cursor, varint
@@ -44,7 +43,6 @@ DICTIONARY = (
 
 _RAW = -15
 _MOST_DIGITS = 300
-_MOST_ARRAY_BYTES = 1 << 30
 
 Description = tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]
 """A strict JSON object and small arrays, as `xhsinr.scene.Scene.describe` gives them."""
@@ -64,8 +62,8 @@ def write_description(
     return b"".join([varint(len(packed)), packed, *(write_array(arrays[name]) for name in names)])
 
 
-def read_description(content: bytes, most_bytes: int) -> Description:
-    """What `write_description` wrote; JSON of at most so many bytes.
+def read_description(content: bytes, most_bytes: int, most_array_bytes: int) -> Description:
+    """What `write_description` wrote; JSON, and all arrays together, of at most so many bytes.
 
     Raises
     ------
@@ -85,7 +83,10 @@ def read_description(content: bytes, most_bytes: int) -> Description:
             raise ValueError("its arrays have no names")
     except (zlib.error, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise DamagedSidecarError(f"the description of the scene is damaged: {error}") from error
-    arrays = {name: np.asarray(read_array(cursor, _MOST_ARRAY_BYTES)) for name in names}
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name in names:
+        arrays[name] = read_array(cursor, most_array_bytes)
+        most_array_bytes -= arrays[name].nbytes
     cursor.end()
     return description, arrays
 

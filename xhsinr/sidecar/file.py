@@ -209,7 +209,10 @@ class Sidecar:
         DamagedSidecarError
         """
         with _named(self.place):
-            return read_description(self.description_content, self.limits.header_bytes)
+            limits = self.limits
+            return read_description(
+                self.description_content, limits.header_bytes, limits.array_bytes
+            )
 
     @cached_property
     def codec_bytes(self) -> CodecBytes:

@@ -25,6 +25,8 @@ class Limits:
     front_bytes : int
         Bytes before the tiles: the header, the index and the small arrays, read when it is
         opened.
+    array_bytes : int
+        Bytes of wavelengths, coordinates and other small arrays, all together, unpacked.
     bands : int
         Bands of the scene.
     side : int
@@ -38,6 +40,7 @@ class Limits:
 
     header_bytes: int = 8 << 20
     front_bytes: int = 1 << 30
+    array_bytes: int = 256 << 20
     bands: int = 1 << 16
     side: int = 1 << 22
     tiles: int = 1 << 24

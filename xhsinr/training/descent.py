@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,7 @@ class Descent:
             "step": str(self.step),
             "curve": json.dumps(self.curve),
         }
+        header["sha256"] = _digest(tensors, header)
         with replacing(path) as part:
             safetensors.torch.save_file(tensors, part, header)
 
@@ -88,6 +91,7 @@ class Descent:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             stored = json.loads(header["recipe"])
             step, curve = int(header["step"]), list(json.loads(header["curve"]))
+            whole = header.pop("sha256") == _digest(tensors, header)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise NetworkError(f"{path} is no checkpoint: remove it to start anew") from error
         if stored != recipe:
@@ -96,6 +100,8 @@ class Descent:
                 "start anew"
             )
         try:
+            if not whole:
+                raise ValueError("its checksum is another one")
             self._take(tensors, step)
         except (KeyError, RuntimeError, ValueError) as error:
             raise NetworkError(f"{path} is damaged: remove it to start anew") from error
@@ -129,3 +135,12 @@ class Descent:
             group["lr"] = group["initial_lr"] * self._schedule(step)
         self._adam.load_state_dict(state)
         self._rates.last_epoch = step
+
+
+def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
+    """Of all that a checkpoint holds."""
+    found = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].detach().cpu().numpy().tobytes())
+    return found.hexdigest()

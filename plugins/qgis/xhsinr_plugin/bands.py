@@ -1,4 +1,4 @@
-"""What the VRT of a sidecar says of its bands."""
+"""What the GeoTIFF of a sidecar says of its bands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from osgeo import gdal
 
-__all__ = ["Bands", "open_vrt", "read_bands"]
+__all__ = ["Bands", "open_image", "read_bands"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Bands:
         return found
 
 
-def open_vrt(path: str | Path) -> gdal.Dataset:
-    """Open a VRT with QGIS's GDAL.
+def open_image(path: str | Path) -> gdal.Dataset:
+    """Open an image with QGIS's GDAL.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def open_vrt(path: str | Path) -> gdal.Dataset:
 
 
 def read_bands(dataset: gdal.Dataset) -> Bands:
-    """Wavelengths, good bands, nodata and unit of an open VRT."""
+    """Wavelengths, good bands, nodata and unit of an open image."""
     bands = [dataset.GetRasterBand(number + 1) for number in range(dataset.RasterCount)]
     centres = [band.GetMetadataItem("CENTRAL_WAVELENGTH_UM", "IMAGERY") for band in bands]
     flags = [band.GetMetadataItem("bbl") or "1" for band in bands]

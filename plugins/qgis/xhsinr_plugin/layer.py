@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 from qgis.core import QgsContrastEnhancement, QgsMultiBandColorRenderer, QgsRasterLayer
 
-from xhsinr.errors import DamagedSidecarError
 from xhsinr.pictures.picture import limits, picture_bands
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 
-from .bands import Bands, open_vrt, read_bands
-from .vrt_file import write_vrt
+from .bands import Bands, open_image, read_bands
+from .image_file import write_image
 
 __all__ = ["Prepared", "make_layer", "prepare"]
 
@@ -27,7 +26,7 @@ class Prepared:
 
     Attributes
     ----------
-    sidecar, vrt : Path
+    sidecar, image : Path
     bands : list of int
         The bands shown as red, green and blue, counted from 0.
     limits : list of (float, float)
@@ -35,13 +34,13 @@ class Prepared:
     """
 
     sidecar: Path
-    vrt: Path
+    image: Path
     bands: list[int]
     limits: list[tuple[float, float]]
 
 
 def prepare(path: str | Path) -> Prepared:
-    """Check a sidecar, write its VRT and choose its colours; in any thread.
+    """Check a sidecar, decode it and choose its colours; in any thread.
 
     The limits are the 2nd and 98th percentile of at most 24 tiles spread over the scene.
 
@@ -53,25 +52,16 @@ def prepare(path: str | Path) -> Prepared:
     absolute = sidecar.path.absolute()
     reader = Reader(sidecar)
     live = reader.codec.live
-    vrt = write_vrt(absolute)
-    bands = read_bands(open_vrt(vrt))
+    image = write_image(absolute)
+    bands = read_bands(open_image(image))
     chosen = picture_bands(live, bands.micrometres)
-    return Prepared(absolute, vrt, chosen, _limits(reader, chosen, bands))
+    return Prepared(absolute, image, chosen, _limits(reader, chosen, bands))
 
 
 def _limits(reader: Reader, chosen: list[int], bands: Bands) -> list[tuple[float, float]]:
     count = len(reader.tiling)
-    parts, damage = [], None
-    for number in np.unique(np.linspace(0, count - 1, _TILES).astype(int)):
-        try:
-            tile = reader.tile(int(number), np.array(chosen))
-        except DamagedSidecarError as error:
-            # The others can be shown; QGIS reports this one when it comes into view.
-            damage = error
-        else:
-            parts.append(tile.reshape(len(chosen), -1))
-    if damage is not None and not parts:
-        raise damage
+    tiles = np.unique(np.linspace(0, count - 1, _TILES).astype(int)).tolist()
+    parts = [reader.tile(tile, np.array(chosen)).reshape(len(chosen), -1) for tile in tiles]
     samples = np.concatenate(parts, axis=1)
     return limits(samples, ~bands.invalid(samples))
 
@@ -81,7 +71,7 @@ def make_layer(prepared: Prepared) -> QgsRasterLayer:
     options = QgsRasterLayer.LayerOptions()
     # QGIS's own style would be that of the first three bands, which it would read for it.
     options.loadDefaultStyle = False
-    layer = QgsRasterLayer(str(prepared.vrt), prepared.sidecar.stem, "gdal", options)
+    layer = QgsRasterLayer(str(prepared.image), prepared.sidecar.stem, "gdal", options)
     provider = layer.dataProvider()
     numbers = [band + 1 for band in prepared.bands]
     renderer = QgsMultiBandColorRenderer(provider, *numbers)

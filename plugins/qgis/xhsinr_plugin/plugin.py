@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osgeo import gdal
 from qgis.core import (
     Qgis,
     QgsApplication,
     QgsCoordinateTransform,
     QgsCsException,
-    QgsMapLayer,
     QgsPointXY,
     QgsProject,
     QgsRasterLayer,
@@ -33,16 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Plugin"]
 
-# As in xhsinr.gdal.vrt, which must not be imported here: it brings rasterio, and with it a
-# second GDAL.
-_TRUSTED_MODULE = "xhsinr.gdal.pixel_function"
-_TRUSTED_MODULES_OPTION = "GDAL_VRT_PYTHON_TRUSTED_MODULES"
-
 # Of a layer, kept in projects: the absolute path of its sidecar.
 _SIDECAR_PROPERTY = "xhsinr/sidecar"
-
-# GDAL's text for an error in Python: a traceback, then the error's class and its message.
-_ERROR_CLASS = re.compile(r"xhsinr\.errors\.\w+: ")
 
 _MENU = "Hyperspectral"
 _FOLDER = Path(__file__).parent
@@ -72,10 +61,8 @@ class Plugin:
         self.iface = iface
         self.canvas = iface.mapCanvas()
         self.tasks: set[QgsTask] = set()
-        self.said: set[str] = set()
 
     def initGui(self) -> None:  # noqa: N802 (QGIS calls it)
-        self._trust()
         window = self.iface.mainWindow()
         self.add_action = QAction(_icon("icon"), "Add Hyperspectral Archive…", window)
         self.add_action.triggered.connect(self.choose_files)
@@ -99,10 +86,8 @@ class Plugin:
         self.marker.setPenWidth(2)
         self.marker.hide()
         self.tool.deactivated.connect(self.marker.hide)
-        self.canvas.renderErrorOccurred.connect(self.report_rendering)
 
     def unload(self) -> None:
-        self.canvas.renderErrorOccurred.disconnect(self.report_rendering)
         self.canvas.unsetMapTool(self.tool)
         self.canvas.scene().removeItem(self.marker)
         self.iface.removeDockWidget(self.dock)
@@ -112,13 +97,6 @@ class Plugin:
         for action in (self.add_action, self.spectrum_action):
             self.iface.removeToolBarIcon(action)
             self.iface.removePluginRasterMenu(_MENU, action)
-        gdal.SetConfigOption(_TRUSTED_MODULES_OPTION, self.trusted_before)
-
-    def _trust(self) -> None:
-        """Let QGIS's GDAL call the one module that reads sidecars, in this process."""
-        self.trusted_before = gdal.GetConfigOption(_TRUSTED_MODULES_OPTION)
-        named = [name for name in (self.trusted_before or "").split(",") if name]
-        gdal.SetConfigOption(_TRUSTED_MODULES_OPTION, ",".join([*named, _TRUSTED_MODULE]))
 
     def choose_files(self) -> None:
         """Ask for sidecars and open them."""
@@ -164,13 +142,6 @@ class Plugin:
         """Say what went wrong, in the package's own words."""
         text = how_to_install(error) if isinstance(error, ImportError) else str(error)
         self.say(text or repr(error))
-
-    def report_rendering(self, error: str, layer: QgsMapLayer) -> None:
-        """Say what went wrong when the map was drawn, which QGIS writes to its log only; once."""
-        text = _ERROR_CLASS.split(error)[-1].strip()
-        if layer.customProperty(_SIDECAR_PROPERTY) and text not in self.said:
-            self.said.add(text)
-            self.say(text)
 
     def say(self, text: str) -> None:
         """Show an error until it is closed."""

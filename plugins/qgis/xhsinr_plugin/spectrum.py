@@ -13,7 +13,7 @@ from xhsinr.errors import HsinrError
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 
-from .bands import Bands, open_vrt, read_bands
+from .bands import Bands, open_image, read_bands
 
 __all__ = ["NoSpectrumError", "Spectrum", "pixel_at", "read_spectrum"]
 
@@ -49,12 +49,12 @@ class Spectrum:
         return "\n".join([f"{self.axis}\tvalue", *lines]) + "\n"
 
 
-def read_spectrum(sidecar: str, vrt: str, x: float, y: float) -> Spectrum:
+def read_spectrum(sidecar: str, image: str, x: float, y: float) -> Spectrum:
     """Decode the pixel under a place.
 
     Parameters
     ----------
-    sidecar, vrt : str
+    sidecar, image : str
         Paths of the two files.
     x, y : float
         The place in the CRS of the layer.
@@ -67,7 +67,7 @@ def read_spectrum(sidecar: str, vrt: str, x: float, y: float) -> Spectrum:
     """
     reader = Reader(Sidecar.open(sidecar))
     name = Path(sidecar).stem
-    dataset = open_vrt(vrt)
+    dataset = open_image(image)
     row, col = pixel_at(dataset, x, y)
     count, rows, cols = reader.shape
     if not (0 <= row < rows and 0 <= col < cols):

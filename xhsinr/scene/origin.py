@@ -1,0 +1,76 @@
+"""The files that a scene is read from, and whether they are what they were when that began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from xhsinr.errors import SceneError
+from xhsinr.scene.images import place_of
+from xhsinr.scene.products import dlr
+
+__all__ = ["Origin", "files_of", "state_of"]
+
+# Files beside an image that GDAL or this package read with it.
+_BESIDE: tuple[str, ...] = ("{name}.hdr", "{stem}.hdr", "{stem}.HDR")
+_BESIDE += ("{name}.aux.xml", "{stem}.aux.xml", "{name}.msk", "{name}.ovr")
+_BESIDE += ("{stem}.prj", "{stem}.wavelength_nm.txt")
+_BESIDE += ("{stem}.tfw", "{stem}.tifw", "{stem}.wld", "{name}w", "{stem}.j2w", "{stem}.pgw")
+_BESIDE += ("{stem}_RPC.TXT", "{stem}.RPB", "{stem}_rpc.txt", "{stem}.rpb")
+# Data files of an ENVI header.
+_DATA = ("{stem}", "{stem}.img", "{stem}.dat", "{stem}.bil", "{stem}.bsq", "{stem}.bip")
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file of a scene, and those beside it that are read with it, as far as they are there."""
+    names = [*_BESIDE, *(_DATA if path.suffix.lower() == ".hdr" else ())]
+    beside = [name.format(name=path.name, stem=path.stem) for name in names]
+    found = [path, *(path.with_name(name) for name in beside)]
+    with suppress(SceneError):  # it will be said when it is read
+        found += dlr.files(path)
+    return [file for file in dict.fromkeys(found) if file.exists()]
+
+
+def state_of(file: Path) -> list[int]:
+    """Size and time of a file, by which it is told from a changed one."""
+    found = file.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Files as they were.
+
+    Attributes
+    ----------
+    files : mapping of Path to list of int
+        See `state_of`.
+    """
+
+    files: Mapping[Path, list[int]]
+
+    @classmethod
+    def of(cls, source: Any) -> Self:
+        """The files of a path, or of a DataArray that knows its own; none of other sources."""
+        if not isinstance(source, str | Path):
+            source = getattr(source, "encoding", {}).get("source")
+        place = place_of(str(source)) if isinstance(source, str | Path) else None
+        files = files_of(place) if isinstance(place, Path) else []
+        return cls({file: state_of(file) for file in files})
+
+    def check(self) -> None:
+        """Refuse a scene of which a part may be of other files.
+
+        Raises
+        ------
+        SceneError
+        """
+        for file, state in self.files.items():
+            if not file.exists() or state_of(file) != state:
+                raise SceneError(
+                    f"{file} changed while it was read, so nothing was written: compress it again "
+                    "when it is finished"
+                )
