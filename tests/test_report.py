@@ -69,8 +69,29 @@ def test_info_equals_an_independent_computation(tmp_path: Path, target: dict, dt
     assert "32633" in info["crs"]
     parts = info["codec_bytes"] + info["index_bytes"] + info["metadata_bytes"]
     assert sum(info["parts"].values()) + parts == size
-    assert (info["noise"] is not None) == (target == {"quality": "analysis"})
+    for name in ("noise", "noise_by_band", "noise_estimate"):
+        assert (info[name] is not None) == (target == {"quality": "analysis"})
     json.dumps(info, allow_nan=False)
+
+
+def test_the_noise_that_was_added_to_each_band_is_reported(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    added = np.resize(np.geomspace(5, 20, 8), 40)
+    mixed = rng.normal(800, 200, (70, 70, 3)) @ rng.uniform(0, 2, (3, 40))
+    scene = np.rint(mixed + added * rng.normal(size=mixed.shape)).astype(np.int16)
+    scene[:, :, 7] = -9999
+    source = xr.DataArray(scene, dims=("y", "x", "band"), attrs={"_FillValue": -9999})
+    path = tmp_path / "a.hsinr"
+    info = xhsinr.compress(source, path, quality="analysis", progress=False).info
+    assert info["noise_by_band"][7] is None
+    found = np.delete(np.array(info["noise_by_band"], float), 7)
+    # The other bands are noisy as well, so a part of the signal counts as noise.
+    np.testing.assert_allclose(found, np.delete(added, 7), rtol=0.35)
+    assert np.median(found / np.delete(added, 7)) == pytest.approx(1, abs=0.1)
+    assert info["noise"] == pytest.approx(np.median(found), rel=1e-6)
+    assert info["max_error"] <= info["noise"]
+    assert "regression" in info["noise_estimate"]
 
 
 def test_without_latents_no_network_is_named_or_counted(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def header(**changes: Any) -> Header:
         "rmse": 0.5,
         "max_error": 2.0,
         "mean_sam_deg": float("nan"),
-        "noise": float("nan"),
+        "noise_by_band": (),
         "software": "0.1.0",
     }
     return Header(**(fields | changes))
@@ -110,11 +110,14 @@ def test_errors_of_tiles_are_rounded_up_by_a_twelfth_or_less(path: Path) -> None
     ids=str,
 )
 def test_targets_come_back_exactly(tmp_path: Path, target: dict[str, Any]) -> None:
+    noise = (0.25, 0.0, 4.0) if target.get("quality") == "analysis" else ()
     with SidecarWriter(tmp_path / "a.hsinr", 4, PARTS) as writer:
         for tile in range(4):
             writer.add(tile, {}, Quality())
-        found = writer.finish(Contents(header(target=target), b"", codec())).header
+        told = header(target=target, noise_by_band=noise)
+        found = writer.finish(Contents(told, b"", codec())).header
     assert found.target == target
+    assert found.noise_by_band == noise
 
 
 def test_bytes_add_up_to_the_file(path: Path) -> None:

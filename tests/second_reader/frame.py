@@ -120,11 +120,11 @@ def _header(front: Bytes) -> dict[str, Any]:
         value = front.unpack("d")[0] if digits == 255 else front.varint() / 10**digits
         target = {FIGURES[number - len(TARGETS)]: value}
     rmse, max_error, angle = front.unpack("fff")
-    noise = front.unpack("f")[0] if number == 3 else None
+    noise = front.unpack(f"{shape[0]}f") if number == 3 else ()
     software = front.varint(), front.varint(), front.varint()
     return {
         "dtype": dtype, "shape": shape, "tile": tile or max(shape[1:]), "target": target,
-        "rmse": rmse, "max_error": max_error, "mean_sam_deg": angle, "noise": noise,
+        "rmse": rmse, "max_error": max_error, "mean_sam_deg": angle, "noise_by_band": noise,
         "software": software,
     }  # fmt: skip
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.candidates import Candidates, Forecast
 from xhsinr.compression.pursuit import Attempt, Goal, Pursuit
@@ -79,9 +81,13 @@ class Search:
         self.next = self._first()
 
     @property
-    def noise(self) -> float:
-        """Standard deviation of the scene's noise in data units: the median over bands."""
-        return self._candidates.noise
+    def noise_by_band(self) -> tuple[float, ...]:
+        """Standard deviation of each band's noise where it decides, NaN for those not coded."""
+        if self._target.kind != "noise":
+            return ()
+        noise = np.full(len(self._survey.live), np.nan)
+        noise[self._survey.live] = self._candidates.band_noise
+        return tuple(noise.tolist())
 
     def learn_trial(self, size: float) -> None:
         """Take in how many bytes `next` took on trial."""

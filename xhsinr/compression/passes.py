@@ -145,7 +145,7 @@ class Compression:
                     qualities.append(part.quality)
                 total = Quality.merge(qualities)
                 contents = Contents(
-                    self._header(total, search.noise), description, codec.to_bytes()
+                    self._header(total, search.noise_by_band), description, codec.to_bytes()
                 )
                 attempt = Attempt(codec, writer.size(contents), total)
                 if search.learn(attempt):
@@ -157,7 +157,7 @@ class Compression:
                     outliers = None if self.target.psnr is None else found.outliers
                     return Compressed(writer.finish(contents), peak_memory(), outliers=outliers)
 
-    def _header(self, quality: Quality, noise: float) -> Header:
+    def _header(self, quality: Quality, noise: tuple[float, ...]) -> Header:
         scene = self.tasks.scene
         return Header(
             dtype=scene.dtype.newbyteorder("="),
@@ -167,7 +167,7 @@ class Compression:
             rmse=quality.rmse,
             max_error=quality.max_error,
             mean_sam_deg=quality.mean_sam_deg,
-            noise=noise,
+            noise_by_band=noise,
             software=xhsinr.__version__,
         )
 

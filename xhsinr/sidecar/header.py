@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from collections.abc import Callable
@@ -55,8 +54,9 @@ class Header:
         What was asked for, one argument of `xhsinr.compress`.
     rmse, max_error, mean_sam_deg : float
         Of all valid samples; the angle is NaN where no pixel has one.
-    noise : float
-        The scene's estimated noise, where the target rests on it; else NaN.
+    noise_by_band : tuple of float
+        Estimated noise of each band, where the target rests on it; NaN for bands without a valid
+        sample. Else empty.
     software : str
         Version of xhsinr that wrote the file.
     """
@@ -68,7 +68,7 @@ class Header:
     rmse: float
     max_error: float
     mean_sam_deg: float
-    noise: float
+    noise_by_band: tuple[float, ...]
     software: str
 
     @property
@@ -179,13 +179,14 @@ def _read_figure(cursor: Cursor, _: Any) -> float:
     return figure
 
 
-def _write_noise(value: float, header: Header) -> bytes:
-    return _write_figure(value, header) if header.target == {"quality": "analysis"} else b""
+def _write_noise(values: tuple[float, ...], header: Header) -> bytes:
+    noisy = header.target == {"quality": "analysis"}
+    return b"".join(_write_figure(value, header) for value in values) if noisy else b""
 
 
-def _read_noise(cursor: Cursor, found: dict[str, Any]) -> float:
+def _read_noise(cursor: Cursor, found: dict[str, Any]) -> tuple[float, ...]:
     noisy = bool(found["target"] == {"quality": "analysis"})
-    return _read_figure(cursor, found) if noisy else math.nan
+    return tuple(_read_figure(cursor, found) for _ in range(found["shape"][0] if noisy else 0))
 
 
 def _write_software(version: str, _: Any) -> bytes:
@@ -206,7 +207,7 @@ _FIELDS = (
     _Field("rmse", _write_figure, _read_figure),
     _Field("max_error", _write_figure, _read_figure),
     _Field("mean_sam_deg", _write_figure, _read_figure),
-    _Field("noise", _write_noise, _read_noise),
+    _Field("noise_by_band", _write_noise, _read_noise),
     _Field("software", _write_software, _read_software),
 )
 """All fields, in the order in which they stand."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,11 @@ from xhsinr.sidecar.file import Sidecar
 from xhsinr.sidecar.header import FORMAT_VERSION
 
 __all__ = ["NetworkReport", "Report", "TileReport", "report"]
+
+_NOISE = (
+    "standard deviation of what a regression on all other bands leaves of a band, over the scene's "
+    "spectra (Bioucas-Dias and Nascimento 2008); the bound is the median over bands"
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,11 @@ class Report:
     target : dict
         What was asked for, an argument of `xhsinr.compress`.
     noise : float or None
-        The scene's estimated noise, where the target rests on it.
+        The scene's estimated noise, where the target rests on it: the median over bands.
+    noise_by_band : list of float or None
+        That of each band; None in it for bands without a valid sample.
+    noise_estimate : str or None
+        What it is an estimate of.
     shape : list of int
         Bands, rows, columns.
     dtype : str
@@ -96,6 +106,8 @@ class Report:
     mean_sam_deg: float | None
     target: dict[str, Any]
     noise: float | None
+    noise_by_band: list[float | None] | None
+    noise_estimate: str | None
     shape: list[int]
     dtype: str
     tile: int
@@ -131,6 +143,7 @@ def report(sidecar: Sidecar) -> Report:
     network = None if use is None else NetworkReport(use.name, use.digest, use.file_bytes)
     sizes = index.sizes.sum(axis=0).tolist()
     codec_bytes = len(sidecar.codec_content)
+    noise = [_figure(value) for value in header.noise_by_band]
     return Report(
         path=sidecar.name,
         bytes=sidecar.file_bytes,
@@ -144,7 +157,9 @@ def report(sidecar: Sidecar) -> Report:
         max_error=header.max_error,
         mean_sam_deg=_figure(header.mean_sam_deg),
         target=header.target,
-        noise=_figure(header.noise),
+        noise=_median(noise),
+        noise_by_band=noise or None,
+        noise_estimate=_NOISE if noise else None,
         shape=list(header.shape),
         dtype=str(header.dtype),
         tile=header.tile,
@@ -164,6 +179,11 @@ def report(sidecar: Sidecar) -> Report:
         software=f"xhsinr {header.software}",
         format_version=FORMAT_VERSION,
     )
+
+
+def _median(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return _figure(statistics.median(known)) if known else None
 
 
 def _figure(value: float) -> float | None:
