@@ -173,3 +173,14 @@ def test_what_is_not_declared_as_nodata_and_stands_for_it_does_not_spoil_the_res
     mse = np.square(back - scene)[:, 9:].mean()
     assert 45 <= 10 * np.log10(np.ptp(scene[:, 9:].astype(float)) ** 2 / mse) <= 45 + WINDOW
     assert np.array_equal(back[:, :9], scene[:, :9])
+
+
+def test_a_fidelity_never_takes_more_than_a_bound_that_is_as_good(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    samples = rng.normal(1000, 20, (40, 40, 12)).astype(np.int16)
+    bounded = xhsinr.compress(samples, tmp_path / "a.hsinr", max_error=2, progress=False).info
+    asked = {"psnr": bounded["psnr_db"] - 0.1}
+    found = xhsinr.compress(samples, tmp_path / "b.hsinr", progress=False, **asked).info
+    assert found["psnr_db"] >= asked["psnr"]
+    assert found["bytes"] <= bounded["bytes"] + 16  # what was asked for takes some

@@ -150,6 +150,20 @@ class Candidates:
         base = self._base(level) if level < self.highest_level else None
         return self._around(BoundedCoding(self._frame, lattice, units, base, max(self.limit, 0.0)))
 
+    def bounded_like(self, mse: float) -> TileCodec | None:
+        """Integers within the bound whose errors have this mean square; None for no such bound.
+
+        Errors lie evenly below a bound: those of floats have a third of its square.
+        """
+        limit = math.sqrt(3 * mse)
+        if self.dtype.kind != "f":
+            limit = float(math.floor((math.sqrt(1 + 12 * mse) - 1) / 2))
+        candidates = replace(self, limit=limit)
+        if candidates.bound is None:
+            return None
+        level = candidates.base_level if candidates.base_surely_pays else None
+        return candidates.bounded(math.inf if level is None else level)
+
     @property
     def base_level(self) -> float | None:
         """Where a base below the bound is roughly cheapest; None where none pays.

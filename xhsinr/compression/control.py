@@ -19,6 +19,10 @@ from xhsinr.target import Target
 
 __all__ = ["Search", "may_use"]
 
+# Bits a sample from which on integers below a bound may take fewer bytes than planes as good.
+_DEAR = 1.5
+# The error that such a bound is aimed at first, in that of the planes: bounds are whole numbers.
+_BOUND_AIM = 1.2
 # No file has more bits a sample, with all its metadata on one pixel.
 _MOST_BITS = 2.0**32
 
@@ -63,7 +67,7 @@ class Search:
         network: Network | None,
         forecast: Forecast,
     ) -> None:
-        self._survey, self._target = survey, target
+        self._survey, self._target, self._samples = survey, target, scene.samples
         limit = target.value if target.kind == "max_error" else 0.0
         candidates = Candidates(survey, scene.dtype, scene.nodata, limit, network, forecast)
         if target.kind == "noise":
@@ -73,7 +77,9 @@ class Search:
         budget = int(min(rate, _MOST_BITS) * scene.samples / 8)
         self._goal = Goal(survey, target, budget)
         self._pursuit: Pursuit | None = None
+        # The best of planes, once something else is tried.
         self._planes: Attempt | None = None
+        self._tried_others = False
         # Bytes of codecs below a bound: on a base, then without one.
         self._trials: list[tuple[float, TileCodec]] = []
         self._settled = False
@@ -114,11 +120,10 @@ class Search:
             self.next = self._pursuit.next
             return False
         best = self._pursuit.best
-        if self._planes is None and self._latents_may_pay:
-            self._planes = best
-            self._pursuit = Pursuit(
-                self._goal, lambda _: self._candidates.latents(), self._pursuit.aim, most=1
-            )
+        other = None if self._tried_others else self._other(best)
+        if other is not None:
+            self._planes, self._tried_others = best, True
+            self._pursuit = other
             self.next = self._pursuit.next
             return False
         reaching = [found for found in (best, self._planes) if found is not None]
@@ -164,11 +169,19 @@ class Search:
             return candidates.exact_floats()
         return candidates.bounded(math.inf if level is None else level)
 
-    @property
-    def _latents_may_pay(self) -> bool:
-        """Whether latents are worth a try: of a network trained on the scene's own archive."""
-        network = self._candidates.network
-        return isinstance(network, SirenNetwork) and may_use(network, self._target)
+    def _other(self, planes: Attempt | None) -> Pursuit | None:
+        """What may do better than planes: latents of the user's network, or a bound; or nothing."""
+        candidates, goal = self._candidates, self._goal
+        network = candidates.network
+        if isinstance(network, SirenNetwork) and may_use(network, self._target):
+            return Pursuit(goal, lambda _: candidates.latents(), goal.finest, most=1)
+        if not goal.faithful or planes is None or 8 * planes.bytes < _DEAR * self._samples:
+            return None
+        aim = _BOUND_AIM * planes.quality.mse
+        if candidates.bounded_like(aim) is None:
+            return None
+        make = candidates.bounded_like
+        return Pursuit(goal, lambda aim: make(aim) or candidates.planes(aim), aim, most=2)
 
     def _out_of_reach(self, attempts: list[Attempt]) -> TileCodec:
         """The codec for a goal that none reaches."""
