@@ -13,6 +13,7 @@ ROOT = Path(xhsinr.__file__).parent
 LAYERS = (
     {"errors"},
     {"tiling", "metrics", "storage", "outputs", "devices"},
+    {"folders"},
     {"target"},
     {"entropy", "transform"},
     {"scene"},

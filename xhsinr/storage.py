@@ -6,15 +6,17 @@ and process.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xhsinr.errors import RemoteError, SidecarError
 
-__all__ = ["Place", "locate", "read_range", "sibling", "size_of", "suffix_of"]
+__all__ = ["Place", "locate", "read_range", "remotely", "sibling", "size_of", "suffix_of"]
 
 Place = Path | str
 """A path on a disk, or a URL."""
@@ -23,6 +25,13 @@ _PARTIAL, _NOT_IN_FILE = 206, 416
 _CHUNK = 1 << 16
 _SILENCE = 60
 """Seconds after which a server that says nothing is given up."""
+_PAUSES = (0.25, 1.0, 4.0)
+"""Seconds before what failed is tried again."""
+_BUSY = (429, 500, 502, 503, 504)
+_RESET = (errno.ECONNRESET, errno.EPIPE)
+_CUT_OFF = ("ServerDisconnectedError", "ClientPayloadError")  # of aiohttp, which may be missing
+
+T = TypeVar("T")
 
 
 def locate(path: str | os.PathLike[str]) -> Place:
@@ -61,7 +70,7 @@ def read_range(place: Place, start: int, stop: int) -> bytes:
             end = min(stop, os.fstat(file.fileno()).st_size)
             file.seek(start)
             return file.read(max(end - start, 0))
-    content: bytes = _remote(place, lambda system, path: _read_remote(system, path, start, stop))
+    content: bytes = remotely(place, lambda system, path: _read_remote(system, path, start, stop))
     return content
 
 
@@ -75,7 +84,7 @@ def size_of(place: Place) -> int:
     """
     if isinstance(place, Path):
         return place.stat().st_size
-    size = _remote(place, lambda system, path: system.size(path))
+    size = remotely(place, lambda system, path: system.size(path))
     if size is None:
         raise RemoteError(f"{place}: the server does not tell the size of the file")
     return int(size)
@@ -91,8 +100,6 @@ def _read_remote(system: Any, path: str, start: int, stop: int) -> Any:
 
 async def _read_http(system: Any, url: str, start: int, stop: int) -> bytes:
     """A range by HTTP; fsspec itself would take all that a server sends, however much that is."""
-    from aiohttp import ClientTimeout
-
     session = await system.set_session()
     given = dict(system.kwargs)
     given["headers"] = {
@@ -101,7 +108,6 @@ async def _read_http(system: Any, url: str, start: int, stop: int) -> bytes:
         # Compressed on the way, a range would be one of other bytes.
         "Accept-Encoding": "identity",
     }
-    given["timeout"] = ClientTimeout(sock_connect=_SILENCE, sock_read=_SILENCE)
     async with session.get(system.encode_url(url), **given) as answer:
         if answer.status == _NOT_IN_FILE:
             return b""
@@ -122,25 +128,55 @@ async def _read_http(system: Any, url: str, start: int, stop: int) -> bytes:
     return bytes(content)
 
 
-def _remote(url: str, action: Callable[[Any, str], Any]) -> Any:
-    """Do something with the file system of a URL and the path there; errors become ours."""
+def remotely(url: str, action: Callable[[Any, str], T]) -> T:
+    """Do something with the file system of a URL and the path there; errors become ours.
+
+    What goes wrong on the way, or on a server that is busy, is tried again, later each time.
+
+    Raises
+    ------
+    FileNotFoundError, FileExistsError, RemoteError
+    """
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise RemoteError(f"{url}: URLs need fsspec: pip install 'xhsinr[remote]'") from error
     try:
-        system, path = url_to_fs(url)
+        # What others have written meanwhile counts.
+        system, path = url_to_fs(url, use_listings_cache=False, **_waiting(url))
     except (ImportError, ValueError) as error:
         raise RemoteError(
             f"{url} cannot be opened: {error} (pip install 'xhsinr[remote]' for http)"
         ) from error
-    try:
-        return action(system, path)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{url}: no such file") from error
-    except RemoteError:
-        raise
-    except Exception as error:  # each file system has errors of its own
-        if getattr(error, "status", None) in (404, 410):
+    for pause in (*_PAUSES, None):
+        try:
+            return action(system, path)
+        except FileNotFoundError as error:
             raise FileNotFoundError(f"{url}: no such file") from error
-        raise RemoteError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
+        except (RemoteError, FileExistsError):
+            raise
+        except Exception as error:  # each file system has errors of its own
+            if getattr(error, "status", None) in (404, 410):
+                raise FileNotFoundError(f"{url}: no such file") from error
+            if pause is None or not _passing(error):
+                what = f"{type(error).__name__}: {error}"
+                raise RemoteError(f"{url} cannot be read or written: {what}") from error
+            time.sleep(pause)
+    raise AssertionError
+
+
+def _waiting(url: str) -> dict[str, Any]:
+    """How long to wait for a web server; those of other kinds have their own limits."""
+    if not url.startswith(("http://", "https://")):
+        return {}
+    from aiohttp import ClientTimeout
+
+    timeout = ClientTimeout(sock_connect=_SILENCE, sock_read=_SILENCE)
+    return {"client_kwargs": {"timeout": timeout}}
+
+
+def _passing(error: Exception) -> bool:
+    """Whether an error may be gone a moment later."""
+    if isinstance(error, TimeoutError | ConnectionError) or type(error).__name__ in _CUT_OFF:
+        return True
+    return getattr(error, "status", None) in _BUSY or getattr(error, "errno", None) in _RESET

@@ -23,7 +23,8 @@ from xhsinr.archiving.memory import agree
 from xhsinr.archiving.table import ArchiveReport, Row, write_table
 from xhsinr.compression.control import may_use
 from xhsinr.compression.pipeline import check_settings
-from xhsinr.errors import HsinrError
+from xhsinr.errors import HsinrError, NetworkError
+from xhsinr.folders import at, located, name_of
 from xhsinr.network.file import Network
 from xhsinr.network.places import load_network
 from xhsinr.network.siren_network import SirenNetwork
@@ -61,7 +62,8 @@ def archive(
         `xhsinr.stac.sources`.
     out : str or Path
         Folder of the archive; made if it is not there. On a cluster its workers write to it, so
-        they have to share it.
+        they have to share it. Or a URL in an object store, ``s3://bucket/archive``, which needs
+        no folder that is shared; see `docs/stac.md`.
     scheduler : str, optional
         Address of a dask scheduler. Each thread of its workers takes a scene at a time.
     workers : int, optional
@@ -90,7 +92,7 @@ def archive(
         If there is nothing to do, the settings are wrong or others than the archive's, another
         run writes to ``out``, or something there is not the archive's own and would be replaced.
     """
-    out = Path(out).absolute()
+    out = located(out)
     if retries < 0:
         raise HsinrError(f"retries = {retries}: it should be a whole number from 0 on")
     settings = Settings(**options)
@@ -101,9 +103,18 @@ def archive(
         check_free(out, scenes, overwrite=overwrite)
         memory, settings = agree(out, settings, overwrite=overwrite)
         base = held = None
-        if settings.network is not None:
+        if settings.network is not None and isinstance(out, str):
+            raise NetworkError(
+                f"{out}: an archive in a store has no base network of your own: archive to a "
+                "folder with it, and copy that"
+            )
+        if settings.network is not None and isinstance(out, Path):
             base = load_network(settings.network, near=out / "networks" / "any.hsinr")
-        if base is not None and may_use(base, settings.target(np.dtype(np.float64))):
+        if (
+            isinstance(out, Path)
+            and base is not None
+            and may_use(base, settings.target(np.dtype(np.float64)))
+        ):
             held = keep_network(base, out)
             settings = replace(settings, network=held)
             memory = replace(memory, network=f"networks/{held.name}")
@@ -118,14 +129,14 @@ def archive(
                 for row in tqdm(
                     results,
                     total=len(jobs),
-                    desc=out.name,
+                    desc=name_of(out),
                     unit="scene",
                     delay=2,
                     disable=None if progress else True,
                 ):
                     rows[row.id] = row
             finally:
-                report = ArchiveReport(out / "report.csv", tuple(rows.values()))
+                report = ArchiveReport(at(out, "report.csv"), tuple(rows.values()))
                 stac.write_catalog(out)
                 write_table(report.rows, Row, report.path)
     return report

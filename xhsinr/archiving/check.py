@@ -12,11 +12,13 @@ from tqdm import tqdm
 from xhsinr import stac
 from xhsinr.archiving.executors import executor
 from xhsinr.errors import HsinrError, SourceError, VerificationError
+from xhsinr.folders import at, exists, folder_of, located, name_of, stem_of
 from xhsinr.outputs import check_output
 from xhsinr.reading.reader import Reader
 from xhsinr.reading.verification import verify
 from xhsinr.scene import write_geotiff
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.storage import Place
 
 __all__ = ["ArchiveCheck", "archive_items", "restore", "verify_archive"]
 
@@ -57,7 +59,7 @@ def verify_archive(
     Parameters
     ----------
     out : str or Path
-        Folder of the archive.
+        Folder of the archive, or its URL.
     sample : float
         Share of the scenes to look at, above 0 and at most 1; drawn anew each time.
     scheduler, workers
@@ -74,7 +76,7 @@ def verify_archive(
     """
     if not 0 < sample <= 1:
         raise VerificationError(f"sample = {sample:g}: it should be above 0 and at most 1")
-    out = Path(out)
+    out = located(out)
     items = archive_items(out)
     errors = [f"{item}: the catalog lists it, and it is gone" for item in stac.lost_items(out)]
     chosen = sorted(random.sample(items, math.ceil(sample * len(items))))
@@ -89,7 +91,7 @@ def verify_archive(
         )
         for item, found in results:
             errors += [f"{item}: {found}"] if isinstance(found, BaseException) else found
-    return ArchiveCheck(len(items), tuple(item.stem for item in chosen), tuple(sorted(errors)))
+    return ArchiveCheck(len(items), tuple(map(stem_of, chosen)), tuple(sorted(errors)))
 
 
 def restore(scene: str | Path, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -98,7 +100,7 @@ def restore(scene: str | Path, path: str | Path, *, overwrite: bool = False) -> 
     Parameters
     ----------
     scene : str or Path
-        The scene's folder in the archive, its STAC item or its sidecar.
+        The scene's folder in the archive, its STAC item or its sidecar; a path or a URL.
     path : str or Path
         Of the GeoTIFF to write.
     overwrite : bool
@@ -111,7 +113,7 @@ def restore(scene: str | Path, path: str | Path, *, overwrite: bool = False) -> 
     VerificationError
         If its file is not the one that its item describes.
     """
-    item, path = _item_of(Path(scene)), Path(path)
+    item, path = _item_of(located(scene)), Path(path)
     check_output(path, overwrite=overwrite, source=item)
     data = stac.data_asset_of(item)
     errors = data.errors()
@@ -122,22 +124,27 @@ def restore(scene: str | Path, path: str | Path, *, overwrite: bool = False) -> 
     return path
 
 
-def archive_items(out: Path) -> list[Path]:
+def archive_items(out: Place) -> list[Place]:
     """The items of an archive's scenes."""
-    items = list(stac.scene_items(out)) if out.is_dir() else []
+    items = stac.scene_items(out)
     if not items:
         raise SourceError(f"{out} is no archive: it has no STAC item of a compressed scene")
     return items
 
 
-def _item_of(scene: Path) -> Path:
-    item = scene / f"{scene.name}.json" if scene.is_dir() else scene.with_suffix(".json")
-    if not item.is_file():
+def _item_of(scene: Place) -> Place:
+    file = name_of(scene).endswith((".json", ".hsinr"))
+    item = (
+        at(folder_of(scene), f"{stem_of(scene)}.json")
+        if file
+        else at(scene, f"{name_of(scene)}.json")
+    )
+    if not exists(item):
         raise SourceError(f"{scene} is no scene of an archive: there is no STAC item {item}")
     return item
 
 
-def _check(item: Path, threads: int, share: int) -> list[str]:
+def _check(item: Place, threads: int, share: int) -> list[str]:
     """What is wrong with a scene's files; checksums first, which tell all there is of damage."""
     try:
         data, *others = stac.file_assets_of(item)

@@ -12,99 +12,52 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from xhsinr import stac
-from xhsinr.archiving.memory import MEMORY, recall
+from xhsinr.archiving import bucket
+from xhsinr.archiving.files import ROOT, SceneFiles, origin_in, origin_of
+from xhsinr.archiving.memory import recall
 from xhsinr.errors import HsinrError, OutputExistsError
+from xhsinr.folders import read_each, stem_of
 from xhsinr.network.file import Network
 from xhsinr.outputs import replacing, scratch, sweep, sync
-from xhsinr.pictures.preview import preview_path
+from xhsinr.storage import Place
 
 __all__ = [
-    "SceneFiles",
     "check_free",
     "keep_network",
     "making",
     "one_run",
-    "origin_of",
+    "publish",
     "with_own_ids",
 ]
 
-_ROOT = (
-    MEMORY,
-    "catalog.json",
-    "collection.json",
-    "index.html",
-    "report.csv",
-    "in-sample.json",
-    "networks",
-)
 _ASIDE = re.compile(r"\.(.+)\.xhsinr-replaced")
 _SHOWN = 5
 
 
-@dataclass(frozen=True)
-class SceneFiles:
-    """The files of a scene in a folder.
-
-    Attributes
-    ----------
-    folder : Path
-    id : str
-    """
-
-    folder: Path
-    id: str
-
-    @property
-    def sidecar(self) -> Path:
-        return self.folder / f"{self.id}.hsinr"
-
-    @property
-    def preview(self) -> Path:
-        return preview_path(self.sidecar)
-
-    @property
-    def metadata(self) -> Path:
-        return self.folder / f"{self.id}.metadata.json"
-
-    @property
-    def thumbnail(self) -> Path:
-        return self.folder / f"{self.id}.thumbnail.jpg"
-
-    @property
-    def spectra(self) -> Path:
-        return self.folder / f"{self.id}.spectra.svg"
-
-    @property
-    def item(self) -> Path:
-        return self.folder / f"{self.id}.json"
-
-    @property
-    def all(self) -> tuple[Path, ...]:
-        pictures = self.preview, self.thumbnail, self.spectra
-        return self.sidecar, *pictures, self.metadata, self.item
-
-    def publish(self, out: Path) -> None:
-        """Make this folder the scene's in the archive, in place of what it was made as before."""
-        for path in self.all:
-            if path.exists():  # some scenes have no spectra to show
-                sync(path)
-        final, aside = out / self.id, _aside(out, self.id)
-        if final.is_dir():
-            final.rename(aside)
-        self.folder.rename(final)
-        sync(out)
-        _settle(out, self.id)
+def publish(files: SceneFiles, out: Place) -> None:
+    """Make a scene's files those of the archive, in place of what it was made as before."""
+    if isinstance(out, str):
+        bucket.publish(files, out)
+        return
+    for path in files.all:
+        if path.exists():  # some scenes have no spectra to show
+            sync(path)
+    final, aside = out / files.id, _aside(out, files.id)
+    if final.is_dir():
+        final.rename(aside)
+    files.folder.rename(final)
+    sync(out)
+    _settle(out, files.id)
 
 
 def _aside(out: Path, name: str) -> Path:
@@ -127,32 +80,25 @@ def _settle(out: Path, name: str) -> None:
 
 
 @contextlib.contextmanager
-def making(out: Path, name: str) -> Iterator[SceneFiles]:
+def making(out: Place, name: str) -> Iterator[SceneFiles]:
     """Where a scene is made; it goes away, with whatever is left in it.
 
-    It lies beside the folders of the scenes, so that base networks are found from it.
+    It lies beside the folders of the scenes, so that base networks are found from it; of an
+    archive in a store, in the folder for temporary files.
     """
-    with scratch(out, name) as folder:
+    beside = out if isinstance(out, Path) else Path(tempfile.gettempdir())
+    with scratch(beside, name) as folder:
         yield SceneFiles(folder, name)
 
 
-def origin_of(item: Path) -> dict[str, Any] | None:
-    """What a scene of an archive was made from, as its item says; None if it is no such item."""
-    try:
-        properties = json.loads(item.read_text("utf-8"))["properties"]
-        source, _ = properties["hsinr:source"], properties["hsinr:settings"]
-        return source if isinstance(source["href"], str) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def with_own_ids(out: Path, found: Iterable[stac.Source]) -> list[stac.Source]:
+def with_own_ids(out: Place, found: Iterable[stac.Source]) -> list[stac.Source]:
     """Sources with the ids that they have in the archive: a scene's identity is its source.
 
     A new source gets its own id, with a mark where another has it.
     """
-    items = stac.scene_items(out) if out.is_dir() else iter(())
-    origins = {item.stem: origin["href"] for item in items if (origin := origin_of(item))}
+    items = stac.scene_items(out)
+    texts = zip(items, read_each(items), strict=True)
+    origins = {stem_of(i): origin["href"] for i, text in texts if (origin := origin_in(text))}
     taken = {name.lower() for name in origins}
     named = []
     for source in found:
@@ -169,26 +115,33 @@ def with_own_ids(out: Path, found: Iterable[stac.Source]) -> list[stac.Source]:
     return named
 
 
-def check_free(out: Path, scenes: Sequence[stac.Source], *, overwrite: bool) -> None:
+def check_free(out: Place, scenes: Sequence[stac.Source], *, overwrite: bool) -> None:
     """Refuse to start where anything would be replaced that is not this archive's own.
 
     Raises
     ------
     OutputExistsError
     """
-    paths = [out / name for name in _ROOT]
-    foreign = [path for path in paths if path.is_symlink()]
-    if recall(out) is None:
-        foreign = [path for path in paths if os.path.lexists(path)]
-    for source in scenes:
-        if source.href and not _is_free(out, source, overwrite=overwrite):
-            foreign.append(out / source.id)
+    readable = [source for source in scenes if source.href]
+    if isinstance(out, str):
+        foreign = bucket.foreign(out, readable, overwrite)
+    else:
+        foreign = _foreign(out, readable, overwrite)
     if foreign:
         more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
         raise OutputExistsError(
             f"{', '.join(map(str, foreign[:_SHOWN]))}{more}: there already, and not known to be "
             "this archive's own. Nothing was done: move it away, or choose another folder"
         )
+
+
+def _foreign(out: Path, scenes: Sequence[stac.Source], overwrite: bool) -> list[str]:
+    paths = [out / name for name in sorted(ROOT)]
+    found = [path for path in paths if path.is_symlink()]
+    if recall(out) is None:
+        found = [path for path in paths if os.path.lexists(path)]
+    found += [out / s.id for s in scenes if not _is_free(out, s, overwrite=overwrite)]
+    return [str(path) for path in found]
 
 
 def _is_free(out: Path, source: stac.Source, *, overwrite: bool) -> bool:
@@ -207,7 +160,7 @@ def _is_free(out: Path, source: stac.Source, *, overwrite: bool) -> bool:
 
 
 @contextlib.contextmanager
-def one_run(out: Path) -> Iterator[None]:
+def one_run(out: Place) -> Iterator[None]:
     """Make the folder if needed and keep other runs out; what killed ones left goes away.
 
     Raises
@@ -215,6 +168,10 @@ def one_run(out: Path) -> Iterator[None]:
     HsinrError
         If another run is writing to the folder.
     """
+    if isinstance(out, str):
+        with bucket.one_run(out):
+            yield
+        return
     out.mkdir(parents=True, exist_ok=True)
     with _lock(out):
         _tidy(out)

@@ -18,16 +18,19 @@ from typing import Any
 
 from xhsinr import scene as scenes
 from xhsinr import stac
+from xhsinr.archiving.files import item_of
 from xhsinr.archiving.fingerprint import fingerprint
-from xhsinr.archiving.folder import SceneFiles, making
+from xhsinr.archiving.folder import making, publish
 from xhsinr.archiving.memory import recall
 from xhsinr.archiving.table import Row
 from xhsinr.compression.pipeline import compress_scene
 from xhsinr.errors import HsinrError, SourceError, VerificationError
+from xhsinr.folders import at, folder_of, read
 from xhsinr.pictures.preview import write_preview, write_thumbnail
 from xhsinr.pictures.samples import drawn, sampled
 from xhsinr.reading.verification import verify
 from xhsinr.running.memory import peak_memory, share_of
+from xhsinr.storage import Place, size_of
 from xhsinr.target import Settings
 
 __all__ = ["Job", "do", "finished"]
@@ -40,8 +43,8 @@ class Job:
     Attributes
     ----------
     source : Source
-    out : Path
-        Folder of the archive.
+    out : Path or str
+        Folder of the archive, or its URL.
     archive : str
         The archive's own id, by which a worker knows that it sees the same folder.
     settings : Settings
@@ -52,7 +55,7 @@ class Job:
     """
 
     source: stac.Source
-    out: Path
+    out: Place
     archive: str
     settings: Settings
     request: Mapping[str, Any]
@@ -103,7 +106,7 @@ def _check_shared(job: Job) -> None:
     if memory is None or memory.id != job.archive:
         raise SourceError(
             f"{platform.node()} does not see the archive in {job.out}: workers write to it, so "
-            "give a folder that all machines share"
+            "give a folder that all machines share, or a store"
         )
 
 
@@ -142,7 +145,7 @@ def _make(job: Job, made_from: dict[str, Any], threads: int, share: int, start: 
         item.properties["hsinr:source"] = made_from
         item.properties["hsinr:settings"] = dict(job.request)
         stac.write_item(item, files.item)
-        files.publish(job.out)
+        publish(files, job.out)
     return _row(source.id, "done", info, caution)
 
 
@@ -153,21 +156,25 @@ def finished(job: Job, made_from: Mapping[str, Any] | None) -> Row | None:
     ----------
     job : Job
     made_from : mapping, optional
-        The source's fingerprint; without it, sizes alone are looked at, of whatever source.
+        The source's fingerprint; without it, sizes alone are looked at, of whatever source. So
+        they are in a store, which keeps what it was sent.
     """
-    files = SceneFiles(job.out / job.source.id, job.source.id)
+    name = job.source.id
+    item = item_of(job.out, name)
     try:
-        properties = json.loads(files.item.read_text("utf-8"))["properties"]
-        assets = stac.file_assets_of(files.item)
+        properties = json.loads(read(item))["properties"]
+        assets = stac.file_assets_of(item)
         if properties["hsinr:settings"] != job.request or len(assets) < 4:
             return None
-        if made_from is None:
-            if any(asset.path.stat().st_size != asset.size for asset in assets):
-                return None
-        elif properties["hsinr:source"] != made_from or any(a.errors() for a in assets):
+        if made_from is not None and properties["hsinr:source"] != made_from:
             return None
-        info = json.loads(files.metadata.read_text("utf-8"))
-        row = _row(job.source.id, "skipped", info, properties.get("hsinr:caution", ""))
+        if made_from is None or isinstance(job.out, str):
+            if any(size_of(asset.path) != asset.size for asset in assets):
+                return None
+        elif any(asset.errors() for asset in assets):
+            return None
+        info = json.loads(read(at(folder_of(item), f"{name}.metadata.json")))
+        row = _row(name, "skipped", info, properties.get("hsinr:caution", ""))
         return replace(row, **info["archiving"])
     except (HsinrError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

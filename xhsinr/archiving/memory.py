@@ -10,13 +10,13 @@ import secrets
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xhsinr.errors import SourceError, TargetError
-from xhsinr.outputs import replacing
+from xhsinr.errors import RemoteError, SourceError, TargetError
+from xhsinr.folders import at, read, write
+from xhsinr.storage import Place
 from xhsinr.target import Settings, Target, parse_target
 
 __all__ = ["MEMORY", "Memory", "agree", "recall"]
@@ -46,15 +46,14 @@ class Memory:
     tile: int | None = None
     network: str | None = None
 
-    def write(self, out: Path) -> None:
+    def write(self, out: Place) -> None:
         """Keep it in the archive's folder."""
         content = {"xhsinr_archive": _VERSION, "id": self.id, "target": dict(self.target)}
         content |= {"tile": self.tile, "network": self.network}
-        with replacing(out / MEMORY) as part:
-            part.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        write(at(out, MEMORY), f"{json.dumps(content, indent=2)}\n".encode())
 
 
-def recall(out: Path) -> Memory | None:
+def recall(out: Place) -> Memory | None:
     """What the archive in a folder remembers; None where there is none.
 
     Raises
@@ -62,15 +61,17 @@ def recall(out: Path) -> Memory | None:
     SourceError
         If the file is there and is no such thing.
     """
-    path = out / MEMORY
+    path = at(out, MEMORY)
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read(path))
         if content["xhsinr_archive"] != _VERSION:
             raise ValueError(f"its version is {content['xhsinr_archive']!r}, not {_VERSION}")
         found = Memory(*(content[key] for key in ("id", "target", "tile", "network")))
         parse_target(_FLOATS, found.target)
     except FileNotFoundError:
         return None
+    except RemoteError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(
             f"{path} is not what xhsinr keeps there ({error!r}): put it right, or choose "
@@ -79,7 +80,7 @@ def recall(out: Path) -> Memory | None:
     return found
 
 
-def agree(out: Path, asked: Settings, *, overwrite: bool) -> tuple[Memory, Settings]:
+def agree(out: Place, asked: Settings, *, overwrite: bool) -> tuple[Memory, Settings]:
     """What to remember, and the settings with what was not asked for now as it was.
 
     Raises
@@ -110,7 +111,7 @@ def agree(out: Path, asked: Settings, *, overwrite: bool) -> tuple[Memory, Setti
         warnings.warn(f"{out}: {' and '.join(changes)}: its scenes are replaced", stacklevel=3)
     tile = before.tile if asked.tile is None else asked.tile
     network = before.network if asked.network is None else None
-    held = asked.network if network is None else out / network
+    held = asked.network if network is None else str(at(out, network))
     kept = replace(before, target=new.to_header(), tile=tile, network=network)
     return kept, replace(asked, tile=tile, network=held)
 

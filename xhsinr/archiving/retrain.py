@@ -116,7 +116,7 @@ def retrain(
         If a scene is too small to train on.
     """
     out = Path(out).absolute()
-    items = archive_items(out)
+    items = [Path(item) for item in archive_items(out)]
     with one_run(out):
         loaded = [load_samples(path) for path in _originals(out, items, progress)]
         made = out / "networks" / "retrained.safetensors"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from xhsinr.outputs import replacing
+from xhsinr.folders import write
+from xhsinr.storage import Place
 
 __all__ = ["ArchiveReport", "Row", "write_table"]
 
@@ -62,13 +63,13 @@ class ArchiveReport:
 
     Attributes
     ----------
-    path : Path
-        The report as a file, ``report.csv`` in the archive.
+    path : Path or str
+        The report as a file, ``report.csv`` in the archive; a URL where that is one.
     rows : tuple of Row
         In the order of the source.
     """
 
-    path: Path
+    path: Place
     rows: tuple[Row, ...]
 
     @property
@@ -103,12 +104,10 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
-def write_table(rows: Iterable[Any], kind: type[Any], path: Path) -> None:
+def write_table(rows: Iterable[Any], kind: type[Any], place: Place) -> None:
     """Write dataclasses as CSV; the file appears under its name when it is complete."""
-    with (
-        replacing(path) as part,
-        part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        writer = csv.DictWriter(file, [field.name for field in fields(kind)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [field.name for field in fields(kind)])
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write(place, text.getvalue().encode("utf-8", "backslashreplace"))

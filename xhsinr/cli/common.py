@@ -16,6 +16,7 @@ from xhsinr.target import PROFILES, Settings
 __all__ = [
     "EXISTING",
     "OUT",
+    "PLACE",
     "SIDECAR",
     "SOURCE",
     "Group",
@@ -27,7 +28,7 @@ __all__ = [
 
 
 class _PathOrUrl(click.Path):
-    """A file that exists, or a URL, which is not looked at yet."""
+    """A path, or a URL, which is not looked at yet."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         place = locate(value)
@@ -38,6 +39,7 @@ EXISTING = click.Path(exists=True, path_type=Path)
 SIDECAR = _PathOrUrl(exists=True, path_type=Path)
 SOURCE = SIDECAR
 OUT = click.Path(path_type=Path)
+PLACE = _PathOrUrl(path_type=Path)
 
 
 class Group(click.Group):

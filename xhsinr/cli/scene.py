@@ -12,6 +12,7 @@ import click
 import xhsinr
 from xhsinr.cli.common import (
     OUT,
+    PLACE,
     SIDECAR,
     SOURCE,
     on_terminal,
@@ -26,13 +27,13 @@ __all__ = ["compress", "decompress", "info", "verify"]
 
 @click.command()
 @click.argument("src", type=SOURCE)
-@click.argument("dst", type=OUT, required=False)
+@click.argument("dst", type=PLACE, required=False)
 @quality_options
 @click.option("--variable", metavar="NAME", help="Which variable of netCDF or Zarr is the scene.")
 @preview_option
 @overwrite_option
-def compress(src: Path | str, dst: Path | None, variable: str | None, **options: Any) -> None:
-    """Compress the scene SRC into the sidecar DST (SRC with .hsinr if not given).
+def compress(src: Path | str, dst: Path | str | None, variable: str | None, **options: Any) -> None:
+    """Compress the scene SRC into the sidecar DST (SRC with .hsinr if not given), a path or a URL.
 
     SRC is a GeoTIFF, ENVI, netCDF, Zarr, MATLAB (.mat) or NumPy (.npy) file, another image that
     GDAL opens, a URL of one, or a product as it comes. Ask for one quality at most; the default
@@ -42,16 +43,16 @@ def compress(src: Path | str, dst: Path | None, variable: str | None, **options:
     from xhsinr.scene.files import open_file
 
     path = dst or default_path(src)
-    if path.is_file() and path.suffix.lower() != ".hsinr":
+    if isinstance(path, Path) and path.is_file() and path.suffix.lower() != ".hsinr":
         raise click.UsageError(
             f"{path} is there and no .hsinr file: give the name of a sidecar as DST. A glob needs "
             "quotes, and `xhsinr archive` takes many scenes."
         )
     source = open_file(src, variable) if variable else src
     made = xhsinr.compress(source, path, progress=on_terminal(), **options)
-    size, before = made.path.stat().st_size, _bytes_of(src)
+    size, before = made.info["bytes"], _bytes_of(src)
     smaller = f", {before / size:.1f} times smaller than {src}" if before else ""
-    click.echo(f"{made.path}: {size:,} bytes{smaller}\n{made.text()}")
+    click.echo(f"{made.sidecar.place}: {size:,} bytes{smaller}\n{made.text()}")
 
 
 def _bytes_of(src: Path | str) -> int | None:

@@ -8,7 +8,9 @@ it; it is repeated while the target is missed (`control`). A few tiles are in me
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Unpack
@@ -23,21 +25,22 @@ from xhsinr import scene as scenes
 from xhsinr.compression.passes import Compression
 from xhsinr.devices import check_device
 from xhsinr.errors import HsinrError, SceneError, TargetError
+from xhsinr.folders import check_place, folder_of, name_of, put
 from xhsinr.handle import Compressed
 from xhsinr.network.places import load_network
 from xhsinr.network.siren_network import SirenNetwork
-from xhsinr.outputs import check_output
-from xhsinr.pictures.preview import preview_path, write_preview
+from xhsinr.pictures.preview import preview_place, write_preview
 from xhsinr.running.kept import KeptSamples, keeping_samples
 from xhsinr.running.memory import gdal_cache, parse_memory
 from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.scene import Scene
 from xhsinr.scene.origin import Origin
 from xhsinr.sidecar.description import read_description, write_description
+from xhsinr.sidecar.file import Sidecar
 from xhsinr.sidecar.header import MAX_SIDE
 from xhsinr.sidecar.limits import current_limits
 from xhsinr.sidecar.writer import least_front
-from xhsinr.storage import locate
+from xhsinr.storage import Place, locate
 from xhsinr.target import Options, Settings, Target, remembered_target, takes_settings
 from xhsinr.tiling import LARGEST_TILE, Tiling, default_tile
 
@@ -63,6 +66,8 @@ def compress(
     path : str or Path, optional
         Of the ``.hsinr`` file to write; without it, one beside the file that ``source`` names,
         else one in the working folder, named after the file or the variable that the scene is.
+        Or its URL in an object store, ``s3://bucket/scene.hsinr``, where it appears when it is
+        complete.
     preview : bool
         Write ``scene.preview.tif`` beside ``scene.hsinr``: a small picture that opens anywhere,
         see `xhsinr.pictures.preview.write_preview`.
@@ -85,20 +90,37 @@ def compress(
     SceneError, TargetError, NetworkError, MemoryLimitError, OutputExistsError
         Before any sample is read, except for what only the samples tell.
     """
-    path = default_path(source) if path is None else Path(path)
-    check_output(path, overwrite=overwrite, source=_file_of(source))
+    place = default_path(source) if path is None else locate(path)
+    check_place(place, overwrite=overwrite, source=_file_of(source))
     if preview:
-        check_output(preview_path(path), overwrite=overwrite, source=_file_of(source))
+        check_place(preview_place(place), overwrite=overwrite, source=_file_of(source))
     settings = Settings(**options)
     if not settings.asked:
         settings = replace(settings, **remembered_target(source))
     origin = Origin.of(source)
-    compressed = compress_scene(
-        scenes.read(source), path, settings, progress=progress, origin=origin
-    )
-    if preview:
-        write_preview(compressed.sidecar, overwrite=overwrite, progress=progress)
-    return compressed
+    scene = scenes.read(source)
+    with _made_here(place) as path:
+        compressed = compress_scene(scene, path, settings, progress=progress, origin=origin)
+        if preview:
+            write_preview(compressed.sidecar, overwrite=overwrite, progress=progress)
+    if isinstance(place, Path):
+        return compressed
+    return replace(compressed, sidecar=Sidecar.open(place))
+
+
+@contextlib.contextmanager
+def _made_here(place: Place) -> Iterator[Path]:
+    """The path to write a sidecar to; what is for a store is sent there, the sidecar last."""
+    if isinstance(place, Path):
+        yield place
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name_of(place)
+        yield path
+        for file in Path(folder).rglob("*"):
+            if file.is_file() and file != path:
+                put(file, f"{folder_of(place)}/{file.relative_to(folder).as_posix()}")
+        put(path, place)
 
 
 def default_path(source: Any) -> Path:

@@ -16,6 +16,7 @@ import rasterio
 from xhsinr.pictures.preview import opened_preview
 from xhsinr.scene import Scene
 from xhsinr.stac.extension import MEDIA_TYPE
+from xhsinr.storage import Place, read_range, size_of
 
 __all__ = [
     "data_asset",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 _SHA256 = "1220"  # multihash: the function sha2-256, 32 bytes
+_PIECE = 1 << 24
 _PICOMETRE = 6  # decimals of a micrometre
 _SCALES = (
     ("raster:scale", ("scale_factor", "scales"), 1.0),
@@ -35,10 +37,12 @@ _SCALES = (
 )
 
 
-def multihash(path: Path) -> str:
+def multihash(place: Place) -> str:
     """SHA-256 of a file as a multihash in hexadecimal, as ``file:checksum`` wants it."""
-    with path.open("rb") as file:
-        return _SHA256 + hashlib.file_digest(file, "sha256").hexdigest()
+    found = hashlib.sha256()
+    for start in range(0, size_of(place), _PIECE):
+        found.update(read_range(place, start, start + _PIECE))
+    return _SHA256 + found.hexdigest()
 
 
 def data_asset(sidecar: Path, scene: Scene) -> pystac.Asset:

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,12 +23,23 @@ from pystac.utils import str_to_datetime
 from tqdm import tqdm
 
 from xhsinr.errors import SourceError
-from xhsinr.outputs import replacing
+from xhsinr.folders import (
+    at,
+    folder_of,
+    located,
+    name_of,
+    names_below,
+    read,
+    read_each,
+    stem_of,
+    write,
+)
 from xhsinr.stac.assets import multihash
 from xhsinr.stac.extension import MEDIA_TYPE
 from xhsinr.stac.items import COLLECTION
 from xhsinr.stac.page import page_html, page_row
 from xhsinr.stac.sources import RESERVED
+from xhsinr.storage import Place, size_of
 
 __all__ = [
     "FileAsset",
@@ -56,28 +67,28 @@ class FileAsset(NamedTuple):
 
     Attributes
     ----------
-    path : Path
+    path : Path or str
+        Path or URL.
     size : int
         In bytes.
     checksum : str
         Multihash, see `xhsinr.stac.multihash`.
     """
 
-    path: Path
+    path: Place
     size: int
     checksum: str
 
     def errors(self) -> list[str]:
         """Where the file is not the one that its item describes."""
         try:
-            found = self.path.stat()
             # A device or a pipe would be read for ever.
-            if not stat.S_ISREG(found.st_mode):
+            if isinstance(self.path, Path) and not stat.S_ISREG(self.path.stat().st_mode):
                 return [f"{self.path}: is no regular file: it is not the archive's own"]
-            if found.st_size != self.size:
+            found = size_of(self.path)
+            if found != self.size:
                 return [
-                    f"{self.path}: {found.st_size} bytes, its STAC item says {self.size}: it is "
-                    "damaged"
+                    f"{self.path}: {found} bytes, its STAC item says {self.size}: it is damaged"
                 ]
             checksum = multihash(self.path)
         except OSError as error:
@@ -87,7 +98,7 @@ class FileAsset(NamedTuple):
         return []
 
 
-def file_assets_of(item: str | Path) -> list[FileAsset]:
+def file_assets_of(item: Place) -> list[FileAsset]:
     """What an archive's item says of its files, the compressed scene first.
 
     Raises
@@ -95,46 +106,53 @@ def file_assets_of(item: str | Path) -> list[FileAsset]:
     SourceError
         If the file is not the item of a compressed scene.
     """
-    path = Path(item)
     try:
-        assets = json.loads(path.read_text("utf-8"))["assets"]
+        assets = json.loads(read(item))["assets"]
         return [
-            FileAsset(_beside(path, asset["href"]), asset["file:size"], asset["file:checksum"])
+            FileAsset(_beside(item, asset["href"]), asset["file:size"], asset["file:checksum"])
             for asset in (assets.pop("data"), *assets.values())
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(f"{path} is not the item of a compressed scene: {error!r}") from error
+        raise SourceError(f"{item} is not the item of a compressed scene: {error!r}") from error
 
 
-def _beside(item: Path, href: str) -> Path:
+def _beside(item: Place, href: str) -> Place:
     """A file of an item, which names no others than those beside it."""
-    path = item.parent / href
-    if path.parent != item.parent or path.name in ("", ".."):
+    name = href.removeprefix("./")
+    if Path(name).name != name or name in ("", ".."):
         raise ValueError(f"{href!r} is not beside it")
-    return path
+    return at(folder_of(item), name)
 
 
-def data_asset_of(item: str | Path) -> FileAsset:
+def data_asset_of(item: Place) -> FileAsset:
     """What an archive's item says of its compressed scene; raises as `file_assets_of`."""
     return file_assets_of(item)[0]
 
 
-def lost_items(out: Path) -> list[Path]:
+def lost_items(out: Place) -> list[Place]:
     """Items that the collection of an archive lists and that are not there."""
     try:
-        links = json.loads((out / _SCENES).read_text("utf-8"))["links"]
-        listed = [out / link["href"] for link in links if link["rel"] == "item"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        links = json.loads(read(at(out, _SCENES)))["links"]
+        listed = [link["href"].removeprefix("./") for link in links if link["rel"] == "item"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(f"{out} has no collection that can be read: {error!r}") from error
-    return sorted(item for item in listed if not item.is_file())
+    return [at(out, name) for name in sorted({*listed} - {*names_below(out)})]
 
 
-def scene_items(out: Path) -> Iterator[Path]:
-    """The items of the scenes of an archive, by their ids."""
-    for folder in sorted(out.iterdir()):
-        item = folder / f"{folder.name}.json"
-        if folder.name != RESERVED and item.is_file():
-            yield item
+def scene_items(out: Place, names: Iterable[str] | None = None) -> list[Place]:
+    """The items of the scenes of an archive, by their ids.
+
+    Parameters
+    ----------
+    names : iterable of str, optional
+        Of `xhsinr.folders.names_below`, where they are known.
+    """
+    found = []
+    for name in names_below(out) if names is None else names:
+        folder, _, file = name.partition("/")
+        if folder != RESERVED and file == f"{folder}.json":
+            found.append(at(out, name))
+    return found
 
 
 def write_item(item: pystac.Item, path: str | Path) -> None:
@@ -168,44 +186,55 @@ def write_catalog(out: str | Path) -> pystac.Catalog:
     Parameters
     ----------
     out : str or Path
-        The archive's folder.
+        The archive's folder, or its URL.
 
     Returns
     -------
     pystac.Catalog
         The root, as it was written.
     """
-    out = Path(out)
-    title = out.resolve().name
-    collection, page = _collection(out, title)
-    networks = sorted((out / RESERVED).glob("*.json"))
+    out = located(out)
+    title = name_of(out.resolve() if isinstance(out, Path) else out)
+    names = names_below(out)
+    collection, page = _collection(out, title, names)
+    networks = [name for name in names if _is_network(name)]
     catalog = pystac.Catalog("archive", f"Archive of compressed scenes: {title}", title)
     content = catalog.to_dict(include_self_link=False)
     content["links"] = [
         _link("root", f"./{_CATALOG}"),
         _link("child", f"./{_SCENES}"),
-        *(_link("item", f"./{RESERVED}/{path.name}") for path in networks),
+        *(_link("item", f"./{name}") for name in networks),
     ]
-    _write(collection, out / _SCENES)
-    _write(content, out / _CATALOG)
-    _write_text(page, out / _PAGE)
-    return pystac.Catalog.from_file(str(out / _CATALOG))
+    _write(collection, at(out, _SCENES))
+    _write(content, at(out, _CATALOG))
+    write(at(out, _PAGE), page.encode())
+    return pystac.Catalog.from_dict(content, href=str(at(out, _CATALOG)))
 
 
-def _collection(out: Path, title: str) -> tuple[dict[str, Any], str]:
+def _is_network(name: str) -> bool:
+    folder, _, file = name.partition("/")
+    return folder == RESERVED and file.endswith(".json")
+
+
+def _collection(out: Place, title: str, names: list[str]) -> tuple[dict[str, Any], str]:
     """The collection, and the page, which are of the same items."""
     extent, licences, links, rows = _Extent(), set[str](), [], []
-    for path in tqdm(scene_items(out), "catalog", unit=" items", delay=2):
+    items = scene_items(out, names)
+    found = tqdm(read_each(items), "catalog", len(items), unit=" items", delay=2)
+    for item, text in zip(items, found, strict=True):
+        folder = stem_of(item)
         try:
-            content = json.loads(path.read_text("utf-8"))
+            if isinstance(text, OSError):
+                raise text
+            content = json.loads(text)
             licence = content["properties"].get("license", "other")
-            row = page_row(path.parent.name, content)
+            row = page_row(folder, content)
             extent.add(content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            warnings.warn(f"{path} is left out of the catalog: {error!r}", stacklevel=2)
+            warnings.warn(f"{item} is left out of the catalog: {error!r}", stacklevel=2)
             continue
         licences.add(licence if isinstance(licence, str) else "other")
-        links.append(_link("item", f"./{path.parent.name}/{path.name}"))
+        links.append(_link("item", f"./{folder}/{folder}.json"))
         rows.append(row)
     collection = pystac.Collection(
         COLLECTION,
@@ -269,11 +298,6 @@ def _link(rel: str, href: str) -> dict[str, str]:
     return {"rel": rel, "href": href, "type": media_type}
 
 
-def _write(content: dict[str, Any], path: Path) -> None:
-    """Complete or not at all."""
-    _write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
-
-
-def _write_text(text: str, path: Path) -> None:
-    with replacing(path) as part:
-        part.write_text(text, "utf-8")
+def _write(content: dict[str, Any], place: Place) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write(place, f"{text}\n".encode())

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from xhsinr import backend
 from xhsinr.errors import SourceError
+from xhsinr.folders import at, located
 from xhsinr.pictures.picture import image_html, png_bytes
 from xhsinr.pictures.preview import small_preview
 from xhsinr.stac.extension import MEDIA_TYPE
@@ -124,7 +125,8 @@ def open_catalog(
     ----------
     catalog : str or Path
         An archive's folder or its ``catalog.json``, or another STAC catalog, collection, item
-        or ItemCollection with compressed scenes; a path or a URL.
+        or ItemCollection with compressed scenes; a path or a URL, of a store such as
+        ``s3://bucket/archive``, too.
     bbox : sequence of float, optional
         West, south, east, north in degrees: scenes that touch it. West above east goes across
         the antimeridian. Scenes without a place are left out.
@@ -146,8 +148,8 @@ def open_catalog(
     box = None if bbox is None else _box(bbox)
     start, end = _interval(datetime)
     href = str(catalog)
-    if Path(href).is_dir():
-        href = str(Path(href) / _CATALOG)
+    if Path(href).is_dir() or _is_in_store(href):
+        href = str(at(located(href), _CATALOG))
     entries = []
     total = 0
     for found in tqdm(walk(href), "catalog", unit=" items", delay=2):
@@ -170,6 +172,12 @@ def open_catalog(
     if not total:
         raise SourceError(f"{href}: none of its items is a compressed scene")
     return SceneCatalog(entries)
+
+
+def _is_in_store(href: str) -> bool:
+    """Whether it is a folder of an object store; what a web server has there, it alone knows."""
+    web = href.startswith(("http://", "https://"))
+    return is_remote(href) and not web and not href.endswith((".json", ".geojson"))
 
 
 _QUALITY = ("psnr_db", "max_error", "mean_sam_deg", "bpppb")

@@ -6,8 +6,9 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pystac
@@ -16,6 +17,7 @@ from xhsinr.errors import SourceError
 from xhsinr.scene import Scene
 from xhsinr.scene.products import scene_files
 from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, is_catalog, is_remote, walk
+from xhsinr.storage import suffix_of
 
 __all__ = ["RESERVED", "Source", "sources"]
 
@@ -109,7 +111,10 @@ def sources(source: str | Path) -> Iterator[Source]:
         If there is no scene at all.
     """
     text = str(source)
-    found = _of_catalog(text) if is_catalog(text) else _of_files(Path(text))
+    if is_remote(text) and suffix_of(text).lower() in _SUFFIXES:
+        found = iter([Source(PurePosixPath(urlsplit(text).path).stem, text)])
+    else:
+        found = _of_catalog(text) if is_catalog(text) else _of_files(Path(text))
     taken = {RESERVED, *_FILES}
     listed: set[str] = set()
     for entry in found:

@@ -10,6 +10,7 @@ import pystac
 from pystac.stac_io import DefaultStacIO
 
 from xhsinr.errors import SourceError
+from xhsinr.folders import read
 
 __all__ = ["LOCAL_RULE", "NETWORK_RULE", "Found", "is_catalog", "is_remote", "walk"]
 
@@ -95,7 +96,7 @@ class _RemoteIO(DefaultStacIO):
     def read_text_from_href(self, href: str) -> str:
         if not is_remote(href):
             raise SourceError(f"{href}: {LOCAL_RULE}")
-        return super().read_text_from_href(href)
+        return read(href).decode("utf-8")
 
 
 def _of_feature(feature: dict[str, Any], href: str) -> Found:

@@ -1,0 +1,205 @@
+"""Object stores as targets, against a real S3 server on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+import s3fs
+from click.testing import CliRunner
+from moto.server import ThreadedMotoServer
+
+import xhsinr
+from xhsinr.archiving import bucket, restore, verify_archive
+from xhsinr.archiving.folder import one_run
+from xhsinr.cli import main
+from xhsinr.demo import synthetic_scene
+from xhsinr.errors import HsinrError, OutputExistsError, RemoteError
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+IDS = ("one", "three", "two")
+BUCKET = "bucket"
+SECRET = "never-in-a-file-0123"
+ENDS = (".hsinr", ".preview.tif", ".thumbnail.jpg", ".spectra.svg", ".metadata.json", ".json")
+ROOT = {"archive.json", "catalog.json", "collection.json", "index.html", "report.csv"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    running = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def store(server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An empty bucket called ``b``, and a client that looks into it."""
+    environment = {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "me",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    for upload in client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []):
+        client.abort_multipart_upload(Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"])
+    for key in keys(client):
+        client.delete_object(Bucket=BUCKET, Key=key)
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def keys(client: Any, prefix: str = "") -> set[str]:
+    found = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+    return {entry["Key"].removeprefix(prefix) for entry in found}
+
+
+def expected(ids: tuple[str, ...]) -> set[str]:
+    return ROOT | {f"{name}/{name}{end}" for name in ids for end in ENDS}
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    for number, name in enumerate(IDS):
+        scene = synthetic_scene(24, 24 + number, 8).transpose("y", "x", "band")
+        np.save(folder / f"{name}.npy", scene.values)
+    return folder
+
+
+def test_a_scene_is_compressed_to_a_bucket_and_read_from_it(store: Any, tmp_path: Path) -> None:
+    scene = synthetic_scene(30, 30, 8, nodata_corner=True)
+    made = xhsinr.compress(
+        scene, "s3://bucket/x/scene.hsinr", preview=True, tile=16, progress=False
+    )
+    assert keys(store) == {"x/scene.hsinr", "x/scene.preview.tif"}
+    here = xhsinr.compress(scene, tmp_path / "scene.hsinr", tile=16, progress=False)
+    assert store.get_object(Bucket=BUCKET, Key="x/scene.hsinr")["Body"].read() == (
+        here.path.read_bytes()
+    )
+    assert np.array_equal(made.open().values, here.open().values)
+    with pytest.raises(OutputExistsError, match=r"scene\.hsinr exists"):
+        xhsinr.compress(scene, "s3://bucket/x/scene.hsinr", progress=False)
+    assert xhsinr.verify("s3://bucket/x/scene.hsinr", progress=False).valid
+    saved = xhsinr.salvage("s3://bucket/x/scene.hsinr", tmp_path / "saved.tif", progress=False)
+    assert not saved.lost
+
+
+def test_the_shell_compresses_to_a_bucket(store: Any, sources: Path) -> None:
+    done = CliRunner().invoke(main, ["compress", str(sources / "one.npy"), "s3://bucket/one.hsinr"])
+    assert done.exit_code == 0, done.output
+    assert "s3://bucket/one.hsinr: " in done.output
+    assert keys(store) == {"one.hsinr"}
+
+
+def test_what_cannot_be_written_is_said(store: Any, sources: Path) -> None:
+    with pytest.raises(RemoteError, match=r"s3://none/x\.hsinr"):
+        xhsinr.compress(np.load(sources / "one.npy"), "s3://none/x.hsinr", progress=False)
+
+
+def test_an_archive_in_a_bucket_is_looked_after_as_one_on_a_disk(
+    store: Any, sources: Path, tmp_path: Path
+) -> None:
+    out = "s3://bucket/archives/first"
+    report = xhsinr.archive(sources, out, lossless=True, progress=False)
+    assert report.ok, report
+    assert keys(store, "archives/first/") == expected(IDS)
+    page = store.head_object(Bucket=BUCKET, Key="archives/first/index.html")
+    assert page["ContentType"] == "text/html"
+    before = store.list_objects_v2(Bucket=BUCKET, Prefix="archives/first/one/")["Contents"]
+    again = xhsinr.archive(sources, out, progress=False)
+    assert [row.status for row in again.rows] == ["skipped"] * 3
+    assert store.list_objects_v2(Bucket=BUCKET, Prefix="archives/first/one/")["Contents"] == before
+
+    scenes = xhsinr.open_catalog(out)
+    original = np.load(sources / "two.npy")
+    assert list(scenes) == list(IDS)
+    assert np.array_equal(scenes["two"].transpose("y", "x", "band").values, original)
+    assert scenes.paths[0] == f"{out}/one/one.hsinr"
+    restored = restore(f"{out}/two", tmp_path / "two.tif")
+    assert restored.stat().st_size > 0
+    assert verify_archive(out, progress=False).valid
+    found = CliRunner().invoke(main, ["archive", "--verify", out])
+    assert "3 of 3 scenes checked, all valid" in found.output
+
+    np.save(sources / "two.npy", original + original.dtype.type(1))
+    third = xhsinr.archive(sources, out, progress=False)
+    assert [row.status for row in third.rows] == ["skipped", "skipped", "done"]
+    for key in keys(store):
+        assert SECRET.encode() not in store.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+
+
+def test_damage_in_a_bucket_is_found(store: Any, sources: Path) -> None:
+    out = "s3://bucket/a"
+    xhsinr.archive(sources, out, progress=False)
+    content = bytearray(store.get_object(Bucket=BUCKET, Key="a/one/one.hsinr")["Body"].read())
+    content[-3] ^= 1
+    store.put_object(Bucket=BUCKET, Key="a/one/one.hsinr", Body=bytes(content))
+    store.delete_object(Bucket=BUCKET, Key="a/two/two.json")
+    store.put_object(Bucket=BUCKET, Key="a/three/three.preview.tif", Body=b"")
+    errors = "\n".join(verify_archive(out, progress=False).errors)
+    assert "one.hsinr: its checksum is not" in errors
+    assert "three.preview.tif: 0 bytes" in errors
+    assert "two.json: the catalog lists it, and it is gone" in errors
+    again = xhsinr.archive(sources, out, progress=False)
+    assert [row.status for row in again.rows] == ["skipped", "done", "done"]
+
+
+def test_what_a_killed_run_left_goes_away_and_the_rest_is_done(store: Any, sources: Path) -> None:
+    out = "s3://bucket/a"
+    store.put_object(Bucket=BUCKET, Key="mine.txt", Body=b"mine")
+    xhsinr.archive(sources, out, progress=False)
+    for name in ("one/one.json", "three/three.json", "catalog.json"):
+        store.delete_object(Bucket=BUCKET, Key=f"a/{name}")
+    store.put_object(Bucket=BUCKET, Key="a/three/notes.txt", Body=b"mine")
+    store.create_multipart_upload(Bucket=BUCKET, Key="a/one/one.hsinr")
+    others = store.create_multipart_upload(Bucket=BUCKET, Key="others")
+    gone = {"host": bucket.platform.node(), "pid": 2**22 + 1, "run": "x"}
+    gone["alive"] = "2026-01-01T00:00:00+00:00"
+    store.put_object(Bucket=BUCKET, Key="a/.xhsinr-run.json", Body=json.dumps(gone).encode())
+    (sources / "three.npy").unlink()
+    report = xhsinr.archive(sources, out, progress=False)
+    assert [(row.id, row.status) for row in report.rows] == [("one", "done"), ("two", "skipped")]
+    assert keys(store, "a/") == expected(("one", "two")) | {"three/notes.txt"}
+    assert "mine.txt" in keys(store)
+    uploads = store.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+    assert [upload["UploadId"] for upload in uploads] == [others["UploadId"]]
+
+
+def test_one_run_at_a_time(store: Any, sources: Path) -> None:
+    with one_run("s3://bucket/a"), pytest.raises(HsinrError, match="another run is writing to it"):
+        xhsinr.archive(sources, "s3://bucket/a", progress=False)
+    assert keys(store) == set()
+    alive = json.loads(bucket._sign("x"))
+    alive |= {"host": "elsewhere", "pid": 1}
+    store.put_object(Bucket=BUCKET, Key="a/.xhsinr-run.json", Body=json.dumps(alive).encode())
+    with pytest.raises(HsinrError, match="process 1 on elsewhere"):
+        xhsinr.archive(sources, "s3://bucket/a", progress=False)
+    alive["alive"] = "2026-01-01T00:00:00+00:00"
+    store.put_object(Bucket=BUCKET, Key="a/.xhsinr-run.json", Body=json.dumps(alive).encode())
+    with one_run("s3://bucket/a"):
+        assert json.loads(bucket.read("s3://bucket/a/.xhsinr-run.json"))["pid"] == os.getpid()
+
+
+def test_nothing_of_others_in_a_bucket_is_replaced(store: Any, sources: Path) -> None:
+    for key in ("a/one/one.hsinr", "c/report.csv"):
+        store.put_object(Bucket=BUCKET, Key=key, Body=b"precious")
+        with pytest.raises(OutputExistsError, match="Nothing was done"):
+            xhsinr.archive(sources, f"s3://bucket/{key[0]}", progress=False)
+    assert keys(store) == {"a/one/one.hsinr", "c/report.csv"}
+    with pytest.raises(HsinrError, match="no base network of your own"):
+        xhsinr.archive(sources, "s3://bucket/d", network="default", progress=False)
