@@ -77,15 +77,36 @@ def _noise(dtype: str) -> xr.DataArray:
     rng = np.random.default_rng(3)
     values = rng.normal(0, 1, (12, 13, 5)) * np.exp2(rng.integers(-20, 3, (12, 13, 5)))
     values[5, 6], values[0, 0, :2] = np.nan, (0.0, -0.0)
-    return xr.DataArray(values.astype(dtype), dims=("y", "x", "band"))
+    return xr.DataArray(values.astype(np.float32).astype(dtype), dims=("y", "x", "band"))
 
 
-def _of_a_product(offset: float, dtype: str = "float32") -> xr.DataArray:
-    """Floats that are counts of a scaled product; one of them was worked on."""
+def _of_a_product(dtype: str = "float32") -> xr.DataArray:
+    """Floats that are counts times a scale; one of them was worked on."""
     scene = _scene()
-    values = scene.values * np.float32(0.0001) + np.float32(offset)
+    values = scene.values * np.float32(0.0001)
     values[3, 5, 7] *= 1.0001
     return scene.copy(data=values.astype(np.float32).astype(dtype))
+
+
+def _of_a_quotient() -> xr.DataArray:
+    scene = _scene()
+    return scene.copy(data=(scene.values / 10_000).astype(np.float32))
+
+
+def _of_a_reader() -> xr.DataArray:
+    """Counts that were scaled, and then moved, in float32."""
+    scene = _scene()
+    scale, offset = np.float32(0.0001), np.float32(-0.1)
+    moved = scene.copy(data=(scene.values * scale + offset).astype(np.float32))
+    moved.encoding |= {"scale_factor": 0.0001, "add_offset": -0.1}
+    return moved
+
+
+def _of_bands() -> xr.DataArray:
+    """Counts with a scale for each band."""
+    scene = _scene()
+    scales = 0.0001 * (1 + np.arange(8))[:, None, None]
+    return scene.copy(data=(scene.values * scales).astype(np.float32))
 
 
 CASES: dict[str, Case] = {
@@ -93,7 +114,7 @@ CASES: dict[str, Case] = {
     "planes_psnr": (partial(_scene, 26, 24, 12), {"psnr": 66}),
     "planes_tiles": (_with_voids, {"psnr": 58, "tile": 11}),
     "planes_preview": (_scene, {"quality": "preview"}),
-    "planes_angle": (partial(_as, "float32", 0.0001), {"sam_deg": 0.5}),
+    "planes_angle": (partial(_as, "float32", 0.0001), {"sam_deg": 1 / 3}),
     "planes_rate": (partial(_as, "int32", 1000), {"bpppb": 9.5}),
     "planes_prior": (_scene, {"psnr": 55, "network": GOLDEN / "golden-prior.safetensors"}),
     "latents": (
@@ -107,9 +128,12 @@ CASES: dict[str, Case] = {
     "bounded_analysis": (_scene, {"quality": "analysis"}),
     "bounded_comb": (_comb, {"lossless": True}),
     "bounded_wide": (partial(_as, "int32", 99_991), {"max_error": 3}),
-    "lattice": (partial(_of_a_product, 0.0), {"lossless": True}),
-    "lattice_offset": (partial(_of_a_product, -0.1), {"lossless": True}),
-    "lattice_single": (partial(_of_a_product, 0.0, "float64"), {"lossless": True}),
+    "lattice_product": (_of_a_product, {"lossless": True}),
+    "lattice_single": (partial(_of_a_product, "float64"), {"lossless": True}),
+    "lattice_quotient": (_of_a_quotient, {"lossless": True}),
+    "lattice_rounded": (_of_a_reader, {"lossless": True}),
+    "lattice_bands": (_of_bands, {"lossless": True}),
+    "lattice_coarse": (partial(_noise, "float32"), {"max_error": 0.01}),
     "lattice_error": (partial(_as, "float32", 0.37), {"max_error": 0.5}),
     "floats": (partial(_noise, "float32"), {"lossless": True}),
     "floats64": (partial(_noise, "float64"), {"lossless": True}),
@@ -137,7 +161,10 @@ def _main() -> None:
     digests = {}
     for name in CASES:
         path = make(name, GOLDEN / f"{name}.hsinr")
-        digests[name] = digest(samples_of(path))
+        samples = samples_of(path)
+        digests[name] = digest(samples)
+        if not Sidecar.open(path).codec_bytes.kind.exact:
+            np.save(GOLDEN / f"{name}.npy", samples)
         print(f"{name}: {path.stat().st_size} bytes")
     content = {"format": FORMAT_VERSION, "samples": digests}
     held.write_text(json.dumps(content, indent=1) + "\n")

@@ -40,7 +40,7 @@ def coding_of(samples: Samples, max_error: int = 0) -> BoundedCoding:
 def round_trip(coding: BoundedCoding, samples: Samples, valid: Samples | None = None) -> Samples:
     parts = coding.encode(samples, valid, "cpu")
     again = BoundedCoding.from_bytes(coding.to_bytes(), coding.frame)
-    decoded = again.decode(parts, *samples.shape[1:], None)
+    decoded = again.decode(parts, *samples.shape[1:], None, valid)
     assert decoded.dtype == samples.dtype
     assert decoded.min() >= coding.frame.low
     assert decoded.max() <= coding.frame.high

@@ -159,7 +159,7 @@ class BoundedCoding:
         if self.lattice.trivial:
             return integers.astype(self.frame.dtype)
         samples = self.lattice.to_samples(integers.astype(np.int64), bands)
-        return np.clip(samples, self.frame.low, self.frame.high)
+        return self.frame.clip(samples)
 
 
 def _split(content: bytes) -> tuple[list[int], bytes, bytes]:

@@ -76,9 +76,15 @@ class Frame:
         """Samples of what was decoded: within the range of the valid ones, integers rounded."""
         # float64 for 32-bit integers, whose extremes float32 does not hold.
         wide = values.astype(np.result_type(self.dtype, values.dtype, np.float32), copy=False)
-        clipped = np.clip(wide, self.low, self.high)
+        clipped = self.clip(wide)
         samples: Samples = clipped if self.dtype.kind == "f" else np.rint(clipped)
         return samples.astype(self.dtype)
+
+    def clip(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values within the range of the valid samples; of two zeros, the same everywhere."""
+        low, high = np.array([self.low, self.high], values.dtype)
+        above = np.where(values > low, values, low)
+        return np.where(above < high, above, high)
 
 
 class Coding(Protocol):
