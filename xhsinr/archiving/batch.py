@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -38,6 +38,9 @@ def archive(
     source: str | Path,
     out: str | Path,
     *,
+    collection: str | Sequence[str] | None = None,
+    bbox: Sequence[float] | None = None,
+    datetime: str | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
     retries: int = 2,
@@ -59,11 +62,14 @@ def archive(
     ----------
     source : str or Path
         A STAC catalog, collection, item or ItemCollection, or a folder or a glob of scenes, see
-        `xhsinr.stac.sources`.
+        `xhsinr.stac.sources`; of these, each may be a URL. Or the URL of a STAC API, to search.
     out : str or Path
         Folder of the archive; made if it is not there. On a cluster its workers write to it, so
         they have to share it. Or a URL in an object store, ``s3://bucket/archive``, which needs
         no folder that is shared; see `docs/stac.md`.
+    collection, bbox, datetime : optional
+        What to search a STAC API for: names of collections, west, south, east, north in degrees,
+        and a moment or an interval such as ``"2024-06/2024-08"``.
     scheduler : str, optional
         Address of a dask scheduler. Each thread of its workers takes a scene at a time.
     workers : int, optional
@@ -97,7 +103,9 @@ def archive(
         raise HsinrError(f"retries = {retries}: it should be a whole number from 0 on")
     settings = Settings(**options)
     check_settings(settings)
-    found = list(stac.sources(source))
+    named = (collection,) if isinstance(collection, str) else tuple(collection or ())
+    search = stac.Search(named, None if bbox is None else tuple(bbox), datetime)
+    found = list(stac.sources(source, search))
     with one_run(out), _stopped_by_sigterm():
         scenes = with_own_ids(out, found)
         check_free(out, scenes, overwrite=overwrite)

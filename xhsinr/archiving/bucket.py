@@ -53,8 +53,8 @@ def foreign(out: str, scenes: Sequence[stac.Source], overwrite: bool) -> list[st
     others = []
     for source in scenes:
         item = item_of(out, source.id)
-        origin = origin_of(item) if item in items else {"href": source.href}
-        if not (overwrite if origin is None else origin["href"] == source.href):
+        origin = origin_of(item) if item in items else {"href": source.identity}
+        if not (overwrite if origin is None else origin["href"] == source.identity):
             others.append(f"{out}/{source.id}")
     return others
 

@@ -22,7 +22,7 @@ def fingerprint(source: stac.Source) -> dict[str, Any]:
     """
     if "://" in source.href:
         updated = (source.item or {}).get("properties", {}).get("updated")
-        return {"href": source.href} | ({"updated": updated} if updated else {})
+        return {"href": source.identity} | ({"updated": updated} if updated else {})
     path = Path(source.href)
     if not path.exists():
         raise SourceError(f"{path}: there is no such file any more; put it back, or leave it out")

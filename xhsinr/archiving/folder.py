@@ -103,12 +103,12 @@ def with_own_ids(out: Place, found: Iterable[stac.Source]) -> list[stac.Source]:
     named = []
     for source in found:
         marked = re.compile(re.escape(source.id) + "(-[0-9a-f]{8,})?")
-        held = [n for n, href in origins.items() if href == source.href and marked.fullmatch(n)]
+        held = [n for n, href in origins.items() if href == source.identity and marked.fullmatch(n)]
         name = min(held, key=len, default=source.id)
         if held:
             del origins[name]
         elif name.lower() in taken:
-            where = f"{source.href}\n{source.error}"
+            where = f"{source.identity}\n{source.error}"
             name = f"{name}-{sha256(where.encode()).hexdigest()[:8]}"
         taken.add(name.lower())
         named.append(replace(source, id=name))
@@ -154,7 +154,7 @@ def _is_free(out: Path, source: stac.Source, *, overwrite: bool) -> bool:
         return False
     origin = origin_of(files.item)
     if origin is not None:
-        return bool(origin["href"] == source.href)
+        return bool(origin["href"] == source.identity)
     # Nobody can tell what it was made from.
     return overwrite or not any(files.folder.iterdir())
 

@@ -87,7 +87,8 @@ def do(job: Job, threads: int, share: int) -> Row:
     # A library may raise anything on a broken scene; the batch goes on without it.
     except Exception as error:
         text = str(error) if isinstance(error, HsinrError | OSError) else repr(error)
-        row = Row(source.id, "failed", error=" ".join(text.split()))
+        shown = " ".join(text.replace(source.href, source.identity).split())
+        row = Row(source.id, "failed", error=shown)
     return replace(row, **_work(start))
 
 
@@ -126,7 +127,7 @@ def _make(job: Job, made_from: dict[str, Any], threads: int, share: int, start: 
         if samples is not None:
             files.spectra.write_text(drawn(samples, scene), "utf-8")
         if fingerprint(source) != made_from:
-            raise SourceError(f"{source.href} was changed while it was read: try again")
+            raise SourceError(f"{source.identity} was changed while it was read: try again")
         work = _work(start)
         info = compressed.info | {"path": files.sidecar.name, "archiving": work}
         files.metadata.write_text(json.dumps(info, indent=2) + "\n", "utf-8")

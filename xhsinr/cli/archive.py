@@ -32,6 +32,12 @@ class _Share(click.ParamType[float]):
 @click.command()
 @click.argument("paths", nargs=-1, metavar="SOURCE OUT")
 @quality_options
+@click.option("--collection", multiple=True, metavar="NAME",
+              help="Search a STAC API, at SOURCE, in this collection.")  # fmt: skip
+@click.option("--bbox", type=float, nargs=4, metavar="W S E N",
+              help="Search for what touches this box, in degrees.")  # fmt: skip
+@click.option("--datetime", metavar="TIME",
+              help="Search for a moment or interval: 2024-06/2024-08.")  # fmt: skip
 @click.option("--scheduler", metavar="ADDRESS", help="dask scheduler, such as tcp://host:8786.")
 @click.option("--workers", type=int, metavar="N", help="Processes to start on this machine.")
 @click.option("--retries", default=2, show_default=True, help="Tries more for a failed scene.")
@@ -60,12 +66,14 @@ def archive(
     """Compress the scenes of SOURCE into the archive OUT, with a STAC catalog.
 
     SOURCE is a STAC catalog, collection, item or ItemCollection, or a folder or a glob of
-    scenes. Scenes that are finished are skipped: run it again after a stop. The archive remembers
+    scenes, or the URL of a STAC API to search. OUT is a folder or a URL such as s3://bucket/archive.
+    Scenes that are finished are skipped: run it again after a stop. The archive remembers
     what it was asked for: run it again without options. Exit code 1 if a scene is missing in the
     end; OUT/report.csv says why, and what of a scene's quality to be wary of.
 
     \b
         xhsinr archive SOURCE OUT [--psnr 45] [--workers 4]
+        xhsinr archive https://host/api OUT --collection C [--bbox W S E N] [--datetime TIME]
         xhsinr archive --verify OUT [--sample 5%]
         xhsinr archive --restore OUT/scene scene.tif
         xhsinr archive --retrain OUT

@@ -171,7 +171,7 @@ def write_thumbnail(preview: Path, path: Path) -> None:
     shape = {"height": height, "width": width, "count": count, "dtype": "uint8"}
     with warnings.catch_warnings(), rasterio.MemoryFile() as made:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with made.open(driver="JPEG", quality=80, photometric="YCBCR", **shape) as out:
+        with made.open(driver="JPEG", quality=80, **shape) as out:
             out.write(np.moveaxis(look, -1, 0))
         path.write_bytes(made.read())
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import rasterio
 
 from xhsinr.errors import SceneError
 from xhsinr.storage import Place
 
-__all__ = ["check_alone", "driver_of", "gdal_name", "place_of"]
+__all__ = ["check_alone", "driver_of", "gdal_name", "patiently", "place_of"]
 
 _DRIVERS = ["GTiff", "ENVI", "HFA", "JP2OpenJPEG", "PNG", "BMP", "EHdr", "NITF"]
 _DRIVERS += ["ISIS2", "ISIS3", "PDS", "PDS4", "VICAR", "FITS", "KEA", "RST", "SAGA", "SGI", "PNM"]
@@ -24,6 +26,23 @@ _VSI = {
     **dict.fromkeys(("http", "https", "ftp"), "/vsicurl/"),
     **{"s3": "/vsis3/", "gs": "/vsigs/", "gcs": "/vsigs/", "az": "/vsiaz/", "abfs": "/vsiaz/"},
 }
+# What GDAL does where a server is slow, busy or gone for a moment; the environment has its way.
+_PATIENCE = {
+    "GDAL_HTTP_CONNECTTIMEOUT": 20,
+    "GDAL_HTTP_LOW_SPEED_TIME": 60,
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
+    "GDAL_HTTP_MAX_RETRY": 4,
+    "GDAL_HTTP_RETRY_DELAY": 0.5,  # doubled each time
+}
+
+
+def patiently(name: Place) -> contextlib.AbstractContextManager[Any]:
+    """Where GDAL reads an image: with limits of time and retries, if that is behind a URL."""
+    if not str(name).startswith("/vsi") and "://" not in str(name):
+        return contextlib.nullcontext()
+    own = {key: value for key, value in _PATIENCE.items() if key not in os.environ}
+    env: contextlib.AbstractContextManager[Any] = rasterio.Env(**own)
+    return env
 
 
 def gdal_name(place: Place) -> str:
@@ -45,7 +64,11 @@ def driver_of(place: Place) -> str:
     """The driver of an image by its contents; raises RasterioIOError if it is of no other kind."""
     if isinstance(place, Path):
         _check_beside(place)
-    with rasterio.Env(), rasterio.DatasetReader(gdal_name(place), driver=_DRIVERS) as found:
+    with (
+        rasterio.Env(),
+        patiently(place),
+        rasterio.DatasetReader(gdal_name(place), driver=_DRIVERS) as found,
+    ):
         driver: str = found.driver
     return driver
 

@@ -19,7 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from xhsinr.errors import RemoteError, SceneError, SidecarError
 from xhsinr.scene import envi
 from xhsinr.scene.grid import centre_coords
-from xhsinr.scene.images import check_alone, driver_of, gdal_name
+from xhsinr.scene.images import check_alone, driver_of, gdal_name, patiently
 from xhsinr.scene.spectrum import (
     FWHM_NAMES,
     WAVELENGTH_NAMES,
@@ -66,7 +66,7 @@ def open_raster(place: Place) -> xr.DataArray:
     if isinstance(place, Path) and place.suffix.lower() == ".hdr":
         place = _data_of_header(place)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), patiently(place):
             # Scenes without a place are welcome.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             driver = driver_of(place)

@@ -16,7 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from xhsinr.errors import SceneError
-from xhsinr.scene.images import driver_of
+from xhsinr.scene.images import driver_of, patiently
 
 __all__ = ["Mask", "lazy_raster", "unused_value"]
 
@@ -94,7 +94,8 @@ class _Windows:
         shape = [part.size for part in asked if part.ndim]
         if not (bands.size and rows.size and cols.size):
             return np.empty(shape, self.dtype)
-        samples, valid = self.read(bands, rows, cols)
+        with patiently(self.name):
+            samples, valid = self.read(bands, rows, cols)
         if valid is not None:
             samples[~np.broadcast_to(valid, samples.shape)] = self.nodata
         # An integer takes its axis away.

@@ -19,6 +19,7 @@ from xhsinr.stac.extension import MEDIA_TYPE, SCHEMA_URI, schema
 from xhsinr.stac.items import scene_item
 from xhsinr.stac.network_items import network_item
 from xhsinr.stac.opening import SceneCatalog, open_catalog
+from xhsinr.stac.searching import Search
 from xhsinr.stac.sources import Source, sources
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "SCHEMA_URI",
     "FileAsset",
     "SceneCatalog",
+    "Search",
     "Source",
     "data_asset_of",
     "file_assets_of",

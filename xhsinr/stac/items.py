@@ -177,7 +177,7 @@ def _set_times(item: pystac.Item, written: datetime) -> None:
 def _processing(item: pystac.Item, source: Source, figures: dict[str, Any]) -> dict[str, Any]:
     ((kind, value),) = figures["target"].items()
     asked = "lossless" if kind == "lossless" else f"{kind} {value}"
-    lineage = f"{Path(source.href).name} compressed by xhsinr, asked for: {asked}."
+    lineage = f"{Path(source.identity).name} compressed by xhsinr, asked for: {asked}."
     before = item.properties.get("processing:lineage")
     software = item.properties.get("processing:software", {})
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +16,9 @@ import pystac
 from xhsinr.errors import SourceError
 from xhsinr.scene import Scene
 from xhsinr.scene.products import scene_files
-from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, is_catalog, is_remote, walk
+from xhsinr.stac.searching import Search
+from xhsinr.stac.searching import search as searched
+from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, Found, is_catalog, is_remote, walk
 from xhsinr.storage import suffix_of
 
 __all__ = ["RESERVED", "Source", "sources"]
@@ -33,6 +35,8 @@ _SUFFIXES = _IMAGES | {".vrt", ".jp2", ".mat", ".npy", ".h5", ".he5", ".hdf5", "
 _PREVIEW = ".preview.tif"
 _NOT_DATA = {"thumbnail", "overview", "metadata", "mask", "visual"}
 _BANDS = ("bands", "eo:bands", "raster:bands")  # of STAC 1.1, and of the extensions before
+# Of addresses that were signed for a while, and of keys.
+_SIGNED = re.compile(r"(?i)(^|&)(x-\w+-signature|signature|sig|\w*token|\w*key)=")
 _LONGEST_ID = 128
 _LONGEST_ERROR = 500
 
@@ -64,6 +68,15 @@ class Source:
     wavelengths: Wavelengths | None = None
     error: str = ""
 
+    @property
+    def identity(self) -> str:
+        """``href`` without what is secret in it, or changes while the scene stays the same."""
+        if "://" not in self.href:
+            return self.href
+        parts = urlsplit(self.href)
+        query = "" if _SIGNED.search(parts.query) else parts.query
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query).geturl()
+
     def check(self, scene: Scene) -> None:
         """Raise `SourceError` if the scene has other bands than are declared.
 
@@ -90,7 +103,7 @@ class Source:
             )
 
 
-def sources(source: str | Path) -> Iterator[Source]:
+def sources(source: str | Path, search: Search | None = None) -> Iterator[Source]:
     """The scenes of a batch, in an order that does not change from run to run.
 
     Parameters
@@ -98,7 +111,9 @@ def sources(source: str | Path) -> Iterator[Source]:
     source : str or Path
         A STAC catalog, collection, item or ItemCollection: the path or URL of its ``.json``
         or ``.geojson``. Or a file, a folder, with all that are below it, or a glob of scenes.
-        Only a URL makes it use the network.
+        Only a URL makes it use the network; one of a scene is that scene.
+    search : Search, optional
+        What to ask for, of a ``source`` that is the URL of a STAC API.
 
     Yields
     ------
@@ -111,10 +126,14 @@ def sources(source: str | Path) -> Iterator[Source]:
         If there is no scene at all.
     """
     text = str(source)
-    if is_remote(text) and suffix_of(text).lower() in _SUFFIXES:
+    if search:
+        found = _of_items(searched(text, search), local=False)
+    elif is_remote(text) and suffix_of(text).lower() in _SUFFIXES:
         found = iter([Source(PurePosixPath(urlsplit(text).path).stem, text)])
     else:
-        found = _of_catalog(text) if is_catalog(text) else _of_files(Path(text))
+        catalog = is_catalog(text)
+        local = not is_remote(text)
+        found = _of_items(walk(text), local=local) if catalog else _of_files(Path(text))
     taken = {RESERVED, *_FILES}
     listed: set[str] = set()
     for entry in found:
@@ -160,9 +179,8 @@ def _is_scene(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES or path.with_name(name + ".hdr").is_file()
 
 
-def _of_catalog(href: str) -> Iterator[Source]:
-    local = not is_remote(href)
-    for found in walk(href):
+def _of_items(items: Iterable[Found], *, local: bool) -> Iterator[Source]:
+    for found in items:
         if found.item is None:
             yield Source(Path(found.href).stem, "", error=f"{found.href}: {found.error}")
             continue

@@ -12,7 +12,7 @@ from pystac.stac_io import DefaultStacIO
 from xhsinr.errors import SourceError
 from xhsinr.folders import read
 
-__all__ = ["LOCAL_RULE", "NETWORK_RULE", "Found", "is_catalog", "is_remote", "walk"]
+__all__ = ["LOCAL_RULE", "NETWORK_RULE", "Found", "found_in", "is_catalog", "is_remote", "walk"]
 
 NETWORK_RULE = "a catalog that is given by its URL makes xhsinr use the network"
 """For errors, after "only"."""
@@ -74,7 +74,7 @@ def walk(href: str) -> Iterator[Found]:
         raise SourceError(f"{href} is no STAC document that can be read: {error}") from error
     if features is not None:
         for number, feature in enumerate(features):
-            yield _of_feature(feature, f"{href}#{number}")
+            yield found_in(feature, f"{href}#{number}")
     elif isinstance(top, pystac.Item):
         yield Found(href, top)
     elif top is not None:
@@ -99,7 +99,8 @@ class _RemoteIO(DefaultStacIO):
         return read(href).decode("utf-8")
 
 
-def _of_feature(feature: dict[str, Any], href: str) -> Found:
+def found_in(feature: dict[str, Any], href: str) -> Found:
+    """The item in a feature of an ItemCollection that is at an address."""
     try:
         # Without a place of its own it is where the ItemCollection is.
         own = any(link["rel"] == "self" for link in feature["links"])
