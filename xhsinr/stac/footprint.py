@@ -7,17 +7,21 @@ cross the antimeridian are cut there, as RFC 7946 (section 3.1.9) asks.
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
+import antimeridian
 import numpy as np
 import numpy.typing as npt
 import pyproj
+import shapely
 from affine import Affine
 from rasterio import warp
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.transform import from_gcps
 from scipy.spatial import ConvexHull
+from shapely.geometry import Polygon
 
 from xhsinr.scene import Scene
 
@@ -33,7 +37,6 @@ _MOST_PIECES = 64
 # 1e-7 degrees are a centimetre.
 _DECIMALS = 7
 _EARTH_RADIUS = 6_378_137.0
-_TURN = np.array([360.0, 0.0])
 
 
 class Footprint(NamedTuple):
@@ -72,6 +75,8 @@ def footprint(scene: Scene, valid: Mask | None = None, step: int = 1) -> Footpri
         ring = _to_wgs84(_hull(scene, valid, step), transform, scene.crs)
     except RasterioError:
         return None
+    # The hull is counter-clockwise in columns and rows, which mostly run downwards.
+    ring = ring if transform.determinant > 0 else ring[::-1]
     return _on_sphere(ring) if np.isfinite(ring).all() else None
 
 
@@ -131,56 +136,7 @@ def _apart(a: Floats, b: Floats) -> Floats:
 
 
 def _on_sphere(ring: Floats) -> Footprint:
-    """Footprint of a ring of (longitude, latitude), not closed, of any winding."""
-    around = np.unwrap(np.append(ring[:, 0], ring[0, 0]), period=360)
-    south, north = ring[:, 1].min(), ring[:, 1].max()
-    if abs(around[-1] - around[0]) > 180:
-        # Round a pole: all that lies between it and the latitude furthest from it.
-        south, north = (south, 90.0) if south + north > 0 else (-90.0, north)
-        box = np.array([(-180, south), (180, south), (180, north), (-180, north)], np.float64)
-        return _footprint([box], -180.0, 180.0)
-    lon = around[:-1]
-    lon = lon - 360 * np.round((lon.min() + lon.max()) / 720)
-    ring = np.stack([lon, ring[:, 1]], axis=1)
-    west, east = float(lon.min()), float(lon.max())
-    if east > 180:
-        parts = [_cut(ring, 180.0, 1), _cut(ring, 180.0, -1) - _TURN]
-        return _footprint(parts, west, east - 360)
-    if west < -180:
-        parts = [_cut(ring, -180.0, -1), _cut(ring, -180.0, 1) + _TURN]
-        return _footprint(parts, west + 360, east)
-    return _footprint([ring], west, east)
-
-
-def _cut(ring: Floats, meridian: float, side: int) -> Floats:
-    """What lies west (``side`` 1) or east (-1) of a meridian (Sutherland and Hodgman 1974)."""
-    kept: list[Floats] = []
-    for a, b in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-        depth_a, depth_b = side * (meridian - a[0]), side * (meridian - b[0])
-        if depth_a >= 0:
-            kept.append(a)
-        if depth_a * depth_b < 0:
-            crossing = a + (b - a) * depth_a / (depth_a - depth_b)
-            kept.append(np.array([meridian, crossing[1]]))
-    return np.array(kept)
-
-
-def _footprint(rings: list[Floats], west: float, east: float) -> Footprint:
-    polygons = [[_closed(ring)] for ring in rings]
-    latitudes = np.concatenate([ring[:, 1] for ring in rings])
-    bbox = [west, float(latitudes.min()), east, float(latitudes.max())]
-    single = len(polygons) == 1
-    geometry = {
-        "type": "Polygon" if single else "MultiPolygon",
-        "coordinates": polygons[0] if single else polygons,
-    }
-    return Footprint(geometry, [round(value, _DECIMALS) for value in bbox])
-
-
-def _closed(ring: Floats) -> list[list[float]]:
-    """Counter-clockwise, the first point again at the end."""
-    x, y = ring.T
-    area = np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)
-    ring = np.round(ring if area > 0 else ring[::-1], _DECIMALS)
-    points: list[list[float]] = [*ring.tolist(), ring[0].tolist()]
-    return points
+    """Footprint of a ring of (longitude, latitude), counter-clockwise on the ground."""
+    fixed = antimeridian.fix_polygon(Polygon(ring), fix_winding=False, great_circle=False)
+    rounded = shapely.transform(fixed, lambda points: points.round(_DECIMALS))
+    return Footprint(json.loads(shapely.to_geojson(rounded)), list(antimeridian.bbox(rounded)))
