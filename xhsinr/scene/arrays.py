@@ -68,7 +68,25 @@ def variable_of(dataset: xr.Dataset) -> xr.DataArray:
         for name, other in dataset.data_vars.items()
         if other.dims == (band,) and str(name).lower() in WAVELENGTH_NAMES | FWHM_NAMES
     }
-    return dataset.set_coords(list(beside & set(dataset.data_vars)))[found[0]]
+    beside &= set(dataset.data_vars)
+    scene = dataset.set_coords(list(beside))[found[0]]
+    placed = {"grid_mapping"} & (scene.attrs.keys() | scene.encoding.keys())
+    lone = [] if placed else _grid_mappings(dataset)
+    if len(lone) == 1:
+        # Written without saying which variables it is of.
+        scene = scene.assign_coords({lone[0]: dataset[lone[0]].variable})
+        scene.encoding["grid_mapping"] = lone[0]
+    return scene
+
+
+def _grid_mappings(dataset: xr.Dataset) -> list[str]:
+    """Variables that can only be how pixels lie on the ground."""
+    told = {"crs_wkt", "spatial_ref", "grid_mapping_name"}
+    return [
+        str(name)
+        for name, variable in dataset.data_vars.items()
+        if variable.ndim == 0 and told & variable.attrs.keys()
+    ]
 
 
 def _bands_of(dataset: xr.Dataset) -> list[Hashable]:

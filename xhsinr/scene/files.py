@@ -26,7 +26,7 @@ from xhsinr.scene.raster import open_raster
 from xhsinr.scene.spectrum import WAVELENGTH_NAMES
 from xhsinr.storage import Place, suffix_of
 
-__all__ = ["open_file", "with_spectrum_of_file"]
+__all__ = ["open_file", "with_what_its_file_says"]
 
 _NETCDF = frozenset((".nc", ".nc4", ".cdf", ".netcdf"))
 _NOT_BY_URL = _NETCDF | {".npy", ".mat", ".h5", ".he5", ".hdf5", ".zarr", ".zip"}
@@ -65,38 +65,89 @@ def open_file(path: Place, variable: str | None = None) -> xr.DataArray:
         ) from error
 
 
-def with_spectrum_of_file(array: xr.DataArray) -> xr.DataArray:
-    """An array that rioxarray opened, with the wavelengths, fwhm and bad bands of its file.
+def with_what_its_file_says(array: xr.DataArray) -> xr.DataArray:
+    """An array that rioxarray opened, with what that left behind in its file.
 
-    rioxarray leaves them behind. They are taken only where it is certain that they are its own:
-    the file or URL that its encoding names is there, and its ``band`` coordinate numbers bands
-    of that file.
+    Wavelengths, fwhm, bad bands, masks and RPCs are taken only where it is certain that they are
+    the array's own: the file or URL that its encoding names is there, and its ``band`` coordinate
+    numbers bands of that file.
     """
-    # The attributes have the first band's alone.
-    listed = {name for name, value in array.attrs.items() if _is_list(value)}
-    known = {str(name).lower() for name in {*array.coords} | listed}
+    opened = _opened_again(array)
+    if opened is None:
+        return array
+    return _with_place(_with_mask(_with_spectrum(array, opened), opened), opened)
+
+
+def _opened_again(array: xr.DataArray) -> xr.DataArray | None:
     source = array.encoding.get("source")
     by_rasterio = isinstance(source, str) and "rasterio_dtype" in array.encoding
-    if not by_rasterio or known & WAVELENGTH_NAMES or "band" not in array.coords:
-        return array
+    if not by_rasterio or "band" not in array.coords:
+        return None
     place, numbers = place_of(str(source)), array.coords["band"]
     if numbers.dims != ("band",) or numbers.dtype.kind not in "iu":
-        return array
+        return None
     try:
         if isinstance(place, Path) and (not place.is_file() or is_hdf5(place)):
-            return array
+            return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             opened = open_file(place)
     except (SceneError, OSError, ValueError):
+        return None
+    return opened.sel(band=numbers) if numbers.isin(opened.coords["band"]).all() else None
+
+
+def _with_spectrum(array: xr.DataArray, opened: xr.DataArray) -> xr.DataArray:
+    # The attributes have the first band's alone.
+    listed = {name for name, value in array.attrs.items() if _is_list(value)}
+    known = {str(name).lower() for name in {*array.coords} | listed}
+    if known & WAVELENGTH_NAMES:
         return array
-    if not numbers.isin(opened.coords["band"]).all():
-        return array
-    own = opened.sel(band=numbers).coords
+    own = opened.coords
     found = {name: own[name] for name in ("wavelength", "fwhm", "bbl") if name in own}
     return array.assign_coords(
         {name: ("band", c.values, c.attrs) for name, c in found.items() if name not in known}
     )
+
+
+def _with_mask(array: xr.DataArray, opened: xr.DataArray) -> xr.DataArray:
+    """With nodata where the file has a mask or an alpha band, unless the array knows better."""
+    known = array.rio.nodata is not None or array.rio.encoded_nodata is not None
+    if known or not opened.encoding.get("masked") or array.dtype != opened.dtype:
+        return array
+    axes = [axis for axis in ("y", "x") if axis in array.coords and axis in opened.coords]
+    try:
+        opened = opened.sel({axis: array.coords[axis] for axis in axes})
+    except KeyError:
+        opened = opened.isel(y=slice(0))
+    if opened.sizes != array.sizes:
+        warnings.warn(
+            "its file masks pixels, which are taken for data here: open it with masked=True, or "
+            "pass the path",
+            UserWarning,
+            stacklevel=2,
+        )
+        return array
+    fill = opened.attrs["_FillValue"]
+    valid = opened.notnull() if fill != fill else opened != fill
+    samples = array.variable.where(valid.transpose(*array.dims).variable, fill)
+    return array.copy(data=samples.data).assign_attrs(_FillValue=fill)
+
+
+def _with_place(array: xr.DataArray, opened: xr.DataArray) -> xr.DataArray:
+    """With RPCs; without them and without ground control points where it is a part of the file."""
+    points = array.rio.get_gcps() if "spatial_ref" in array.coords else None
+    if not points and "rpcs" not in opened.attrs:
+        return array
+    if all(opened.sizes[axis] == array.sizes.get(axis) for axis in ("y", "x")):
+        return array.assign_attrs({k: v for k, v in opened.attrs.items() if k == "rpcs"})
+    warnings.warn(
+        "ground control points and RPCs are of the whole file and this is a part of it, so they "
+        "are left out: write those of the part with .rio.write_gcps(...)",
+        UserWarning,
+        stacklevel=2,
+    )
+    return array.drop_vars("spatial_ref", errors="ignore") if points else array
 
 
 def _is_list(value: Any) -> bool:

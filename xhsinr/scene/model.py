@@ -22,7 +22,7 @@ from rasterio.rpc import RPC
 from xhsinr.scene import header
 from xhsinr.scene.grid import RotatedCentres, lazily, pixel_centres
 from xhsinr.scene.numbers import checked, expect, holds, vector_from_json, vector_to_json
-from xhsinr.scene.parts import NODATA_KEYS, Coordinate, GridMapping, grid_mapping_from_json
+from xhsinr.scene.parts import Coordinate, GridMapping, grid_mapping_from_json, nodata_of
 from xhsinr.scene.spectrum import micrometres
 
 __all__ = ["Scene"]
@@ -200,7 +200,7 @@ class Scene:
         array.name = self.name
         array.attrs = dict(self.attrs)
         array.encoding = dict(self.encoding)
-        if self.nodata is not None and not set(NODATA_KEYS) & array.attrs.keys():
+        if self.nodata is not None and nodata_of(array.attrs) is None:
             array.attrs["_FillValue"] = self.nodata
         if isinstance(array.attrs.get("_FillValue"), int | float):
             # The writers of netCDF and GeoTIFF want it in the data's own type.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,17 +13,18 @@ import numpy.typing as npt
 from xhsinr.scene import header
 from xhsinr.scene.numbers import expect
 
-__all__ = ["NODATA_KEYS", "Coordinate", "GridMapping", "grid_mapping_from_json", "plain_attrs"]
+__all__ = ["Coordinate", "GridMapping", "grid_mapping_from_json", "nodata_of", "plain_attrs"]
 
-NODATA_KEYS = (
-    "_FillValue",
-    "missing_value",
-    "fill_value",
-    "nodata",
-    "nodatavals",
-    "data_ignore_value",
+# In small letters, without spaces and underscores; the first that is found counts.
+_NODATA_NAMES = tuple(
+    "fillvalue missingvalue nodata nodatavals nodatavalue dataignorevalue ignorevalue".split()
 )
-"""Attributes that may hold the nodata value, the first one found counting."""
+
+
+def nodata_of(attrs: Mapping[str, Any]) -> Any:
+    """What the attributes have under a name for nodata; None where they have none."""
+    plain = {re.sub(r"[\s_]+", "", key.lower()): v for key, v in attrs.items() if v is not None}
+    return next((plain[name] for name in _NODATA_NAMES if name in plain), None)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ def _opened(place: Place, source: rasterio.DatasetReader) -> xr.DataArray:
     if nodata is not None:
         array.attrs["_FillValue"] = array.dtype.type(nodata)
     array.encoding = {"source": source.name, "rasterio_dtype": source.dtypes[0]}
+    array.encoding |= {} if mask is None else {"masked": True}
     spectrum, fwhm, units = _spectrum(place, source, bands, header, own=own)
     flags = _list_or_tags(place, source, bands, header, "bbl")
     return with_spectrum(_placed(array, source), spectrum, fwhm, units, flags)

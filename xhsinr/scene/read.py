@@ -21,10 +21,10 @@ from xhsinr.errors import SceneError
 from xhsinr.scene.arrays import axes_of, check_sizes, named, variable_of
 from xhsinr.scene.bands import without_named_bands
 from xhsinr.scene.chunks import joined
-from xhsinr.scene.files import open_file, with_spectrum_of_file
+from xhsinr.scene.files import open_file, with_what_its_file_says
 from xhsinr.scene.grid import pixel_centres
 from xhsinr.scene.model import Scene
-from xhsinr.scene.parts import NODATA_KEYS, Coordinate, plain_attrs
+from xhsinr.scene.parts import Coordinate, nodata_of, plain_attrs
 from xhsinr.scene.place import Place, place_of_array
 from xhsinr.scene.spectrum import FWHM_NAMES, UNIT_KEYS, WAVELENGTH_NAMES, micrometres
 from xhsinr.storage import locate
@@ -61,9 +61,9 @@ def read(
         If there is no scene in it, or not one alone; says what is wrong and what to do.
     """
     if isinstance(source, xr.DataArray):
-        return _from_dataarray(with_spectrum_of_file(source))
+        return _from_dataarray(with_what_its_file_says(source))
     if isinstance(source, xr.Dataset):
-        return _from_dataarray(with_spectrum_of_file(variable_of(source)))
+        return _from_dataarray(with_what_its_file_says(variable_of(source)))
     if isinstance(source, str | Path):
         return _from_dataarray(open_file(locate(source), variable))
     if isinstance(source, np.ndarray | dask.array.Array):
@@ -206,8 +206,7 @@ def _from_attrs(
 
 
 def _nodata(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> int | float | None:
-    low = {key.lower(): value for key, value in attrs.items() if value is not None}
-    value = next((low[key.lower()] for key in NODATA_KEYS if key.lower() in low), None)
+    value = nodata_of(attrs)
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, str):

@@ -1,0 +1,100 @@
+"""What rioxarray and xarray leave in a file comes along with their arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import rioxarray
+import xarray as xr
+from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.rpc import RPC
+
+from xhsinr import scene as scenes
+
+UTM33 = CRS.from_epsg(32633)
+
+
+@pytest.fixture
+def cube(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(1, 1000, (6, 20, 16)).astype(np.uint16)
+
+
+def write(path: Path, cube: np.ndarray, **more: object) -> Path:
+    profile = {"driver": "GTiff", "count": 6, "height": 20, "width": 16, "dtype": cube.dtype.name}
+    with rasterio.open(path, "w", **profile, **more) as out:
+        out.write(cube)
+    return path
+
+
+@pytest.fixture
+def masked(cube: np.ndarray, tmp_path: Path) -> Path:
+    place = Affine(30, 0, 300000, 0, -30, 5000010)
+    path = write(tmp_path / "masked.tif", cube, crs=UTM33, transform=place)
+    with rasterio.open(path, "r+") as out:
+        out.write_mask(np.arange(16) >= np.full((20, 1), 4))
+    return path
+
+
+@pytest.mark.parametrize("part", [{}, {"x": slice(2, 9), "y": slice(3, 5), "band": [1, 4]}])
+def test_a_mask_that_rioxarray_leaves_behind_counts(
+    masked: Path, cube: np.ndarray, part: dict
+) -> None:
+    array = rioxarray.open_rasterio(masked).isel(part)
+    scene = scenes.read(array)
+    assert scene.nodata == 0
+    expected = xr.zeros_like(array) + np.where(np.arange(16) < 4, 0, cube)[
+        np.ix_(*(np.arange(s)[part.get(d, slice(None))] for d, s in
+                 zip(("band", "y", "x"), cube.shape, strict=True)))
+    ]  # fmt: skip
+    assert np.array_equal(np.asarray(scene.data), expected)
+
+
+def test_rpcs_come_along_with_the_whole_file_and_not_with_a_part(
+    cube: np.ndarray, tmp_path: Path
+) -> None:
+    one, other = [1.0] + [0.0] * 19, [0.0, 1.0] + [0.0] * 18
+    rpcs = RPC(100, 500, 45, 0.1, one, other, 10, 10, 12, 0.1, one, other, 8, 8)
+    array = rioxarray.open_rasterio(write(tmp_path / "a.tif", cube, rpcs=rpcs))
+    found = scenes.read(array).rpcs
+    assert found is not None
+    assert found.to_gdal() == rasterio.open(tmp_path / "a.tif").rpcs.to_gdal()
+    with pytest.warns(UserWarning, match="RPCs are of the whole file"):
+        assert scenes.read(array[:, 3:9]).rpcs is None
+
+
+def test_ground_control_points_are_not_those_of_a_part(cube: np.ndarray, tmp_path: Path) -> None:
+    points = [GroundControlPoint(r, c, 12 + c, 45 - r) for r in (0, 20) for c in (0, 16)]
+    array = rioxarray.open_rasterio(write(tmp_path / "a.tif", cube, gcps=points, crs=UTM33))
+    assert len(scenes.read(array).gcps or ()) == 4
+    with pytest.warns(UserWarning, match="ground control points"):
+        assert scenes.read(array[:, :, 2:]).gcps is None
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {"_FillValue": "7"},
+        {"Data_Ignore_Value": 7.0},
+        {"data ignore value": "7"},
+        {"NoDataValue": 7},
+        {"no_data": np.float64(7)},
+        {"nodatavals": (7.0, 7.0)},
+        {"missing_value": np.array([7])},
+    ],
+)
+def test_nodata_has_many_names(cube: np.ndarray, attrs: dict) -> None:
+    assert scenes.read(xr.DataArray(cube, dims=("band", "y", "x"), attrs=attrs)).nodata == 7
+
+
+def test_a_grid_mapping_that_no_variable_names_is_the_only_one(
+    cube: np.ndarray, tmp_path: Path
+) -> None:
+    coords = {"y": 5e6 - 30.0 * np.arange(20), "x": 3e5 + 30.0 * np.arange(16)}
+    dataset = xr.Dataset({"a": (("band", "y", "x"), cube)}, coords).rio.write_crs(UTM33)
+    dataset.to_netcdf(tmp_path / "a.nc", encoding={"a": {"dtype": "int16"}})
+    assert scenes.read(tmp_path / "a.nc").crs == UTM33
