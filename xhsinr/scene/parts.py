@@ -16,8 +16,9 @@ from xhsinr.scene.numbers import expect
 __all__ = ["Coordinate", "GridMapping", "grid_mapping_from_json", "nodata_of", "plain_attrs"]
 
 # In small letters, without spaces and underscores; the first that is found counts.
-_NODATA_NAMES = tuple(
-    "fillvalue missingvalue nodata nodatavals nodatavalue dataignorevalue ignorevalue".split()
+_NODATA_NAMES = (
+    *("fillvalue", "missingvalue", "nodata", "nodatavals", "nodatavalue"),
+    *("dataignorevalue", "ignorevalue"),
 )
 
 
