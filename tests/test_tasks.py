@@ -49,7 +49,7 @@ def test_a_function_gets_the_tile_as_a_scene_and_where_it_lies(lazy: bool) -> No
     assert list(found) == [(numbers[:, r, c].sum(), -1, (r, c)) for r, c in windows]
 
 
-@pytest.mark.parametrize(("limit", "at_once"), [(None, 4), (800_000_000, 4), (520_000_000, 2)])
+@pytest.mark.parametrize(("limit", "at_once"), [(None, 4), (900_000_000, 4), (640_000_000, 2)])
 def test_no_more_tiles_are_worked_on_than_memory_allows(limit: int | None, at_once: int) -> None:
     lock, working, most = threading.Lock(), 0, 0
 
@@ -67,7 +67,7 @@ def test_no_more_tiles_are_worked_on_than_memory_allows(limit: int | None, at_on
 
 
 def test_a_tile_that_does_not_fit_is_refused_with_one_that_does() -> None:
-    work = Tasks(Scene(data=np.zeros((2, 512, 512), "u1")), 300_000_000, progress=False)
+    work = Tasks(Scene(data=np.zeros((2, 512, 512), "u1")), 420_000_000, progress=False)
     with pytest.raises(MemoryLimitError, match=r"512 x 512 .* tiles of 128 or less would fit"):
         list(work.run(lambda *_: None, Tiling(512, 512, 512), [0], "encode", 600_000_000))
     with pytest.raises(MemoryLimitError, match="no tile would fit"):

@@ -25,8 +25,9 @@ __all__ = [
     "tiles_at_once",
 ]
 
-# What the process holds with its libraries loaded and no scene.
-_LIBRARIES = 240_000_000
+# What the process holds with its libraries and compiled loops loaded, and no scene. To compile the
+# loops, once after installing, takes as much again for a while.
+_LIBRARIES = 340_000_000
 # Smaller ones are not worth their overhead.
 _SMALLEST_TILE = 16
 # Share of a limit that GDAL may keep blocks of files in; else it takes 5 % of the machine's.
@@ -135,10 +136,11 @@ def tiles_at_once(
     rows, cols = shape
     smaller = _power_of_two_below(math.sqrt(rows * cols * max(room, 0) / tile_bytes))
     advice = f"tiles of {smaller} or less would" if smaller >= _SMALLEST_TILE else "no tile would"
+    least = (tile_bytes + _LIBRARIES) * _CACHE_SHARE / (_CACHE_SHARE - 1)
     raise MemoryLimitError(
         f"max_memory = {format_bytes(limit)}: to {what} a tile of {rows} x {cols} pixels takes "
         f"{format_bytes(tile_bytes)}, and {format_bytes(limit - max(room, 0))} are for libraries "
-        f"and files; {advice} fit, or allow more"
+        f"and files; {advice} fit, or allow {math.ceil(least / 1e6)} MB"
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dask.array
 import dask.config
@@ -115,7 +116,18 @@ class Tasks:
         if isinstance(samples, dask.array.Array):
             # A tile for each thread: what reads it must not start threads of its own.
             samples = samples.compute(scheduler="synchronous")
-        return on_tile(function, window, self.scene.nodata, samples)
+        result = on_tile(function, window, self.scene.nodata, samples)
+        if self.max_memory is not None:
+            _let_go(self.scene.data)
+        return result
+
+
+def _let_go(samples: Any) -> None:
+    """Pages of a mapped file that were read count as held for as long as it is mapped."""
+    while isinstance(samples, np.ndarray) and not isinstance(samples, np.memmap):
+        samples = samples.base
+    if isinstance(samples, np.memmap) and samples.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
+        samples._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def run_tiles(
