@@ -185,7 +185,7 @@ def encode_band(
                     continue
                 inverse = inverses[which]
                 error = np.int64(integers[at]) - middle
-                whole = (error + max_error) // step
+                whole = error if step == 1 else np.int64(np.floor((error + max_error) / step))
                 value = _clip(middle + whole * step, low, high)
                 symbol = (whole + ((1 << shift) >> 1)) >> shift
                 if comb:

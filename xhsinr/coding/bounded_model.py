@@ -84,7 +84,7 @@ def distributions() -> Table:
     normal = [value * (ONE >> 1) // beyond[-1] for value in beyond]
     laplace = [value >> (62 - PRECISION) for value in tails[::-1]]
     lower = [normal, [(a + b) >> 1 for a, b in zip(normal, laplace, strict=True)], laplace]
-    table = np.zeros((SHAPES, 2 * half + 2), np.int64)
+    table = np.zeros((SHAPES, 2 * half + 2), np.int32)
     table[:, : half + 1] = lower
     table[:, 0] = 0
     table[:, half:-1] = ONE - table[:, half::-1]
