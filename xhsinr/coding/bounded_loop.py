@@ -140,7 +140,7 @@ def encode_band(
         Samples less the base.
     cols : int
     band : Band
-    table : ndarray of int64
+    table : ndarray of int32
         Distribution function of the band's shape.
     decoded : ndarray of int32, shape (pixels,)
         Set to what the decoder will have.

@@ -66,7 +66,7 @@ Table = npt.NDArray[np.int64]
 
 
 @functools.cache
-def distributions() -> Table:
+def distributions() -> npt.NDArray[np.int32]:
     """Distribution functions, shape (SHAPES, 2 * 8 * 256 + 2), times `ONE`; the last is doubled."""
     half = _GRID * _CELLS
     density, falls, fall = 1 << 62, *_NORMAL
@@ -115,7 +115,7 @@ def share(distances: Any, inverse: Any, table: Any) -> Any:
         In 64ths of a step, below ``2**30`` in magnitude.
     inverse : int
         ``2**44`` over the scale in ``2**-16`` steps.
-    table : ndarray of int64
+    table : ndarray of int32
         One of `distributions`.
 
     Returns
