@@ -276,3 +276,24 @@ def test_a_stop_while_it_starts_prints_no_traceback(delay: float) -> None:
         started.send_signal(signal.SIGINT)
         _, said = started.communicate()
     assert "Traceback" not in said
+
+
+def test_what_would_steer_a_terminal_is_shown_and_not_sent(tmp_path: Path) -> None:
+    path = tmp_path / "\x1b[31mred\x07.npy"
+    np.save(path, synthetic_scene(16, 16, 6).transpose("y", "x", "band").values)
+    for command in (["compress", path], ["verify", path.with_suffix(".hsinr")]):
+        result = CliRunner().invoke(main, [str(word) for word in command], color=True)
+        assert result.exit_code == 0
+        assert "\x1b" not in result.output
+        assert "\x07" not in result.output
+    result = CliRunner().invoke(main, ["info", str(path)], color=True)
+    assert result.exit_code == 1
+    assert "\\x1b[31mred\\x07" in result.output
+
+
+def test_a_name_that_is_not_utf_8_is_an_error_in_words(tmp_path: Path) -> None:
+    sidecar = tmp_path / "a.hsinr"
+    xhsinr.compress(synthetic_scene(16, 16, 6), sidecar, progress=False)
+    result = CliRunner().invoke(main, ["decompress", str(sidecar), str(tmp_path / "b\udcff.tif")])
+    assert result.exit_code == 1
+    assert "not UTF-8" in result.output

@@ -19,7 +19,7 @@ from anatomy import Anatomy
 
 import xhsinr
 from xhsinr.demo import synthetic_scene
-from xhsinr.errors import SidecarError
+from xhsinr.errors import DamagedSidecarError, SidecarError
 from xhsinr.gdal.pixel_function import read_band
 from xhsinr.sidecar.description import read_description, write_description
 
@@ -171,3 +171,18 @@ def test_the_parts_put_together_again_are_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.hsinr"
     xhsinr.compress(synthetic_scene(9, 9, 4), path, progress=False)
     assert Anatomy.of(path).to_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("part", [{"name": "\ud800"}, {"attrs": {"a": ["\udfff"]}}])
+def test_half_of_a_surrogate_pair_is_damage(part: dict[str, Any]) -> None:
+    with pytest.raises(DamagedSidecarError, match="surrogates not allowed"):
+        read_description(write_description(part, {}), 1 << 20, 1 << 20)
+    assert read_description(write_description({"name": "\U0001f6f0"}, {}), 1 << 20, 0)[0]
+
+
+def test_arrays_have_a_limit_together() -> None:
+    content = write_description({}, {str(n): np.zeros(1 << 18) for n in range(9)})
+    assert len(content) < 1 << 16
+    assert len(read_description(content, 1 << 20, 9 << 21)[1]) == 9
+    with pytest.raises(DamagedSidecarError, match="array of shape"):
+        read_description(content, 1 << 20, 8 << 21)

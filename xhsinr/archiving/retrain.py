@@ -153,7 +153,7 @@ def _gain(path: Path, item: Path, out: Path, network: Path) -> SceneGain | None:
 
 def _originals(out: Path, items: list[Path], progress: bool) -> Iterator[Path]:
     """Each scene as a file, one at a time: its source, or what it decodes to."""
-    for item in tqdm(items, "scenes", unit="scene", delay=2, disable=not progress):
+    for item in tqdm(items, "scenes", unit="scene", delay=2, disable=None if progress else True):
         source = json.loads(item.read_text("utf-8"))["properties"]["hsinr:source"]["href"]
         if Path(source).is_file():
             yield Path(source)

@@ -64,7 +64,7 @@ def _results(plan: Plan, scenes: Sequence[BenchScene], path: Path) -> list[Row]:
     checkpoint = Checkpoint(path, COLUMNS, IDENTITY)
     planned = list(cases(plan, scenes))
     rows = []
-    with tqdm(planned, "bench", unit="case") as bar:
+    with tqdm(planned, "bench", unit="case", disable=None) as bar:
         for case in bar:
             bar.set_postfix_str(f"{case.scene.name} {case.key} {case.target}")
             known = checkpoint.find(describe(case))
@@ -84,7 +84,9 @@ def _downstream(folder: Path, scenes: Sequence[BenchScene], path: Path) -> list[
         if name in loaded or (folder / f"{name}.npy").is_file()
     ]
     rows = []
-    for scene, key, rate in tqdm(list(downstream.plan(chosen)), "downstream", unit="case"):
+    for scene, key, rate in tqdm(
+        list(downstream.plan(chosen)), "downstream", unit="case", disable=None
+    ):
         known = checkpoint.find(downstream.identify(scene, key, rate))
         if known is None:
             known = downstream.measure(scene, folder, key, rate)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 import xhsinr
-from xhsinr.cli.common import quality_options
+from xhsinr.cli.common import echo, quality_options
 
 __all__ = ["archive"]
 
@@ -88,14 +88,14 @@ def archive(
         from xhsinr.archiving import restore
 
         path = restore(*paths)
-        click.echo(f"{path}: {path.stat().st_size:,} bytes")
+        echo(f"{path}: {path.stat().st_size:,} bytes")
     elif task == "retrain":
         _retrain(paths[0], steps)
     else:
         report = xhsinr.archive(
             *paths, scheduler=scheduler, workers=workers, retries=retries, **options
         )
-        click.echo(repr(report))
+        echo(repr(report))
         sys.exit(0 if report.ok and not (strict and report.cautions) else 1)
 
 
@@ -104,17 +104,17 @@ def _verify(out: str, sample: float, scheduler: str | None, workers: int | None)
 
     found = verify_archive(out, sample=sample, scheduler=scheduler, workers=workers)
     for error in found.errors:
-        click.echo(error, err=True)
+        echo(error, err=True)
     if not found.valid:
         sys.exit(1)
-    click.echo(f"{out}: {len(found.checked)} of {found.scenes} scenes checked, all valid")
+    echo(f"{out}: {len(found.checked)} of {found.scenes} scenes checked, all valid")
 
 
 def _retrain(out: str, steps: int | None) -> None:
     from xhsinr.archiving.retrain import TUNING, retrain
 
     found = retrain(out, TUNING if steps is None else replace(TUNING, steps=(steps,)))
-    click.echo(
+    echo(
         f"{found.network}: {len(found.scenes)} lossy scenes take {found.bytes:,} bytes in place of "
         f"{found.bytes_before:,}, and the network {found.network_bytes:,} once: "
         f"{found.gain:+.1%} saved, in-sample"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ __all__ = [
     "SIDECAR",
     "SOURCE",
     "Group",
-    "on_terminal",
+    "echo",
     "overwrite_option",
     "preview_option",
+    "printable",
     "quality_options",
 ]
 
@@ -57,14 +57,23 @@ class Group(click.Group):
             raise
         except DamagedSidecarError as error:
             hint = "`xhsinr salvage SRC DST` saves the tiles that are whole"
-            raise click.ClickException(f"{error} ({hint})") from error
+            raise click.ClickException(printable(f"{error} ({hint})")) from error
         except (HsinrError, OSError) as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
+        except UnicodeError as error:
+            raise click.ClickException(
+                f"a name is not UTF-8, which what is to read or write it needs ({error}): rename it"
+            ) from error
 
 
-def on_terminal() -> bool:
-    """Whether someone watches: bars are for terminals, not for logs."""
-    return sys.stderr.isatty()
+def printable(text: str) -> str:
+    """Text as a terminal may show it: names of files may hold what would steer it."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line or several, see `printable`."""
+    click.echo(printable(text), err=err)
 
 
 def quality_options(command: Any) -> Any:

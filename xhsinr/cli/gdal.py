@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from xhsinr.cli.common import EXISTING, OUT, overwrite_option
+from xhsinr.cli.common import EXISTING, OUT, echo, overwrite_option
 
 __all__ = ["doctor", "vrt"]
 
@@ -27,8 +27,8 @@ def vrt(src: Path, dst: Path | None, overwrite: bool) -> None:
     from xhsinr.gdal.vrt import write_vrt
 
     written = write_vrt(src, dst or src.with_suffix(".vrt"), overwrite=overwrite)
-    click.echo(f"{written}: put this before a command that reads it, and do not export it:")
-    click.echo(before_a_command())
+    echo(f"{written}: put this before a command that reads it, and do not export it:")
+    echo(before_a_command())
 
 
 @click.command()
@@ -43,8 +43,8 @@ def doctor() -> None:
     for check in examine():
         lines = check.text.splitlines()
         mark = "ok" if check.passed else "FAIL" if check.required else "no"
-        click.echo(f"{mark:4} {check.what}: {lines[0]}")
+        echo(f"{mark:4} {check.what}: {lines[0]}")
         for line in lines[1:]:
-            click.echo(f"     {line}")
+            echo(f"     {line}")
         broken |= check.required and not check.passed
     sys.exit(1 if broken else 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import xhsinr
-from xhsinr.cli.common import OUT, SIDECAR, overwrite_option
+from xhsinr.cli.common import OUT, SIDECAR, echo, overwrite_option
 
 __all__ = ["salvage"]
 
@@ -27,8 +27,8 @@ def salvage(src: Path | str, dst: Path, nodata: float | None, overwrite: bool) -
     """
     saved = xhsinr.salvage(src, dst, nodata=nodata, overwrite=overwrite)
     for tile in saved.lost:
-        click.echo(tile)
+        echo(tile)
     kept = saved.tiles - len(saved.lost)
-    click.echo(f"{dst}: {kept} of {saved.tiles} tiles saved; the others are {saved.nodata}")
+    echo(f"{dst}: {kept} of {saved.tiles} tiles saved; the others are {saved.nodata}")
     if not kept:
         sys.exit(1)

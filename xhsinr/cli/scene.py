@@ -15,7 +15,7 @@ from xhsinr.cli.common import (
     PLACE,
     SIDECAR,
     SOURCE,
-    on_terminal,
+    echo,
     overwrite_option,
     preview_option,
     quality_options,
@@ -49,10 +49,10 @@ def compress(src: Path | str, dst: Path | str | None, variable: str | None, **op
             "quotes, and `xhsinr archive` takes many scenes."
         )
     source = open_file(src, variable) if variable else src
-    made = xhsinr.compress(source, path, progress=on_terminal(), **options)
+    made = xhsinr.compress(source, path, **options)
     size, before = made.info["bytes"], _bytes_of(src)
     smaller = f", {before / size:.1f} times smaller than {src}" if before else ""
-    click.echo(f"{made.sidecar.place}: {size:,} bytes{smaller}\n{made.text()}")
+    echo(f"{made.sidecar.place}: {size:,} bytes{smaller}\n{made.text()}")
 
 
 def _bytes_of(src: Path | str) -> int | None:
@@ -84,7 +84,7 @@ def decompress(src: Path | str, dst: Path, overwrite: bool) -> None:
     reader = Reader(Sidecar.open(src))
     write_scene(reader.scene(), reader.to_dask(), dst)
     size = _bytes_of(dst)
-    click.echo(f"{dst}: {size:,} bytes")
+    echo(f"{dst}: {size:,} bytes")
 
 
 @click.command()
@@ -94,7 +94,7 @@ def info(src: Path | str, as_json: bool) -> None:
     """Say what the sidecar SRC holds: size, rates, measured quality, parts."""
     handle = xhsinr.open(src)
     text = f"{src}\n{handle.text()}"
-    click.echo(json.dumps(handle.info, indent=2) if as_json else text)
+    echo(json.dumps(handle.info, indent=2) if as_json else text)
 
 
 @click.command()
@@ -103,17 +103,17 @@ def info(src: Path | str, as_json: bool) -> None:
 @click.option("--against", type=SOURCE, help="The original, to measure the decoded scene.")
 def verify(src: Path | str, level: str, against: Path | str | None) -> None:
     """Check that the sidecar SRC is whole; exit code 1 if it is not."""
-    found = xhsinr.verify(src, level=level, against=against, progress=on_terminal())
+    found = xhsinr.verify(src, level=level, against=against)
     for error in found.errors:
-        click.echo(error, err=True)
+        echo(error, err=True)
     if not found.valid:
         if found.tiles:
-            click.echo(f"xhsinr salvage {src} DST saves the tiles that are whole", err=True)
+            echo(f"xhsinr salvage {src} DST saves the tiles that are whole", err=True)
         sys.exit(1)
     what = f"{level}, against {against}" if against else level
-    click.echo(f"{src}: valid ({what}; {found.tiles} tiles)")
+    echo(f"{src}: valid ({what}; {found.tiles} tiles)")
     if found.quality is not None:
         psnr, largest = found.quality.psnr_db, found.quality.max_error
         angle = found.quality.mean_sam_deg
         how = f"PSNR {psnr:.2f} dB" if largest else "lossless"
-        click.echo(f"measured: {how}, mean spectral angle {angle:.4g}°, largest error {largest:g}")
+        echo(f"measured: {how}, mean spectral angle {angle:.4g}°, largest error {largest:g}")

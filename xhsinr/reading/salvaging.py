@@ -121,7 +121,9 @@ def salvage(
     _ = reader.codec  # without its base network all tiles would seem lost
     value = _nodata_for(scene, reader, nodata)
     tiles = len(reader.tiling)
-    with tqdm(total=tiles, desc="salvage", unit="tile", delay=2, disable=not progress) as bar:
+    with tqdm(
+        total=tiles, desc="salvage", unit="tile", delay=2, disable=None if progress else True
+    ) as bar:
         samples = _WholeTiles(reader, value, bar)
         write_geotiff(replace(scene, nodata=value), samples, target)
     return Salvage(target, tiles, value, tuple(samples.lost))

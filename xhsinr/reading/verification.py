@@ -107,7 +107,7 @@ def verify(
         return Verification(place, level, len(tiling), tuple(errors))
     qualities: list[Quality] = []
     for number in tqdm(
-        range(len(tiling)), desc="verify", unit="tile", delay=2, disable=not progress
+        range(len(tiling)), desc="verify", unit="tile", delay=2, disable=None if progress else True
     ):
         try:
             if level == "checksum":

@@ -174,6 +174,6 @@ def _with_bar(results: Iterator[T], total: int, what: str, *, progress: bool) ->
         desc=what,
         unit="tile",
         delay=_PATIENCE,
-        disable=not progress,
+        disable=None if progress else True,
         leave=False,
     )

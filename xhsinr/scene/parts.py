@@ -79,7 +79,7 @@ def plain_attrs(attrs: Mapping[Any, Any], what: str) -> dict[str, Any]:
         try:
             if not isinstance(key, str):
                 raise TypeError("its name is not text")
-            kept[key] = header.plain(value)
+            kept[header.plain(key)] = header.plain(value)
         except TypeError as error:
             warnings.warn(f"{what} {key!r} is left out: {error}", UserWarning, stacklevel=2)
     return kept

@@ -78,6 +78,9 @@ def read_description(content: bytes, most_bytes: int, most_array_bytes: int) -> 
         if len(text) > most_bytes:
             raise ValueError(f"it has more than {most_bytes} bytes")
         description = json.loads(text, parse_int=_integer)
+        if b"\\u" in text:
+            # No halves of surrogate pairs, which nothing prints or writes.
+            json.dumps(description, ensure_ascii=False).encode()
         names = description.pop("arrays", [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError("its arrays have no names")

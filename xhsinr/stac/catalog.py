@@ -220,7 +220,7 @@ def _collection(out: Place, title: str, names: list[str]) -> tuple[dict[str, Any
     """The collection, and the page, which are of the same items."""
     extent, licences, links, rows = _Extent(), set[str](), [], []
     items = scene_items(out, names)
-    found = tqdm(read_each(items), "catalog", len(items), unit=" items", delay=2)
+    found = tqdm(read_each(items), "catalog", len(items), unit=" items", delay=2, disable=None)
     for item, text in zip(items, found, strict=True):
         folder = stem_of(item)
         try:

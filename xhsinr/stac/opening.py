@@ -152,7 +152,7 @@ def open_catalog(
         href = str(at(located(href), _CATALOG))
     entries = []
     total = 0
-    for found in tqdm(walk(href), "catalog", unit=" items", delay=2):
+    for found in tqdm(walk(href), "catalog", unit=" items", delay=2, disable=None):
         entry, error = None, found.error
         try:
             entry = None if found.item is None else _entry(found.item)

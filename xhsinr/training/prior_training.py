@@ -133,7 +133,7 @@ def _record(
 ) -> list[Examples]:
     """Examples of the scenes; without a prior all coefficients are rounded."""
     found = examples(scenes, prior or _blank(), seed, **({} if prior else {"worth": 0.0}))
-    return list(tqdm(found, "recording", unit="view", disable=not progress, delay=2))
+    return list(tqdm(found, "recording", unit="view", disable=None if progress else True, delay=2))
 
 
 def _blank() -> Prior:
@@ -157,7 +157,7 @@ def _learn(
     optimiser = torch.optim.Adam(network.parameters(), rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps)
     before = curve[-1][0] if curve else 0
-    bar = tqdm(range(1, steps + 1), "learning", unit="step", disable=not progress)
+    bar = tqdm(range(1, steps + 1), "learning", unit="step", disable=None if progress else True)
     for step in bar:
         chosen = torch.randint(0, len(kinds), (settings.batch,))
         bits = code_lengths(network(inputs[chosen].float() / UNIT), kinds[chosen])

@@ -93,7 +93,11 @@ def train_siren(
             )
         trainer.restore(checkpoint, recipe)
     bar = tqdm(
-        total=settings.steps, initial=trainer.step, disable=not progress, unit="step", desc=out.stem
+        total=settings.steps,
+        initial=trainer.step,
+        disable=None if progress else True,
+        unit="step",
+        desc=out.stem,
     )
     with bar, _told(checkpoint):
         while trainer.step < settings.steps:
