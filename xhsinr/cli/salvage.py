@@ -27,7 +27,7 @@ def salvage(src: Path | str, dst: Path, nodata: float | None, overwrite: bool) -
     """
     saved = xhsinr.salvage(src, dst, nodata=nodata, overwrite=overwrite)
     for tile in saved.lost:
-        echo(tile)
+        echo(str(tile))
     kept = saved.tiles - len(saved.lost)
     echo(f"{dst}: {kept} of {saved.tiles} tiles saved; the others are {saved.nodata}")
     if not kept:
