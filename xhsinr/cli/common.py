@@ -85,11 +85,11 @@ def quality_options(command: Any) -> Any:
 
 def _option(field: Field[Any]) -> Any:
     """The option of a parameter: a flag, a choice, or what its type reads."""
-    kinds = {"psnr": float, "sam_deg": float, "bpppb": float, "max_error": float, "tile": int}
+    kinds = {"float | None": float, "int | None": int}
     name, about = f"--{field.name.replace('_', '-')}", field.metadata
     if field.default is False:
         return click.option(name, is_flag=True, help=about["help"])
-    kind = click.Choice(list(PROFILES)) if field.name == "quality" else kinds.get(field.name)
+    kind = click.Choice(list(PROFILES)) if field.name == "quality" else kinds.get(str(field.type))
     return click.option(
         name, type=kind, default=field.default, metavar=about["metavar"], help=about["help"]
     )
