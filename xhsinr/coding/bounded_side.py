@@ -13,6 +13,7 @@ from numba import njit, uint64
 from xhsinr.coding.bounded_loop import EMPTY, NEIGHBOURS, Band, take
 from xhsinr.coding.bounded_model import COMBS, LEVELS, ONE, PRECISION, SHAPES, scale
 from xhsinr.coding.bounded_predict import LARGEST_WEIGHT
+from xhsinr.entropy.cursor import inflate
 
 __all__ = [
     "CLUSTERS",
@@ -93,10 +94,12 @@ def pack_labels(labels: npt.NDArray[np.uint8], clusters: int) -> bytes:
 
 
 def unpack_labels(content: bytes, clusters: int, rows: int, cols: int) -> npt.NDArray[np.uint8]:
-    """What `pack_labels` packed; ValueError or zlib.error if it is nothing of that kind."""
+    """What `pack_labels` packed; ValueError if it is nothing of that kind."""
     if clusters == 1:
+        if content:
+            raise ValueError(f"a single cluster has {len(content)} bytes of labels")
         return np.zeros((rows, cols), np.uint8)
-    plain = zlib.decompressobj().decompress(content, rows * cols)
+    plain = inflate(content, rows * cols)
     labels = np.frombuffer(plain, np.uint8).reshape(rows, cols)
     if labels.max(initial=0) >= clusters:
         raise ValueError("a pixel is in a cluster that there is not")

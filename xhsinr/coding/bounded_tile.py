@@ -62,7 +62,6 @@ they become 2**22 or more, the next segment begins.
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import Any
 
 import numpy as np
@@ -223,7 +222,7 @@ def decode_integers(
             parts[1], bands, classes, clusters, history.lags + history.near_lags
         )
         numbers.check(max_errors, *limits)
-    except (IndexError, ValueError, struct.error, zlib.error) as error:
+    except (IndexError, ValueError, struct.error) as error:
         raise DamagedSidecarError(f"A tile's bounded integers are damaged: {error}") from error
     skipped = _skipped(valid, bands, pixels)
     decoded = np.empty((bands, pixels), limits[0].dtype)

@@ -147,13 +147,6 @@ class Voids:
                 continue
             if kind != _SPECTRUM:
                 raise DamagedSidecarError(f"its header has a void of kind {kind}")
-            try:
-                inflater = zlib.decompressobj()
-                packed = cursor.take(cursor.varint())
-                content = inflater.decompress(packed, bands * dtype.itemsize + 1)
-            except zlib.error as error:
-                raise DamagedSidecarError(f"a void does not decode: {error}") from error
-            if len(content) != bands * dtype.itemsize:
-                raise DamagedSidecarError(f"a void has {len(content)} bytes for {bands} bands")
+            content = cursor.inflated(bands * dtype.itemsize)
             spectrum[:] = np.frombuffer(content, little)
         return cls(spectra)

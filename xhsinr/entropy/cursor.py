@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
+
 from xhsinr.errors import DamagedSidecarError
 
-__all__ = ["Cursor", "varint"]
+__all__ = ["Cursor", "inflate", "varint"]
 
 _MOST_BYTES = 9
 
@@ -24,6 +26,24 @@ def varint(value: int) -> bytes:
         out.append(value & 127 | 128)
         value >>= 7
     return bytes([*out, value])
+
+
+def inflate(packed: bytes, size: int) -> bytes:
+    """What zlib packed, of so many bytes and with nothing behind it.
+
+    Raises
+    ------
+    ValueError
+        If that is not so; no more is inflated than is needed to tell.
+    """
+    inflater = zlib.decompressobj()
+    try:
+        content = inflater.decompress(packed, size + 1)
+    except zlib.error as error:
+        raise ValueError(f"it does not inflate: {error}") from error
+    if len(content) != size or not inflater.eof or inflater.unused_data:
+        raise ValueError(f"{len(packed)} bytes do not inflate to {size}")
+    return content
 
 
 class Cursor:
@@ -73,6 +93,14 @@ class Cursor:
             if byte < 128:
                 return value
         raise DamagedSidecarError(f"{self._what} has a number of more than 63 bits at {self.at}")
+
+    def inflated(self, size: int) -> bytes:
+        """What comes next, deflated after its number of bytes, and is so many bytes in full."""
+        packed = self.take(self.varint())
+        try:
+            return inflate(packed, size)
+        except ValueError as error:
+            raise DamagedSidecarError(f"{self._what} is damaged: {error}") from error
 
     def rest(self) -> bytes:
         """All that is left."""

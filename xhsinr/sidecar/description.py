@@ -74,9 +74,12 @@ def read_description(content: bytes, most_bytes: int, most_array_bytes: int) -> 
     cursor = Cursor(content, "the description of the scene")
     packed = cursor.take(cursor.varint())
     try:
-        text = zlib.decompressobj(_RAW, zdict=DICTIONARY).decompress(packed, most_bytes + 1)
+        inflater = zlib.decompressobj(_RAW, zdict=DICTIONARY)
+        text = inflater.decompress(packed, most_bytes + 1)
         if len(text) > most_bytes:
             raise ValueError(f"it has more than {most_bytes} bytes")
+        if not inflater.eof or inflater.unused_data:
+            raise ValueError("it ends too early, or bytes are left over")
         description = json.loads(text, parse_int=_integer)
         if b"\\u" in text:
             # No halves of surrogate pairs, which nothing prints or writes.

@@ -66,7 +66,9 @@ def read_array(cursor: Cursor, most_bytes: int) -> npt.NDArray[Any]:
     second = cursor.byte()
     kind, order = second >> 3, second & 7
     if kind == _DEFLATED:
-        return _inflate(cursor, size, dtype).reshape(shape)
+        plain = cursor.inflated(size * dtype.itemsize)
+        little = np.frombuffer(plain, dtype.newbyteorder("<"))
+        return little.astype(dtype).reshape(shape)
     _expect(0 < size <= _MOST and order <= min(_ORDERS, size - 1), f"differences of {size} numbers")
     whole = _read_differences(cursor, size, order)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -177,17 +179,6 @@ def _in_order(bits: npt.NDArray[Any]) -> npt.NDArray[Any]:
     sign = bits >> (8 * bits.itemsize - 1)
     ordered: npt.NDArray[Any] = bits ^ (sign & np.iinfo(bits.dtype).max)
     return ordered
-
-
-def _inflate(cursor: Cursor, size: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    packed = cursor.take(cursor.varint())
-    wanted = size * dtype.itemsize
-    try:
-        content = zlib.decompressobj().decompress(packed, wanted + 1)
-    except zlib.error as error:
-        raise DamagedSidecarError(f"an array does not inflate: {error}") from error
-    _expect(len(content) == wanted, f"an array of {len(content)} bytes, not {wanted}")
-    return np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype)
 
 
 def _expect(condition: bool, what: str) -> None:
