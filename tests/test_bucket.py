@@ -16,11 +16,12 @@ from click.testing import CliRunner
 from moto.server import ThreadedMotoServer
 
 import xhsinr
+from xhsinr import stac
 from xhsinr.archiving import bucket, restore, verify_archive
 from xhsinr.archiving.folder import one_run
 from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
-from xhsinr.errors import HsinrError, OutputExistsError, RemoteError
+from xhsinr.errors import HsinrError, OutputExistsError, RemoteError, SourceError
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -141,6 +142,17 @@ def test_an_archive_in_a_bucket_is_looked_after_as_one_on_a_disk(
     assert [row.status for row in third.rows] == ["skipped", "skipped", "done"]
     for key in keys(store):
         assert SECRET.encode() not in store.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+
+
+def test_a_folder_and_a_glob_of_a_bucket_are_sources(store: Any) -> None:
+    for key in ("s/a.tif", "s/deep/b.tif", "s/a.preview.tif", "s/notes.txt", "c.tif"):
+        store.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+    found = {source.id: source.href for source in stac.sources("s3://bucket/s")}
+    assert found == {"a": "s3://bucket/s/a.tif", "b": "s3://bucket/s/deep/b.tif"}
+    assert [source.id for source in stac.sources("s3://bucket/*.tif")] == ["c"]
+    assert [source.href for source in stac.sources("s3://bucket/c.tif")] == ["s3://bucket/c.tif"]
+    with pytest.raises(SourceError, match="there is no scene in it"):
+        list(stac.sources("s3://bucket/none/"))
 
 
 def test_damage_in_a_bucket_is_found(store: Any, sources: Path) -> None:

@@ -243,6 +243,28 @@ def test_a_server_that_is_not_there_is_reported(server: Server) -> None:
         xhsinr.open("http://127.0.0.1:9/scene.hsinr")
 
 
+@pytest.mark.parametrize(("answers", "found"), [([503, 429, 0], True), ([503] * 4, False)])
+def test_a_busy_server_is_asked_again(
+    url: str, server: Server, monkeypatch: pytest.MonkeyPatch, answers: list[int], found: bool
+) -> None:
+    answer = Handler.do_GET
+    monkeypatch.setattr(storage, "_PAUSES", (0, 0, 0))
+    left = iter(answers)
+
+    def busy(self: Handler) -> None:
+        code = next(left, 0)
+        self.server.requests.append(("BUSY", self.path, code))
+        if code:
+            self.send_error(code)
+        else:
+            answer(self)
+
+    monkeypatch.setattr(Handler, "do_GET", busy)
+    with contextlib.nullcontext() if found else pytest.raises(RemoteError, match="503"):
+        assert Sidecar.open(url).shape == (20, 60, 60)
+    assert [code for method, _, code in server.requests if method == "BUSY"] == answers
+
+
 def test_a_truncated_file_keeps_the_tiles_it_has_and_fails_verification(
     files: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

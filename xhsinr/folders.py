@@ -25,6 +25,7 @@ __all__ = [
     "exists",
     "folder_of",
     "located",
+    "matching",
     "name_of",
     "names_below",
     "put",
@@ -92,8 +93,13 @@ def read(place: Place) -> bytes:
     """
     if isinstance(place, Path):
         return place.read_bytes()
-    content: bytes = remotely(place, lambda system, path: system.cat_file(path))
+    content: bytes = remotely(place, _whole)
     return content
+
+
+def _whole(system: Any, path: str) -> Any:
+    # Web servers need not know ranges; without one, s3fs would ask for the size first.
+    return system.cat_file(path) if "http" in system.protocol else system.cat_file(path, start=0)
 
 
 def read_each(places: Sequence[Place]) -> Iterator[bytes | OSError]:
@@ -175,6 +181,16 @@ def _names(system: Any, path: str) -> list[str]:
     prefix = f"{path.rstrip('/')}/"
     names = [name.removeprefix(prefix) for name in found if name.startswith(prefix)]
     return [name for name in names if name.count("/") < 2]
+
+
+def matching(url: str) -> list[str]:
+    """Files of a store below a URL, or that a glob in it matches, in their order."""
+
+    def action(system: Any, path: str) -> list[str]:
+        found = system.glob(path) if "*" in path else system.find(path)
+        return sorted(system.unstrip_protocol(name) for name in found)
+
+    return remotely(url, action)
 
 
 def end_uploads(folder: str) -> None:

@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from xhsinr import stac
-from xhsinr.archiving.files import ROOT, SceneFiles, item_of, origin_of
+from xhsinr.archiving.files import ROOT, SceneFiles, item_of, origin_in
 from xhsinr.archiving.memory import recall
 from xhsinr.errors import HsinrError
-from xhsinr.folders import end_uploads, names_below, put, read, remove, write
+from xhsinr.folders import end_uploads, names_below, put, read, read_each, remove, write
 
 __all__ = ["foreign", "one_run", "publish"]
 
@@ -50,10 +50,10 @@ def foreign(out: str, scenes: Sequence[stac.Source], overwrite: bool) -> list[st
         taken = ROOT | {source.id for source in scenes}
         return [f"{out}/{name}" for name in names if name.partition("/")[0] in taken]
     items = {*stac.scene_items(out, names)}
+    held = [source for source in scenes if item_of(out, source.id) in items]
     others = []
-    for source in scenes:
-        item = item_of(out, source.id)
-        origin = origin_of(item) if item in items else {"href": source.identity}
+    for source, text in zip(held, read_each([item_of(out, s.id) for s in held]), strict=True):
+        origin = origin_in(text)
         if not (overwrite if origin is None else origin["href"] == source.identity):
             others.append(f"{out}/{source.id}")
     return others

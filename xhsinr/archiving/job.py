@@ -163,8 +163,9 @@ def finished(job: Job, made_from: Mapping[str, Any] | None) -> Row | None:
     name = job.source.id
     item = item_of(job.out, name)
     try:
-        properties = json.loads(read(item))["properties"]
-        assets = stac.file_assets_of(item)
+        content = read(item)
+        properties = json.loads(content)["properties"]
+        assets = stac.file_assets_of(item, content)
         if properties["hsinr:settings"] != job.request or len(assets) < 4:
             return None
         if made_from is not None and properties["hsinr:source"] != made_from:

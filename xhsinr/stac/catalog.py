@@ -98,8 +98,13 @@ class FileAsset(NamedTuple):
         return []
 
 
-def file_assets_of(item: Place) -> list[FileAsset]:
+def file_assets_of(item: Place, content: bytes | None = None) -> list[FileAsset]:
     """What an archive's item says of its files, the compressed scene first.
+
+    Parameters
+    ----------
+    content : bytes, optional
+        Of the item, where it was read.
 
     Raises
     ------
@@ -107,7 +112,7 @@ def file_assets_of(item: Place) -> list[FileAsset]:
         If the file is not the item of a compressed scene.
     """
     try:
-        assets = json.loads(read(item))["assets"]
+        assets = json.loads(read(item) if content is None else content)["assets"]
         return [
             FileAsset(_beside(item, asset["href"]), asset["file:size"], asset["file:checksum"])
             for asset in (assets.pop("data"), *assets.values())

@@ -26,7 +26,7 @@ from xhsinr.folders import at, located
 from xhsinr.pictures.picture import image_html, png_bytes
 from xhsinr.pictures.preview import small_preview
 from xhsinr.stac.extension import MEDIA_TYPE
-from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, is_remote, walk
+from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, is_in_store, is_remote, walk
 
 __all__ = ["Moment", "SceneCatalog", "open_catalog"]
 
@@ -148,7 +148,7 @@ def open_catalog(
     box = None if bbox is None else _box(bbox)
     start, end = _interval(datetime)
     href = str(catalog)
-    if Path(href).is_dir() or _is_in_store(href):
+    if Path(href).is_dir() or is_in_store(href):
         href = str(at(located(href), _CATALOG))
     entries = []
     total = 0
@@ -172,12 +172,6 @@ def open_catalog(
     if not total:
         raise SourceError(f"{href}: none of its items is a compressed scene")
     return SceneCatalog(entries)
-
-
-def _is_in_store(href: str) -> bool:
-    """Whether it is a folder of an object store; what a web server has there, it alone knows."""
-    web = href.startswith(("http://", "https://"))
-    return is_remote(href) and not web and not href.endswith((".json", ".geojson"))
 
 
 _QUALITY = ("psnr_db", "max_error", "mean_sam_deg", "bpppb")

@@ -14,11 +14,20 @@ import numpy as np
 import pystac
 
 from xhsinr.errors import SourceError
+from xhsinr.folders import matching
 from xhsinr.scene import Scene
 from xhsinr.scene.products import scene_files
 from xhsinr.stac.searching import Search
 from xhsinr.stac.searching import search as searched
-from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, Found, is_catalog, is_remote, walk
+from xhsinr.stac.walking import (
+    LOCAL_RULE,
+    NETWORK_RULE,
+    Found,
+    is_catalog,
+    is_in_store,
+    is_remote,
+    walk,
+)
 from xhsinr.storage import suffix_of
 
 __all__ = ["RESERVED", "Source", "sources"]
@@ -110,8 +119,8 @@ def sources(source: str | Path, search: Search | None = None) -> Iterator[Source
     ----------
     source : str or Path
         A STAC catalog, collection, item or ItemCollection: the path or URL of its ``.json``
-        or ``.geojson``. Or a file, a folder, with all that are below it, or a glob of scenes.
-        Only a URL makes it use the network; one of a scene is that scene.
+        or ``.geojson``. Or a file, a folder, with all that are below it, or a glob of scenes;
+        these may be in an object store. Only a URL makes it use the network.
     search : Search, optional
         What to ask for, of a ``source`` that is the URL of a STAC API.
 
@@ -128,8 +137,10 @@ def sources(source: str | Path, search: Search | None = None) -> Iterator[Source
     text = str(source)
     if search:
         found = _of_items(searched(text, search), local=False)
-    elif is_remote(text) and suffix_of(text).lower() in _SUFFIXES:
-        found = iter([Source(PurePosixPath(urlsplit(text).path).stem, text)])
+    elif is_remote(text) and suffix_of(text).lower() in _SUFFIXES and "*" not in text:
+        found = _of_urls([text])
+    elif is_in_store(text):
+        found = _of_urls(url for url in matching(text) if _is_named_like_one(url))
     else:
         catalog = is_catalog(text)
         local = not is_remote(text)
@@ -137,7 +148,7 @@ def sources(source: str | Path, search: Search | None = None) -> Iterator[Source
     taken = {RESERVED, *_FILES}
     listed: set[str] = set()
     for entry in found:
-        where = f"{entry.id}\n{entry.href}\n{entry.error}"
+        where = f"{entry.id}\n{entry.identity}\n{entry.error}"
         if where in listed:
             continue
         listed.add(where)
@@ -155,6 +166,14 @@ def sources(source: str | Path, search: Search | None = None) -> Iterator[Source
 def _file_safe(name: str) -> str:
     # No hidden files, no way up, nothing that a shell or a URL gives a meaning.
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:_LONGEST_ID].lstrip(".-") or "scene"
+
+
+def _of_urls(urls: Iterable[str]) -> Iterator[Source]:
+    return (Source(PurePosixPath(urlsplit(url).path).stem, url) for url in urls)
+
+
+def _is_named_like_one(url: str) -> bool:
+    return suffix_of(url).lower() in _SUFFIXES and not url.endswith(_PREVIEW)
 
 
 def _of_files(path: Path) -> Iterator[Source]:

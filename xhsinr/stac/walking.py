@@ -12,7 +12,16 @@ from pystac.stac_io import DefaultStacIO
 from xhsinr.errors import SourceError
 from xhsinr.folders import read
 
-__all__ = ["LOCAL_RULE", "NETWORK_RULE", "Found", "found_in", "is_catalog", "is_remote", "walk"]
+__all__ = [
+    "LOCAL_RULE",
+    "NETWORK_RULE",
+    "Found",
+    "found_in",
+    "is_catalog",
+    "is_in_store",
+    "is_remote",
+    "walk",
+]
 
 NETWORK_RULE = "a catalog that is given by its URL makes xhsinr use the network"
 """For errors, after "only"."""
@@ -50,6 +59,12 @@ def is_remote(href: str) -> bool:
 def is_catalog(source: str) -> bool:
     """Whether it is called like a STAC document, or is a URL."""
     return is_remote(source) or Path(source).suffix.lower() in (".json", ".geojson")
+
+
+def is_in_store(href: str) -> bool:
+    """Whether it is a folder of an object store; what a web server has there, it alone knows."""
+    web = href.startswith(("http://", "https://"))
+    return is_remote(href) and not web and not href.endswith((".json", ".geojson"))
 
 
 def walk(href: str) -> Iterator[Found]:
