@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import numpy as np
 import pytest
 import s3fs
 from click.testing import CliRunner
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
 
 import xhsinr
 from xhsinr import stac
@@ -32,13 +35,47 @@ ENDS = (".hsinr", ".preview.tif", ".thumbnail.jpg", ".spectra.svg", ".metadata.j
 ROOT = {"archive.json", "catalog.json", "collection.json", "index.html", "report.csv"}
 
 
+class Faults:
+    """What stands before the server: when on, each file is turned away, or cut off, once."""
+
+    slow = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate</Message></Error>"
+
+    def __init__(self) -> None:
+        self.app = DomainDispatcherApplication(create_backend_app)
+        self.on = False
+        self.seen: dict[tuple[str, str], int] = {}
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Any:
+        request = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        sent = request[0] == "PUT" and "/one/" in request[1]
+        if not self.on or not sent:
+            return self.app(environ, start)
+        self.seen[request] = self.seen.get(request, 0) + 1
+        if self.seen[request] > 1:
+            return self.app(environ, start)
+        if len(self.seen) % 3:
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            start("503 Slow Down", [("Content-Type", "application/xml")])
+            return [self.slow]
+        # Half of what is sent is taken.
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0) // 2)
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        return []
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    running = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture(scope="module")
+def server(faults: Faults) -> Iterator[str]:
+    running = make_server("127.0.0.1", 0, faults, threaded=True)
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    thread.join()
 
 
 @pytest.fixture
@@ -153,6 +190,20 @@ def test_a_folder_and_a_glob_of_a_bucket_are_sources(store: Any) -> None:
     assert [source.href for source in stac.sources("s3://bucket/c.tif")] == ["s3://bucket/c.tif"]
     with pytest.raises(SourceError, match="there is no scene in it"):
         list(stac.sources("s3://bucket/none/"))
+
+
+def test_a_store_that_is_busy_or_cuts_off_gets_every_scene(
+    store: Any, sources: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "on", True)
+    monkeypatch.setattr(faults, "seen", {})
+    report = xhsinr.archive(sources / "one.npy", "s3://bucket/a", retries=0, progress=False)
+    monkeypatch.setattr(faults, "on", False)
+    assert report.ok, report
+    # Each of its files was sent twice.
+    assert sorted(faults.seen.values()) == [2] * len(ENDS)
+    assert keys(store, "a/") == expected(("one",))
+    assert verify_archive("s3://bucket/a", progress=False).valid
 
 
 def test_damage_in_a_bucket_is_found(store: Any, sources: Path) -> None:

@@ -72,7 +72,7 @@ def one_run(out: str) -> Iterator[None]:
     try:
         write(lock, _sign(mark), new=True)
     except FileExistsError:
-        _check_abandoned(out, lock)
+        _check_abandoned(out, lock, mark)
         write(lock, _sign(mark))
     done = threading.Event()
     beating = threading.Thread(target=_beat, args=(lock, mark, done), daemon=True)
@@ -100,8 +100,8 @@ def _beat(lock: str, mark: str, done: threading.Event) -> None:
             write(lock, _sign(mark))
 
 
-def _check_abandoned(out: str, lock: str) -> None:
-    """Raise if the run that holds a lock may be alive."""
+def _check_abandoned(out: str, lock: str, mark: str) -> None:
+    """Raise if another run that holds a lock may be alive."""
     try:
         told = json.loads(read(lock))
         host, pid = told["host"], told["pid"]
@@ -110,7 +110,9 @@ def _check_abandoned(out: str, lock: str) -> None:
         return
     except (ValueError, KeyError, TypeError) as error:
         raise HsinrError(f"{lock} is no lock of a run ({error!r}): remove it") from error
-    if silent > _ABANDONED or (host == platform.node() and not _runs(pid)):
+    # An answer that got lost makes its own run's file one that is there.
+    own = told.get("run") == mark
+    if own or silent > _ABANDONED or (host == platform.node() and not _runs(pid)):
         return
     raise HsinrError(
         f"{out}: another run is writing to it (process {pid} on {host}): wait for it, or stop it; "
