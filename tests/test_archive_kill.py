@@ -66,9 +66,9 @@ def wait_until_at_work(process: subprocess.Popen[str], out: Path) -> None:
 def assert_whole(out: Path, count: int) -> None:
     """Every scene is there, verified, catalogued once, and nothing else is."""
     names = [f"crop{number:02}" for number in range(count)]
-    ends = (".hsinr", ".preview.tif", ".metadata.json", ".json")
+    ends = (".hsinr", ".preview.tif", ".thumbnail.jpg", ".spectra.svg", ".metadata.json", ".json")
     expected = {f"{name}/{name}{end}" for name in names for end in ends}
-    expected |= {"archive.json", "catalog.json", "collection.json", "report.csv"}
+    expected |= {"archive.json", "catalog.json", "collection.json", "index.html", "report.csv"}
     assert {str(p.relative_to(out)) for p in out.rglob("*") if not p.is_dir()} == expected
     assert {path.name for path in out.iterdir() if path.is_dir()} == set(names)
     items = pystac.Catalog.from_file(str(out / "catalog.json")).get_items(recursive=True)
