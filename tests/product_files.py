@@ -179,8 +179,12 @@ def emit(folder: Path, rng: np.random.Generator) -> tuple[Path, np.ndarray]:
         rows, cols = np.mgrid[:12, :10]
         put("location/lon", ("downtrack", "crosstrack"), 150 + cols * 6e-4 + rows * 1e-4)
         put("location/lat", ("downtrack", "crosstrack"), -35 - rows * 6e-4)
-        put("location/glt_x", ("ortho_y", "ortho_x"), np.ones((14, 16), np.int32))
-        put("location/glt_y", ("ortho_y", "ortho_x"), np.ones((14, 16), np.int32))
+        down, across = np.mgrid[:14, :16]
+        rows, cols = down - 1, across - down // 4 - 1
+        seen = (rows >= 0) & (rows < 12) & (cols >= 0) & (cols < 10)
+        for name, places in (("glt_y", rows), ("glt_x", cols)):
+            places = np.where(seen, places + 1, 0).astype(np.int32)
+            put(f"location/{name}", ("ortho_y", "ortho_x"), places)
     return folder / f"{EMIT}.nc", samples.transpose(2, 0, 1)
 
 

@@ -14,9 +14,11 @@ import product_files
 import pytest
 import xarray as xr
 from affine import Affine
+from click.testing import CliRunner
 from rasterio.crs import CRS
 
 import xhsinr
+from xhsinr.cli import main
 from xhsinr.errors import SceneError
 from xhsinr.scene import Scene, read, write_geotiff
 from xhsinr.scene.hdf5 import lazy_cube
@@ -154,10 +156,36 @@ def test_emit_stays_in_sensor_geometry(tmp_path: Path, rng: np.random.Generator)
     assert (last.x, last.y) == (150 + 9 * 6e-4 + 11 * 1e-4, -35 - 11 * 6e-4)
 
 
-def test_emit_says_what_it_leaves_behind(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_emit_is_orthorectified_by_its_lookup_table(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    path, cube = product_files.emit(tmp_path, rng)
+    xhsinr.compress(path, tmp_path / "a.hsinr", lossless=True, tile=5, progress=False)
+    ground = xhsinr.open(tmp_path / "a.hsinr").open().hsinr.orthorectify()
+    assert ground.dims == ("bands", "y", "x")
+    assert ground.shape == (5, 14, 16)
+    assert ground.rio.crs == CRS.from_epsg(4326)
+    assert ground.rio.transform() == Affine(0.00054, 0, 150, 0, -0.00054, -35)
+    with h5py.File(path) as file:
+        rows, cols = (file[f"location/{name}"][()] for name in ("glt_y", "glt_x"))
+    expected = np.where(rows > 0, cube[:, rows - 1, cols - 1], np.float32(-9999))
+    np.testing.assert_array_equal(ground.values, expected)
+    np.testing.assert_array_equal(ground.wavelength, read(path).wavelengths)
+    out = tmp_path / "ground.tif"
+    done = CliRunner().invoke(main, ["decompress", str(tmp_path / "a.hsinr"), str(out), "--ortho"])
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(read(out).window(slice(None), slice(None)), expected)
+
+
+def test_a_lookup_table_is_not_that_of_a_part(tmp_path: Path, rng: np.random.Generator) -> None:
     path, _ = product_files.emit(tmp_path, rng)
-    with pytest.warns(UserWarning, match=r"GLT.*keep the product"):
-        read(path)
+    xhsinr.compress(path, tmp_path / "a.hsinr", lossless=True, progress=False)
+    scene = xhsinr.open(tmp_path / "a.hsinr").open()
+    assert read(scene).lookup is not None
+    with pytest.warns(UserWarning, match="lookup table is of the whole scene"):
+        assert read(scene[:, 2:9]).lookup is None
+    with pytest.raises(SceneError, match="no geometry lookup table"):
+        xr.DataArray(np.ones((3, 4, 5)), dims=("band", "y", "x")).hsinr.orthorectify()
 
 
 @pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])

@@ -95,6 +95,27 @@ class HsinrAccessor:
 
         return at_wavelengths(self._obj, wavelength, tolerance)
 
+    def orthorectify(self) -> xr.DataArray:
+        """The scene on the ground, by the geometry lookup table of its product, lazily.
+
+        Each cell of the table's grid has the pixel that is seen there, unchanged; cells where none
+        is are nodata. For scenes in sensor geometry with such a table, as EMIT's.
+
+        Raises
+        ------
+        SceneError
+            If the scene has no table, or no value for cells without a pixel.
+
+        Examples
+        --------
+        >>> ground = xhsinr.open("emit.hsinr").open().hsinr.orthorectify()  # doctest: +SKIP
+        """
+        from xhsinr import scene as scenes
+        from xhsinr.scene.ortho import orthorectified
+
+        found = scenes.read(self._obj)
+        return orthorectified(found, found.data).to_xarray()
+
     def plot_quality(
         self, decoded: Any, path: str | Path | None = None, *, title: str | None = None
     ) -> Figure:

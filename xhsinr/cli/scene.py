@@ -68,8 +68,9 @@ def _bytes_of(src: Path | str) -> int | None:
 @click.command()
 @click.argument("src", type=SIDECAR)
 @click.argument("dst", type=OUT)
+@click.option("--ortho", is_flag=True, help="On the ground, by the lookup table of its product.")
 @overwrite_option
-def decompress(src: Path | str, dst: Path, overwrite: bool) -> None:
+def decompress(src: Path | str, dst: Path, ortho: bool, overwrite: bool) -> None:
     """Decode the sidecar SRC into DST, in the format of its suffix.
 
     .tif is a GeoTIFF, .nc netCDF, .zarr Zarr, .img or .dat ENVI.
@@ -77,12 +78,17 @@ def decompress(src: Path | str, dst: Path, overwrite: bool) -> None:
     from xhsinr.outputs import check_output
     from xhsinr.reading.reader import Reader
     from xhsinr.scene.formats import check_format, write_scene
+    from xhsinr.scene.ortho import orthorectified
     from xhsinr.sidecar.file import Sidecar
 
     check_format(dst)
     check_output(dst, overwrite=overwrite, source=src)
     reader = Reader(Sidecar.open(src))
-    write_scene(reader.scene(), reader.to_dask(), dst)
+    scene, samples = reader.scene(), reader.to_dask()
+    if ortho:
+        scene = orthorectified(scene, reader)
+        samples = scene.data
+    write_scene(scene, samples, dst)
     size = _bytes_of(dst)
     echo(f"{dst}: {size:,} bytes")
 

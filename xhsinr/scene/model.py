@@ -21,6 +21,7 @@ from rasterio.rpc import RPC
 
 from xhsinr.scene import header
 from xhsinr.scene.grid import RotatedCentres, lazily, pixel_centres
+from xhsinr.scene.lookup import Lookup
 from xhsinr.scene.numbers import checked, expect, holds, vector_from_json, vector_to_json
 from xhsinr.scene.parts import Coordinate, GridMapping, grid_mapping_from_json, nodata_of
 from xhsinr.scene.spectrum import micrometres
@@ -59,6 +60,8 @@ class Scene:
         All coordinates, those of wavelengths and pixel centres among them.
     grid_mapping : GridMapping, optional
         How georeferencing was written down; None where the source had no such coordinate.
+    lookup : Lookup, optional
+        The way from sensor geometry to the ground.
     """
 
     data: Any
@@ -76,6 +79,7 @@ class Scene:
     encoding: Mapping[str, Any] = field(default_factory=dict)
     coords: Mapping[str, Coordinate] = field(default_factory=dict)
     grid_mapping: GridMapping | None = None
+    lookup: Lookup | None = None
 
     @property
     def bands(self) -> int:
@@ -200,6 +204,8 @@ class Scene:
         array.name = self.name
         array.attrs = dict(self.attrs)
         array.encoding = dict(self.encoding)
+        if self.lookup is not None:
+            array.encoding["lookup"] = self.lookup
         if self.nodata is not None and nodata_of(array.attrs) is None:
             array.attrs["_FillValue"] = self.nodata
         if isinstance(array.attrs.get("_FillValue"), int | float):
@@ -239,6 +245,9 @@ class Scene:
             out["transform"] = list(self.transform)[:6]
         if self.gcps:
             out["gcps"] = header.gcps_to_json(self.gcps)
+        if self.lookup is not None:
+            out["lookup"], tables = self.lookup.describe()
+            arrays |= tables
         attrs = dict(self.attrs)
         out.update(self._describe_names(attrs))
         mapping = self.grid_mapping
@@ -354,6 +363,10 @@ class Scene:
             attrs.update({f"Band_{band + 1}": name for band, name in enumerate(names)})
         place, points = description.get("transform"), description.get("gcps")
         mapping = grid_mapping_from_json(text("grid_mapping", dict, None))
+        lookup = None
+        if "lookup" in description:
+            lookup = Lookup.from_description(description["lookup"], arrays)
+            expect(lookup.fits(*data.shape[1:]), "the lookup table is of another scene")
         expect(mapping is None or mapping.name not in dims, "the grid mapping is a dimension")
         scene = cls(
             data=data,
@@ -370,6 +383,7 @@ class Scene:
             attrs=attrs,
             encoding=header.mapping_from_json(text("encoding", dict, {}), known),
             grid_mapping=mapping,
+            lookup=lookup,
         )
         coords = {}
         made = 0

@@ -23,6 +23,7 @@ from xhsinr.scene.bands import without_named_bands
 from xhsinr.scene.chunks import joined
 from xhsinr.scene.files import open_file, with_what_its_file_says
 from xhsinr.scene.grid import pixel_centres
+from xhsinr.scene.lookup import Lookup
 from xhsinr.scene.model import Scene
 from xhsinr.scene.parts import Coordinate, nodata_of, plain_attrs
 from xhsinr.scene.place import Place, place_of_array
@@ -149,7 +150,23 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
         encoding=encoding,
         coords=coords,
         grid_mapping=place.mapping,
+        lookup=_lookup(array, row, col),
     )
+
+
+def _lookup(array: xr.DataArray, row: str, col: str) -> Lookup | None:
+    found = array.encoding.get("lookup")
+    if not isinstance(found, Lookup):
+        return None
+    if found.fits(array.sizes[row], array.sizes[col]):
+        return found
+    warnings.warn(
+        "the geometry lookup table is of the whole scene and this is a part of it, so it is left "
+        "out: orthorectify the whole scene, or compress it",
+        UserWarning,
+        stacklevel=2,
+    )
+    return None
 
 
 def _samples(array: xr.DataArray, canonical: tuple[str, str, str]) -> Any:

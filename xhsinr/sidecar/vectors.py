@@ -39,7 +39,8 @@ def write_array(array: npt.NDArray[Any]) -> bytes:
     flat = np.ascontiguousarray(array).ravel()
     number = DTYPES.index(array.dtype.newbyteorder("="))
     head = bytes([number << 4 | array.ndim]) + b"".join(map(varint, array.shape))
-    plain = zlib.compress(flat.astype(flat.dtype.newbyteorder("<")).tobytes(), 9)
+    level = 9 if flat.size <= _MOST else 6
+    plain = zlib.compress(flat.astype(flat.dtype.newbyteorder("<")).tobytes(), level)
     best = bytes([_DEFLATED << 3]) + varint(len(plain)) + plain
     if 0 < flat.size <= _MOST:
         for kind, whole in _integers(flat):

@@ -1,4 +1,4 @@
-"""EMIT L2A: a netCDF-4 file in sensor geometry, with the way to the ground in a table beside.
+"""EMIT: a netCDF-4 file in sensor geometry, with the way to the ground in a table beside.
 
 Files EMIT_L2A_RFL of EMITL2ARFL version 1: ``reflectance`` on (downtrack, crosstrack,
 bands), the bands in the group ``sensor_band_parameters``, and in ``location`` the latitude and
@@ -14,9 +14,13 @@ from typing import Any
 import numpy as np
 import rioxarray  # noqa: F401  (registers the rio accessor)
 import xarray as xr
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
 
 from xhsinr.errors import SceneError
 from xhsinr.scene.hdf5 import attributes, lazy_cube, open_hdf5
+from xhsinr.scene.lookup import Lookup
 from xhsinr.scene.products.acquisition import acquisition
 from xhsinr.scene.products.layouts import ground_control_points
 from xhsinr.scene.spectrum import with_spectrum
@@ -25,6 +29,7 @@ __all__ = ["is_emit", "open_emit"]
 
 _SAMPLES = ("reflectance", "radiance")
 _BANDS = "sensor_band_parameters"
+_WGS84 = "EPSG:4326"  # of every grid so far
 
 # Attributes of the file's own structure, and of the grid that the GLT leads to.
 _LEFT_OUT = {"_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates", "spatial_ref"}
@@ -38,8 +43,8 @@ def is_emit(file: Any) -> bool:
 def open_emit(path: Path) -> xr.DataArray:
     """The scene in an EMIT L2A reflectance or L1B radiance product, in sensor geometry.
 
-    The GLT is neither applied nor copied; ground control points from the product's latitudes and
-    longitudes say where the scene is.
+    The GLT comes along and is not applied: see `xhsinr.scene.ortho`. Ground control points from
+    the product's latitudes and longitudes say where the scene is; the others are left out.
 
     Raises
     ------
@@ -53,6 +58,7 @@ def open_emit(path: Path) -> xr.DataArray:
         location = file.get("location", {})
         known_place = "lat" in location and "lon" in location
         points = ground_control_points(location["lat"], location["lon"]) if known_place else []
+        lookup = _lookup(location, known)
     samples = lazy_cube(path, {samples_name: None}, (2, 0, 1))
     array = xr.DataArray(
         xr.Variable(("bands", "downtrack", "crosstrack"), samples), name=samples_name
@@ -82,12 +88,31 @@ def open_emit(path: Path) -> xr.DataArray:
         platform=known.get("platform", "ISS"),
         instrument=known.get("instrument", "EMIT"),
     )
-    warnings.warn(
-        f"{path}: the scene stays in sensor geometry, without location (lon, lat, elev, GLT); "
-        "keep the product if you want to orthorectify it",
-        UserWarning,
-        stacklevel=2,
-    )
+    if lookup is not None:
+        array.encoding["lookup"] = lookup
+    else:
+        warnings.warn(
+            f"{path}: it has no geometry lookup table, so the scene stays in sensor geometry",
+            UserWarning,
+            stacklevel=2,
+        )
     if points:
-        array = array.rio.write_gcps(points, "EPSG:4326")
+        array = array.rio.write_gcps(points, _WGS84)
     return array
+
+
+def _lookup(location: Any, known: dict[str, Any]) -> Lookup | None:
+    """The product's GLT on its grid."""
+    if "glt_x" not in location or "glt_y" not in location:
+        return None
+    rows, cols = (np.asarray(location[name][()], np.int32) for name in ("glt_y", "glt_x"))
+    try:
+        transform = Affine.from_gdal(*map(float, known["geotransform"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+    try:
+        crs = CRS.from_user_input(known.get("spatial_ref", _WGS84))
+    except CRSError:
+        crs = CRS.from_user_input(_WGS84)
+    # Interpolated cells are negative in products that tell them.
+    return Lookup(transform, crs, np.abs(rows), np.abs(cols))
