@@ -170,9 +170,12 @@ def _waiting(url: str) -> dict[str, Any]:
     if not url.startswith(("http://", "https://")):
         return {}
     from aiohttp import ClientTimeout
+    from fsspec.config import conf
 
     timeout = ClientTimeout(sock_connect=_SILENCE, sock_read=_SILENCE)
-    return {"client_kwargs": {"timeout": timeout}}
+    # What fsspec's configuration says, of credentials for example, has its way.
+    told = [conf.get(scheme, {}).get("client_kwargs", {}) for scheme in ("http", "https")]
+    return {"client_kwargs": {"timeout": timeout} | told[0] | told[1]}
 
 
 def _passing(error: Exception) -> bool:

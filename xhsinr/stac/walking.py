@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import pystac
 from pystac.stac_io import DefaultStacIO
 
 from xhsinr.errors import SourceError
-from xhsinr.folders import read
+from xhsinr.folders import read, read_each
 
 __all__ = [
     "LOCAL_RULE",
@@ -137,20 +138,39 @@ def _item(content: dict[str, Any], href: str | None) -> pystac.Item:
     return pystac.Item.from_dict(content, href, migrate=old, preserve_dict=False)
 
 
+def _address(link: pystac.Link) -> str:
+    try:
+        return link.get_absolute_href() or ""
+    except Exception:  # as below: it will be said when it is read
+        return str(link.target)
+
+
+def _texts(hrefs: list[str], io: DefaultStacIO) -> Iterator[str | bytes | Exception]:
+    """What stands at addresses; of those behind the network, many are read at a time."""
+    if isinstance(io, _RemoteIO) and all(map(is_remote, hrefs)):
+        yield from read_each(hrefs)
+        return
+    for href in hrefs:
+        try:
+            yield io.read_text_from_href(href)
+        except Exception as error:  # as below
+            yield error
+
+
 def _below(top: pystac.STACObject, io: DefaultStacIO) -> Iterator[Found]:
     waiting, seen = [top], {top.get_self_href()}
     while waiting:
         parent = waiting.pop()
         collection = parent if isinstance(parent, pystac.Collection) else None
         children: list[pystac.STACObject] = []
-        for link in [*parent.get_links("item"), *parent.get_links("child")]:
-            href = str(link.target)
+        links = [*parent.get_links("item"), *parent.get_links("child")]
+        hrefs = [href for href in dict.fromkeys(map(_address, links)) if href not in seen]
+        seen.update(hrefs)
+        for href, text in zip(hrefs, _texts(hrefs, io), strict=True):
             try:
-                href = link.get_absolute_href() or ""
-                if href in seen:
-                    continue
-                seen.add(href)
-                found = _parsed(io.read_json(href), href, io)
+                if isinstance(text, Exception):
+                    raise text
+                found = _parsed(json.loads(text), href, io)
             except Exception as error:  # as above
                 yield Found(href, error=f"{type(error).__name__}: {error}")
                 continue
