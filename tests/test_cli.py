@@ -25,10 +25,10 @@ from xhsinr.network.file import save_network
 from xhsinr.scene import Scene
 
 SCENES = (
-    "jasper_ridge_224.npy",
-    "jasper_ridge_198_int16.npy",
+    pytest.param("jasper_ridge_224.npy", marks=pytest.mark.slow),
+    pytest.param("jasper_ridge_198_int16.npy", marks=pytest.mark.slow),
+    pytest.param("paviau_140x80.npy", marks=pytest.mark.slow),
     "indian_pines_part.npy",
-    "paviau_140x80.npy",
     "files/enmap_potsdam_B.tif",
     "files/samson_1.img",
     "files/salton_sea_roi.mat",

@@ -56,10 +56,17 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("target", [{"psnr": 42}, {"max_error": 5}, {"quality": "preview"}])
-@pytest.mark.parametrize("kind", ["path", "array", "lazy"])
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        ("path", {"psnr": 42}),
+        ("path", {"max_error": 5}),
+        ("array", {"quality": "preview"}),
+        ("lazy", {"psnr": 42}),
+    ],
+)
 def test_two_processes_give_the_bytes_of_one_thread(
-    client: Client, path: Path, tmp_path: Path, target: dict, kind: str
+    client: Client, path: Path, tmp_path: Path, kind: str, target: dict
 ) -> None:
     scene = synthetic_scene(40, 44, 10, nodata_corner=True)
     source = {"path": path, "array": scene, "lazy": scene.chunk(x=11, y=9, band=4)}[kind]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _pytest.mark import ParameterSet
 
 import xhsinr
 from xhsinr.compression.pursuit import RATE_WINDOW, WINDOW
@@ -24,24 +25,34 @@ def measured(samples: np.ndarray, handle: xhsinr.Compressed) -> tuple[float, flo
     return float(10 * np.log10(spread**2 / mse)) if mse else np.inf, float(np.abs(errors).max())
 
 
-@pytest.fixture(params=SCENES)
-def source(request: pytest.FixtureRequest, scenes: Path) -> Path:
-    return scenes / f"{request.param}.npy"
+def each(*settings: tuple[float, int]) -> list[ParameterSet]:
+    """Every real scene with every setting; one scene a setting is enough each time."""
+    return [
+        pytest.param(scene, *setting, marks=[pytest.mark.slow] if (i - j) % len(SCENES) else [])
+        for i, setting in enumerate(settings)
+        for j, scene in enumerate(SCENES)
+    ]
 
 
-@pytest.mark.parametrize(("psnr", "tile"), [(35, 256), (40, 256), (45, 256), (50, 256), (45, 64)])
+@pytest.mark.parametrize(
+    ("name", "psnr", "tile"), each((35, 256), (40, 256), (45, 256), (50, 256), (45, 64))
+)
 def test_psnr_is_at_the_target_or_just_above(
-    source: Path, tmp_path: Path, psnr: float, tile: int
+    scenes: Path, tmp_path: Path, name: str, psnr: float, tile: int
 ) -> None:
+    source = scenes / f"{name}.npy"
     handle = xhsinr.compress(source, tmp_path / "a.hsinr", psnr=psnr, tile=tile, progress=False)
     found, _ = measured(np.load(source), handle)
     assert psnr <= found <= psnr + WINDOW
 
 
-@pytest.mark.parametrize(("bpppb", "tile"), [(0.05, 256), (0.1, 256), (0.5, 256), (0.1, 64)])
+@pytest.mark.parametrize(
+    ("name", "bpppb", "tile"), each((0.05, 256), (0.1, 256), (0.5, 256), (0.1, 64))
+)
 def test_the_rate_is_at_the_target_or_just_below(
-    source: Path, tmp_path: Path, bpppb: float, tile: int
+    scenes: Path, tmp_path: Path, name: str, bpppb: float, tile: int
 ) -> None:
+    source = scenes / f"{name}.npy"
     path = tmp_path / "a.hsinr"
     xhsinr.compress(source, path, bpppb=bpppb, tile=tile, progress=False)
     found = 8 * path.stat().st_size / np.load(source).size

@@ -27,7 +27,7 @@ TARGETS: dict[str, dict[str, Any]] = {
     "lossless": {"lossless": True},
     "bounded": {"max_error": 4},
 }
-TRIES = 150
+TRIES = 100
 
 
 @pytest.fixture(params=TARGETS)

@@ -193,7 +193,7 @@ def check(case: Case, path: Path) -> None:
 
 
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -499,12 +499,10 @@ def test_a_scene_whose_nodata_is_infinite_comes_back(tmp_path: Path) -> None:
 
 
 def test_masks_of_many_bands_cost_little_time(tmp_path: Path) -> None:
-    scene = synthetic_scene(200, 220, 60, nodata_corner=True)
-    start = time.perf_counter()
-    xhsinr.compress(scene, tmp_path / "masked.hsinr", progress=False)
-    masked = time.perf_counter() - start
-    scene.attrs.pop("_FillValue", None)
-    whole = synthetic_scene(200, 220, 60)
-    start = time.perf_counter()
-    xhsinr.compress(whole, tmp_path / "whole.hsinr", progress=False)
-    assert masked < 3 * (time.perf_counter() - start)
+    taken = {}
+    for masked in (True, False, True):  # the first one may compile
+        scene = synthetic_scene(100, 110, 60, nodata_corner=masked)
+        start = time.process_time()
+        xhsinr.compress(scene, tmp_path / "a.hsinr", overwrite=True, progress=False)
+        taken[masked] = time.process_time() - start
+    assert taken[True] < 3 * taken[False]
