@@ -43,10 +43,10 @@ def out_of_every_door(source: object, folder: Path) -> list[rasterio.DatasetRead
 @pytest.mark.parametrize(
     ("rows", "cols", "expected"),
     [
-        ([12], slice(None), GRID * Affine.translation(0, 12)),
-        (slice(None), [9], GRID * Affine.translation(9, 0)),
-        ([12], [9], GRID * Affine.translation(9, 12)),
-        (slice(3, 9), slice(2, 5), GRID * Affine.translation(2, 3)),
+        ([12], slice(None), GRID @ Affine.translation(0, 12)),
+        (slice(None), [9], GRID @ Affine.translation(9, 0)),
+        ([12], [9], GRID @ Affine.translation(9, 12)),
+        (slice(3, 9), slice(2, 5), GRID @ Affine.translation(2, 3)),
         (slice(1, 9, 2), slice(None), Affine(30, 0, 300000, 0, -60, 4999995)),
         (slice(None, None, -1), slice(None), Affine(30, 0, 300000, 0, 30, 4999410)),
     ],
@@ -65,10 +65,10 @@ def test_a_selection_of_pixels_lies_where_they_lay(
     ("rows", "cols", "expected"),
     [
         (slice(None), slice(None), ROTATED),
-        (slice(4, 9), slice(3, 14), ROTATED * Affine.translation(3, 4)),
-        ([7], slice(3, None), ROTATED * Affine.translation(3, 7)),
-        ([7], [5], ROTATED * Affine.translation(5, 7)),
-        (slice(0, 20, 2), slice(None), ROTATED * Affine(1, 0, 0, 0, 2, -0.5)),
+        (slice(4, 9), slice(3, 14), ROTATED @ Affine.translation(3, 4)),
+        ([7], slice(3, None), ROTATED @ Affine.translation(3, 7)),
+        ([7], [5], ROTATED @ Affine.translation(5, 7)),
+        (slice(0, 20, 2), slice(None), ROTATED @ Affine(1, 0, 0, 0, 2, -0.5)),
     ],
 )
 def test_a_selection_of_a_rotated_grid_lies_where_it_lay(
@@ -126,7 +126,7 @@ def test_coordinates_of_corners_follow_the_transform_beside_them(rows: object) -
         attrs={"transform": GRID, "crs": "epsg:32633"},
     ).isel(y=rows)
     first = 0 if rows == slice(None) else 5
-    assert read(array).transform == GRID * Affine.translation(0, first)
+    assert read(array).transform == GRID @ Affine.translation(0, first)
 
 
 def points() -> list[GroundControlPoint]:

@@ -142,7 +142,7 @@ def _small_scenes(folder: Path) -> list[dict[str, Any]]:
 
     QGIS lays out the second with a row a unit, downwards from zero.
     """
-    turned = Affine.translation(LEFT, TOP) * Affine.rotation(20) * Affine.scale(SIDE, -SIDE)
+    turned = Affine.translation(LEFT, TOP) @ Affine.rotation(20) @ Affine.scale(SIDE, -SIDE)
     for name in ("turned", "plain"):
         scene = synthetic_scene(20, 30, 6).drop_vars(["x", "y", "spatial_ref"])
         if name == "turned":

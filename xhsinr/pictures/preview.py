@@ -211,7 +211,7 @@ def _place(scene: Scene, step: int) -> dict[str, Any]:
         return {"gcps": points, "crs": scene.crs or CRS()}
     found = {"crs": scene.crs}
     if scene.transform is not None:
-        found["transform"] = scene.transform * Affine.scale(step)
+        found["transform"] = scene.transform @ Affine.scale(step)
     return {key: value for key, value in found.items() if value is not None}
 
 
