@@ -269,7 +269,7 @@ class PlaneEncoder(_Bands):
             target = target - expected
         mean = np.abs(np.floor(np.abs(target) + 0.35)).mean()
         if mean > 0:
-            code = int(np.rint(2 * np.log2(mean)))
+            code = min(int(np.rint(2 * np.log2(mean))), _LARGEST_MEAN)
             symbol = min(max(code - guess + _MIDDLE, 1), MEAN_SYMBOLS - 1)
             self.means[level, component, index] = guess + symbol - _MIDDLE
             near = self._near(component, level, index, expected)

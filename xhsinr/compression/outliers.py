@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 __all__ = ["usual_range"]
 
-# Fewer samples have no usual ones.
-_LEAST_SAMPLES = 4096
+# Fewer samples, or fewer values beside the fill values, have no usual ones.
+_LEAST_SAMPLES, _LEAST_VALUES = 4096, 16
 # Values at an end that may be fill values, and how far off one is: in spans of all the others.
 _MOST_FILLS, _FILL_APART = 4, 0.5
 # Share of the samples at an end that need not be usual, and how far from the usual ones, in spans
@@ -40,7 +40,7 @@ def usual_range(values: npt.NDArray[Any], low: float, high: float) -> tuple[floa
     for _ in range(_MOST_FILLS):
         ordered = _without_fill(-ordered[::-1])
         ordered = _without_fill(-ordered[::-1])
-    if ordered.size == 0 or ordered[0] == ordered[-1]:
+    if len(np.unique(ordered)) < _LEAST_VALUES:
         return low, high
     first, last = np.quantile(ordered, [_UNUSUAL, 1 - _UNUSUAL])
     reach = _REACH * (last - first)
