@@ -81,7 +81,9 @@ def test_two_processes_give_the_bytes_of_one_thread(
 
 def test_the_client_in_scope_is_used(client: Client, path: Path, tmp_path: Path) -> None:
     assert client_in_scope() is client
-    xhsinr.compress(path, tmp_path / "a.hsinr", tile=16, progress=False)
+    made = xhsinr.compress(path, tmp_path / "a.hsinr", tile=16, progress=False)
+    # A pass to see what it is, and one for each time that it was encoded.
+    assert made.passes >= 2
     prefixes = client.run_on_scheduler(lambda dask_scheduler: set(dask_scheduler.task_prefixes))
     assert "on_worker" in prefixes
     with dask.config.set(scheduler="threads"):

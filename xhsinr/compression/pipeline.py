@@ -30,7 +30,7 @@ from xhsinr.handle import Compressed
 from xhsinr.network.places import load_network
 from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.pictures.preview import preview_place, write_preview
-from xhsinr.running.kept import KeptSamples, keeping_samples
+from xhsinr.running.kept import keeping_samples
 from xhsinr.running.memory import gdal_cache, parse_memory
 from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.scene import Scene
@@ -185,7 +185,7 @@ def compress_scene(
         kept = tasks.scene.data
     if compressed.outliers is not None:
         warnings.warn(compressed.outliers, UserWarning, stacklevel=2)
-    return replace(compressed, passes=kept.passes if isinstance(kept, KeptSamples) else None)
+    return replace(compressed, passes=getattr(kept, "passes", None))
 
 
 def _file_of(source: Any) -> str | Path | None:

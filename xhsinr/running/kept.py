@@ -23,7 +23,7 @@ from xhsinr.running.store import Store
 from xhsinr.running.tasks import Tasks
 from xhsinr.tiling import Window
 
-__all__ = ["KeptSamples", "keeping_samples"]
+__all__ = ["KeptSamples", "SentSamples", "keeping_samples"]
 
 Samples = npt.NDArray[Any]
 Edges = npt.NDArray[np.intp]
@@ -47,8 +47,11 @@ def keeping_samples(tasks: Tasks, side: int, folder: Path) -> Iterator[Tasks]:
         Of the scratch file, where one is needed.
     """
     scene, limit = tasks.scene, tasks.max_memory
-    if not isinstance(scene.data, dask.array.Array) or tasks.client is not None:
+    if not isinstance(scene.data, dask.array.Array):
         yield tasks
+        return
+    if tasks.client is not None:
+        yield replace(tasks, scene=replace(scene, data=SentSamples(scene.data)))
         return
     tile_samples = min(side, scene.rows) * min(side, scene.cols) * scene.bands
     size, item = int(scene.data.nbytes), scene.dtype.itemsize
@@ -57,6 +60,29 @@ def keeping_samples(tasks: Tasks, side: int, folder: Path) -> Iterator[Tasks]:
     left = limit - size if fits and limit is not None else limit
     with contextlib.closing(kept):
         yield replace(tasks, scene=replace(scene, data=kept), max_memory=left)
+
+
+class SentSamples:
+    """The samples of a lazy array, (bands, rows, cols), that workers of a cluster compute.
+
+    Parameters
+    ----------
+    lazy : dask array, shape (bands, rows, cols)
+    """
+
+    def __init__(self, lazy: dask.array.Array) -> None:
+        self.shape, self.dtype = lazy.shape, lazy.dtype
+        self._lazy, self._sent = lazy, 0.0
+
+    @property
+    def passes(self) -> float:
+        """How often the array was sent so far, parts of it counted as parts."""
+        return self._sent / self._lazy.nbytes
+
+    def __getitem__(self, key: tuple[slice, slice, slice]) -> dask.array.Array:
+        part: dask.array.Array = self._lazy[key]
+        self._sent += part.nbytes
+        return part
 
 
 class KeptSamples:
