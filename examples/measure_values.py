@@ -4,8 +4,9 @@ Steps, offsets, scaled floats, impulses, undeclared borders and gaps, made of a 
 
     python examples/measure_values.py jasper_ridge_198_int16.npy [more.npy ...]
 
-Further files are measured losslessly as they are. Peers: pcodec and zstd at their highest levels,
-on bands or on spectra, whichever is smaller; a peer that is not installed is left out.
+Further files are measured losslessly as they are. Peers are general lossless codecs at their
+highest levels, on spectra, bands or differences of bands, whichever is smallest; those that are
+not installed, or do not give every bit back, are left out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,14 @@ import numpy.typing as npt
 
 import xhsinr
 
+try:
+    import fpzip
+except ImportError:
+    fpzip = None
+
 Samples = npt.NDArray[Any]
+Encode = Callable[[Samples], bytes]
+Decode = Callable[[bytes, Samples], Samples]
 
 
 def lossless_cases(scene: Samples) -> Iterator[tuple[str, Samples]]:
@@ -74,20 +82,70 @@ def file_size(samples: Samples, folder: Path, **target: Any) -> tuple[int, Sampl
     return path.stat().st_size, decoded, seconds
 
 
-def peers(samples: Samples) -> dict[str, float]:
-    """Bits a sample of general codecs, each at its better arrangement."""
-    arrangements = [np.ascontiguousarray(samples), np.ascontiguousarray(samples.transpose(2, 0, 1))]
-    sizes = {"zstd": min(len(imagecodecs.zstd_encode(a.tobytes(), level=22)) for a in arrangements)}
-    try:
-        from pcodec import ChunkConfig, standalone
-    except ImportError:
-        pass
-    else:
-        best = ChunkConfig(compression_level=12)
-        sizes["pcodec"] = min(
-            len(standalone.simple_compress(a.ravel(), best)) for a in arrangements
+def arrangements(samples: Samples) -> Iterator[Samples]:
+    """Images, each with all samples: pixels by bands, bands below one another, their differences.
+
+    Integers are shifted to unsigned ones; differences of them wrap around.
+    """
+    if samples.dtype.kind != "f":
+        samples = (samples - samples.min()).astype(f"u{samples.itemsize}")
+    spectra = np.ascontiguousarray(samples).reshape(-1, samples.shape[2])
+    yield spectra
+    bands = np.ascontiguousarray(samples.transpose(2, 0, 1))
+    yield bands.reshape(-1, samples.shape[1])
+    if samples.dtype.kind != "f":
+        yield np.diff(bands, axis=0, prepend=bands[:1] * 0).reshape(-1, samples.shape[1])
+
+
+def peer_codecs() -> dict[str, tuple[Encode, Decode]]:
+    """Lossless codecs of images, by name; those that are not installed are left out."""
+    found: dict[str, tuple[Encode, Decode]] = {
+        "zstd": (
+            lambda a: imagecodecs.zstd_encode(a.tobytes(), level=22),
+            lambda code, a: np.frombuffer(imagecodecs.zstd_decode(code), a.dtype),
         )
-    return {name: 8 * size / samples.size for name, size in sizes.items()}
+    }
+    if imagecodecs.PCODEC.available:
+        found["pcodec"] = (
+            lambda a: imagecodecs.pcodec_encode(a, level=12),
+            lambda code, a: imagecodecs.pcodec_decode(code, shape=a.shape, dtype=a.dtype),
+        )
+    if imagecodecs.JPEGXL.available:
+        found["JPEG XL"] = (
+            lambda a: imagecodecs.jpegxl_encode(a, effort=7, lossless=True, numthreads=1),
+            lambda code, _: imagecodecs.jpegxl_decode(code, numthreads=1),
+        )
+    if imagecodecs.JPEGLS.available:
+        found["JPEG-LS"] = (
+            imagecodecs.jpegls_encode,
+            lambda code, _: imagecodecs.jpegls_decode(code),
+        )
+    if imagecodecs.LERC.available:
+        found["LERC"] = (
+            lambda a: imagecodecs.lerc_encode(a, level=0),
+            lambda code, _: imagecodecs.lerc_decode(code),
+        )
+    if fpzip is not None:
+        found["fpzip"] = (
+            lambda a: fpzip.compress(a, precision=0),
+            lambda code, _: fpzip.decompress(code),
+        )
+    return found
+
+
+def peers(samples: Samples) -> dict[str, float]:
+    """Bits a sample of general codecs at the best arrangement; without those that are not exact."""
+    sizes = {}
+    for name, (encode, decode) in peer_codecs().items():
+        for image in arrangements(samples):
+            try:
+                code = bytes(encode(image))
+                exact = np.asarray(decode(code, image)).tobytes() == image.tobytes()
+            except (ValueError, TypeError, RuntimeError):
+                continue  # a data type that the codec has no samples for
+            if exact:
+                sizes[name] = min(sizes.get(name, np.inf), 8 * len(code) / samples.size)
+    return sizes
 
 
 def lossless_row(name: str, samples: Samples, folder: Path) -> None:
