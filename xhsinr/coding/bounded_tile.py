@@ -83,6 +83,8 @@ _CLASSES = 6
 _CLASS_PIXELS = 1000
 _SEGMENT = 1 << 22
 """Symbols after which a range coder ends and another begins: they wait for it to take them."""
+_FAR = 6
+"""Mean errors, beyond which an error is one of few and says no more of its neighbours."""
 _ROWS_PIXELS = 16384
 """Pixels, roughly, that scales are found from."""
 _PER_SAMPLE, _PER_PIXEL, _SEGMENT_BYTES = 48, 1024, 1 << 27
@@ -153,13 +155,10 @@ def encode_integers(
         scope = (integers, expected, which, classes)
         noise = 4096 * (step * step - 1) / 12
         unit = step << side.symbols(low, high, max_error)[1]
-        silent = np.zeros(loop.NEIGHBOURS, np.int64)
-        far = 1 << 40
-        bins = fit.symbol_counts(*scope, far, cols, every, silent, unit)
-        shape, levels = fit.choose_scales(bins)
-        most = side.most(levels, unit)
-        errors = fit.error_weights(*scope, most, cols, every, noise)
-        bins = fit.symbol_counts(*scope, most, cols, every, errors, unit)
+        apart = np.abs((target << 6) - expected[fitted.pixels])
+        far = int(_FAR * apart.mean()) if len(apart) else 0
+        errors = fit.error_weights(*scope, far, cols, every, noise)
+        bins = fit.symbol_counts(*scope, far, cols, every, errors, unit)
         shape, levels = fit.choose_scales(bins)
         comb = 0
         if step == 1 and high - low < min(side.COMB_RANGE, 8 * pixels):
