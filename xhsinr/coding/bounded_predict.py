@@ -124,7 +124,8 @@ class Fit:
         if history.lags:
             band = history.band - 1
             slots = [band % history.lags, history.lags + band % history.near_lags]
-            self._features[slots] = history.values[np.ix_(slots, self._places)]
+            for slot in slots:
+                self._features[slot] = history.values[slot, self._places]
             self._renew(slots)
 
     def _renew(self, slots: list[int]) -> None:
