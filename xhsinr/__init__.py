@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xhsinr.reading.salvaging import Salvage, salvage
     from xhsinr.reading.verification import verify
     from xhsinr.sidecar.limits import set_limits
-    from xhsinr.stac import open_catalog
+    from xhsinr.stac import open_catalog, virtual
 
 __version__ = "0.1.0"
 
@@ -41,6 +41,7 @@ __all__ = [
     "salvage",
     "set_limits",
     "verify",
+    "virtual",
 ]
 
 _LAZY = {
@@ -56,6 +57,7 @@ _LAZY = {
     "open_catalog": ("xhsinr.stac", "open_catalog"),
     "open_rasterio_dataset": ("xhsinr.gdal.vrt", "open_rasterio_dataset"),
     "verify": ("xhsinr.reading.verification", "verify"),
+    "virtual": ("xhsinr.stac", "virtual"),
 }
 
 

@@ -15,6 +15,7 @@ from xhsinr.stac.catalog import (
     write_catalog,
     write_item,
 )
+from xhsinr.stac.cube import virtual
 from xhsinr.stac.extension import MEDIA_TYPE, SCHEMA_URI, schema
 from xhsinr.stac.items import scene_item
 from xhsinr.stac.network_items import network_item
@@ -39,6 +40,7 @@ __all__ = [
     "scene_items",
     "schema",
     "sources",
+    "virtual",
     "write_catalog",
     "write_item",
 ]

@@ -28,7 +28,7 @@ from xhsinr.pictures.preview import small_preview
 from xhsinr.stac.extension import MEDIA_TYPE
 from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, is_in_store, is_remote, walk
 
-__all__ = ["Moment", "SceneCatalog", "open_catalog"]
+__all__ = ["Entry", "Moment", "SceneCatalog", "open_catalog"]
 
 Moment = str | datetime | None
 _CATALOG = "catalog.json"
@@ -39,8 +39,8 @@ _ALWAYS = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """One scene: where its sidecar is, and what its item says."""
+class Entry:
+    """One scene: where its sidecar is, and what its item says; ``data`` of the sidecar."""
 
     id: str
     href: str
@@ -49,6 +49,7 @@ class _Entry:
     end: datetime
     figures: Mapping[str, Any]
     preview: str | None
+    data: Mapping[str, Any]
 
     @property
     def time(self) -> datetime | None:
@@ -69,7 +70,7 @@ class SceneCatalog(Mapping[str, xr.DataArray]):
         One row a scene: time, size, quality and rate as its item says them.
     """
 
-    def __init__(self, entries: Sequence[_Entry]) -> None:
+    def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = {entry.id: entry for entry in entries}
 
     def __getitem__(self, key: str) -> xr.DataArray:
@@ -85,6 +86,11 @@ class SceneCatalog(Mapping[str, xr.DataArray]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What the items say."""
+        return list(self._entries.values())
 
     @property
     def paths(self) -> list[str]:
@@ -178,7 +184,7 @@ _QUALITY = ("psnr_db", "max_error", "mean_sam_deg", "bpppb")
 _FIGURES = ("bands", "rows", "cols", "dtype", *_QUALITY, "bytes")
 
 
-def _entry(item: pystac.Item) -> _Entry | None:
+def _entry(item: pystac.Item) -> Entry | None:
     asset = next((a for a in item.assets.values() if a.media_type == MEDIA_TYPE), None)
     if asset is None:
         return None
@@ -196,7 +202,9 @@ def _entry(item: pystac.Item) -> _Entry | None:
     box = None if item.bbox is None else _box(item.bbox)
     preview = item.assets.get("preview")
     look = None if preview is None else preview.get_absolute_href()
-    return _Entry(item.id, asset.get_absolute_href() or asset.href, box, *times, figures, look)
+    href = asset.get_absolute_href() or asset.href
+    data = {**fields, "hsinr:tile": properties.get("hsinr:tile")}
+    return Entry(item.id, href, box, *times, figures, look, data)
 
 
 def _shown(value: Any) -> str:
@@ -205,7 +213,7 @@ def _shown(value: Any) -> str:
     return "" if value is None or value is pd.NaT else str(value)
 
 
-def _look(entry: _Entry) -> str:
+def _look(entry: Entry) -> str:
     """A small picture of a scene as HTML; empty where its preview is not at hand."""
     if entry.preview is None or not Path(entry.preview).is_file():
         return ""
