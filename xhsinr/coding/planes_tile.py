@@ -13,16 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from xhsinr.coding.planes_bands import (
-    MARGIN,
-    Neighbours,
-    Network,
-    Room,
-    decode_band,
-    encode_band,
-    fixed_inputs,
-    symbol_room,
-)
+from xhsinr.coding.planes_bands import decode_band, encode_band, symbol_room
+from xhsinr.coding.planes_odds import MARGIN, Neighbours, Network, Room, fixed_inputs
 from xhsinr.coding.planes_prediction import FINEST_UNPREDICTED, STRENGTHS, Predictor
 from xhsinr.entropy import rans
 from xhsinr.errors import DamagedSidecarError
