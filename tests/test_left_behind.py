@@ -12,6 +12,7 @@ import xarray as xr
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 from xhsinr import scene as scenes
@@ -98,3 +99,33 @@ def test_a_grid_mapping_that_no_variable_names_is_the_only_one(
     dataset = xr.Dataset({"a": (("band", "y", "x"), cube)}, coords).rio.write_crs(UTM33)
     dataset.to_netcdf(tmp_path / "a.nc", encoding={"a": {"dtype": "int16"}})
     assert scenes.read(tmp_path / "a.nc").crs == UTM33
+
+
+def test_an_alpha_band_is_a_mask_however_it_comes(cube: np.ndarray, tmp_path: Path) -> None:
+    cube[-1] = np.where(np.arange(16) < 4, 0, 65535)
+    path = write(tmp_path / "alpha.tif", cube)
+    with rasterio.open(path, "r+") as out:
+        out.colorinterp = [ColorInterp.gray, *[ColorInterp.undefined] * 4, ColorInterp.alpha]
+    for source in (path, rioxarray.open_rasterio(path), rioxarray.open_rasterio(path)[1:]):
+        scene = scenes.read(source)
+        assert scene.bands == 5 - (source is not path and len(source) == 5)
+        assert scene.nodata == 0
+        assert (np.asarray(scene.data)[..., :4] == 0).all()
+        assert np.array_equal(np.asarray(scene.data)[..., 4:], cube[5 - scene.bands : 5, :, 4:])
+
+
+def test_a_band_between_others_is_no_alpha_band(cube: np.ndarray, tmp_path: Path) -> None:
+    # TIFF marks the first band beyond the colours.
+    path = write(tmp_path / "a.tif", cube, photometric="MINISBLACK", alpha="YES")
+    with rasterio.open(path) as source:
+        assert source.colorinterp[1] == ColorInterp.alpha
+    assert np.array_equal(np.asarray(scenes.read(path).data), cube)
+
+
+def test_a_part_of_a_rotated_grid_keeps_its_coordinates(cube: np.ndarray, tmp_path: Path) -> None:
+    turned = Affine(26.0, 15.0, 300000, 15.0, -26.0, 5000010)
+    array = rioxarray.open_rasterio(write(tmp_path / "a.tif", cube, crs=UTM33, transform=turned))
+    part = array[:, 3:9, 2:8]
+    found = scenes.read(part).to_xarray()
+    np.testing.assert_allclose(found.xc, part.xc, rtol=1e-12)
+    np.testing.assert_allclose(found.yc, part.yc, rtol=1e-12)

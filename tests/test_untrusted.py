@@ -21,6 +21,7 @@ import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError, SidecarError
 from xhsinr.gdal.pixel_function import read_band
+from xhsinr.scene import Scene
 from xhsinr.sidecar.description import read_description, write_description
 
 BAIT = (
@@ -186,3 +187,10 @@ def test_arrays_have_a_limit_together() -> None:
     assert len(read_description(content, 1 << 20, 9 << 21)[1]) == 9
     with pytest.raises(DamagedSidecarError, match="array of shape"):
         read_description(content, 1 << 20, 8 << 21)
+
+
+def test_very_many_coordinates_are_refused_before_any_is_made() -> None:
+    entry = {"dims": ["x"], "steps": [0, 1]}
+    content = write_description({"coords": {str(n): entry for n in range(5000)}}, {})
+    with pytest.raises(DamagedSidecarError, match="5,000 coordinates"):
+        Scene.from_description(*read_description(content, 1 << 20, 0), np.zeros((2, 3, 4)))

@@ -75,6 +75,8 @@ def with_what_its_file_says(array: xr.DataArray) -> xr.DataArray:
     opened = _opened_again(array)
     if opened is None:
         return array
+    # An alpha band is a mask and no band of the scene.
+    array = array.isel(band=array.coords["band"].isin(opened.coords["band"]))
     return _with_place(_with_mask(_with_spectrum(array, opened), opened), opened)
 
 
@@ -94,7 +96,11 @@ def _opened_again(array: xr.DataArray) -> xr.DataArray | None:
             opened = open_file(place)
     except (SceneError, OSError, ValueError):
         return None
-    return opened.sel(band=numbers) if numbers.isin(opened.coords["band"]).all() else None
+    found = numbers.isin(opened.coords["band"])
+    others = set(numbers.values[~found.values].tolist())
+    if others - {*opened.encoding.get("alpha", ())}:
+        return None
+    return opened.sel(band=numbers[found])
 
 
 def _with_spectrum(array: xr.DataArray, opened: xr.DataArray) -> xr.DataArray:

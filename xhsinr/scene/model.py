@@ -31,6 +31,8 @@ __all__ = ["Scene"]
 
 # Values of coordinates that a description may make: rows and columns at their limits, twice.
 _MOST_COORDS = 1 << 24
+# Coordinates, each of which xarray looks at whenever one comes.
+_MOST_NAMES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -386,8 +388,9 @@ class Scene:
             lookup=lookup,
         )
         coords = {}
-        made = 0
-        for name, entry in text("coords", dict, {}).items():
+        made, named = 0, text("coords", dict, {})
+        expect(len(named) <= _MOST_NAMES, f"it has {len(named):,} coordinates, more than any")
+        for name, entry in named.items():
             coords[name] = coord = scene._coord_from_json(name, entry, arrays)
             made += 0 if isinstance(coord.values, RotatedCentres) else coord.values.size
             expect(made <= _MOST_COORDS, f"it has {made:,} values of coordinates, more than any")

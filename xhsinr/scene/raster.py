@@ -99,7 +99,7 @@ def _opened(place: Place, source: rasterio.DatasetReader) -> xr.DataArray:
     if nodata is not None:
         array.attrs["_FillValue"] = array.dtype.type(nodata)
     array.encoding = {"source": source.name, "rasterio_dtype": source.dtypes[0]}
-    array.encoding |= {} if mask is None else {"masked": True}
+    array.encoding |= {} if mask is None else {"masked": True, "alpha": alpha}
     spectrum, fwhm, units = _spectrum(place, source, bands, header, own=own)
     flags = _list_or_tags(place, source, bands, header, "bbl")
     return with_spectrum(_placed(array, source), spectrum, fwhm, units, flags)
@@ -183,7 +183,8 @@ def _bands(place: Place, source: rasterio.DatasetReader) -> tuple[list[int], lis
 
 def _is_alpha(source: rasterio.DatasetReader, number: int) -> bool:
     # GDAL takes the fourth band of any picture of bytes for alpha, unless it is said otherwise.
-    if source.colorinterp[number - 1] != ColorInterp.alpha:
+    # And TIFF the first band beyond the colours: between bands of data there is none.
+    if source.colorinterp[number - 1] != ColorInterp.alpha or number != source.count:
         return False
     named = (source.descriptions[number - 1] or "alpha").lower() != "alpha"
     return not (named or _low(source.tags(number)).keys() & WAVELENGTH_NAMES)

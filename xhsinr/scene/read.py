@@ -37,6 +37,8 @@ _ENCODING_KEYS = {"scale_factor", "add_offset", "scales", "offsets", "units", "_
     {"_FillValue", "missing_value"}
 )
 _CHUNK = 256
+# Share of the coordinates by which those of a rotated grid may be off it.
+_ROUNDING = 1e-13
 
 
 def read(
@@ -263,8 +265,10 @@ def _coords(array: xr.DataArray, place: Place) -> dict[str, Coordinate]:
             reason = "its values are not text"
         elif values.dtype.kind not in "biufmMOU":
             reason = f"its type is {values.dtype}"
-        elif values.ndim > 1 and not _on_grid(values, place.transform):
-            reason = "it has two dimensions and does not follow from a transform"
+        elif values.ndim > 1:
+            values = _on_grid(values, place.transform)
+            if values is None:
+                reason = "it has two dimensions and does not follow from a transform"
         if reason is None:
             dims = tuple(str(dim) for dim in coord.dims)
             kept[str(name)] = Coordinate(dims, values, plain_attrs(coord.attrs, f"{name}:"))
@@ -273,8 +277,12 @@ def _coords(array: xr.DataArray, place: Place) -> dict[str, Coordinate]:
     return kept
 
 
-def _on_grid(values: npt.NDArray[Any], transform: Affine | None) -> bool:
-    if transform is None or values.ndim != 2:
-        return False
+def _on_grid(values: npt.NDArray[Any], transform: Affine | None) -> npt.NDArray[Any] | None:
+    """The pixel centres that a coordinate has but for rounding; None if it has none."""
+    if transform is None or values.ndim != 2 or values.dtype.kind != "f":
+        return None
+    close = _ROUNDING * max(map(abs, tuple(transform)[:6]))
     made = pixel_centres(transform, *values.shape)
-    return any(np.array_equal(values, grid) for grid in made)
+    return next(
+        (g for g in made if g.shape == values.shape and np.abs(g - values).max() <= close), None
+    )
