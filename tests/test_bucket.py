@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -241,6 +245,35 @@ def test_what_a_killed_run_left_goes_away_and_the_rest_is_done(store: Any, sourc
     assert "mine.txt" in keys(store)
     uploads = store.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
     assert [upload["UploadId"] for upload in uploads] == [others["UploadId"]]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills by signal")
+def test_workers_without_a_shared_disk_are_killed_and_nothing_is_lost(
+    store: Any, tmp_path: Path
+) -> None:
+    ids = tuple(f"crop{number:02}" for number in range(12))
+    for number, name in enumerate(ids):
+        scene = synthetic_scene(24, 24 + number, 8).transpose("y", "x", "band")
+        np.save(tmp_path / f"{name}.npy", scene.values)
+    program = "from xhsinr.cli import main; main()"
+    out = "s3://bucket/a"
+    command = [sys.executable, "-c", program, "archive", str(tmp_path), out, "--workers", "2"]
+
+    def items() -> int:
+        return len({f"{name}/{name}.json" for name in ids} & keys(store, "a/"))
+
+    for kill in (1, 2, 3):
+        running = subprocess.Popen(command, start_new_session=True)
+        while items() < 3 * kill and running.poll() is None:
+            time.sleep(0.05)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    assert items() < len(ids)
+    subprocess.run(command, check=True, timeout=200)
+    assert keys(store, "a/") == expected(ids)
+    assert "Uploads" not in store.list_multipart_uploads(Bucket=BUCKET)
+    assert len(verify_archive(out, progress=False).checked) == len(ids)
 
 
 def test_one_run_at_a_time(store: Any, sources: Path) -> None:
