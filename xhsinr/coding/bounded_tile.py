@@ -1,62 +1,8 @@
 """Integers of a tile as bytes, each within a bound of what it was.
 
-**The bytes.** A byte with the number of clusters K (1 to 4), then parts, each after its size as
-u32: the labels, the numbers, and one or more segments. All is little-endian; ``>>`` rounds towards
-minus infinity and ``//`` down. Samples that are not valid are *skipped*: they have no symbol and
-decode to what is expected of them.
-
-*Labels*: empty for K = 1, else zlib data of a byte for each pixel, its cluster.
-
-*Range coder*: two states u64, then u32 words, of which the last is read first. States take turns,
-symbol by symbol, the first one first. With ``P = 28`` a symbol has the share from f to e of
-``range(2**P)`` that holds ``state % 2**P``; then ``state = (e - f) * (state >> P) +
-state % 2**P - f``, and if that is below 2**31, ``state = state << 32 | word``. In the end both
-states are 2**31 and no word is left. *Raw bits*, n of them, have equal shares.
-
-*Numbers*: rows with one integer for each band, in one range coder, row by row: the least sample,
-the width (greatest less least), the centre, the shape, the comb, the level of each class, eight
-weights of errors, then sets of an offset, the weights of ``min(40, B - 1)`` lags and of
-``min(8, B - 1)`` near lags. For K = 1 there is one set; else K + 1, and a cluster has the sum of
-the first and its own. Each integer is the bit length of its magnitude, in raw bits (at most 16 at
-once) those below the highest, and a bit that is 1 for minus, if it is not 0. Bit lengths are 0 to
-41 with counts n of sum T: the shares begin at ``(sum of counts before) * 2**28 // T``. After each,
-16 is added to its count. A row begins with counts ``1 + (n >> 3)`` of what the row before left, 0
-before the first. Least samples and centres are differences along the bands, levels differences
-along the classes and then along the bands.
-
-*Segments*: a range coder each, with the symbols of the bands in order. After the band with which
-they become 2**22 or more, the next segment begins.
-
-**A band**, with integers y, samples x = y + base (0 without one), and M the bound, step
-``q = 2 M + 1``:
-
-1. ``expected = ((centre << 6) + offset << 4) + 8 + sum of weight * lag + sum of near weight * near
-   lag >> 4``, in 64ths. A lag is an earlier band's y less its centre at the pixel; a near lag
-   ``above + below + left + right - 4 centre + 2 >> 2`` of these y, with the pixel's own row or
-   column where one is outside the tile. All are clipped to 2**30 in magnitude.
-2. Classes: ``min(6, max(1, pixels // 1000))`` of them. The key of a pixel is ``(expected + 32 >>
-   6) + base``, clipped to the band's range, less its least sample, shifted right until 2**14 keys
-   are enough for the width. With n pixels of a key and N of those below, their class is
-   ``(N + (n >> 1)) * classes // pixels``, at most the last.
-3. Row by row, even columns first: ``position = expected + (sum of w_i e_i + 128 >> 8)`` with the
-   errors ``e = 64 y - expected`` at NW, N, NE and the weights 0 to 2 in even columns; at NW, N,
-   NE, W, E and 3 to 7 in odd ones. Errors are clipped to ``largest spread * (q << h) >> 8`` in
-   magnitude (h as below), 0 outside and where samples are skipped. The position is clipped to 64
-   times the band's range less the base; ``middle = position + 32 >> 6`` is what skipped samples
-   decode to.
-4. Symbols: without a comb ``index = S + s`` with ``reach = (width + M) // q + 1``, h the least
-   shift with which the bits of ``2 reach + 1`` are 21 at most, ``S = (reach >> h) + 1``, indices
-   0 to 2 S, ``centre = 64 S + 32``, plus ``position - 64 middle`` if q is 1 and h 0. The edge of
-   an index is 64 times it. If h > 0, h raw bits r follow, and ``s = (s << h) + r - 2**(h-1)``.
-   Then ``y = middle + q s``, clipped to the band's range less the base.
-   With a comb the index is the sample less the least of the band; edges are the band's axis, 64
-   times the index at first. The centre is ``axis_v + ((p - 64 v) * (axis_(v+1) - axis_v) >> 6)``
-   with p the position less 64 times the least y plus 32, v its value ``p >> 6``, and ``p - 64 v``
-   clipped to 0 to 64. Before the first row with 200 samples seen, and with 1.5 times as many as
-   the last time, the axis is made anew of the counts of samples, see `bounded_model.stretch`.
-5. Shares: with n indices and ``u = max(2**14 // n, 1)``, an index i begins at ``i u + (F * (2**28
-   - n u) >> 28)``, 0 the first, and the last one ends at 2**28. F is the distribution function of
-   the shape at the edge less the centre, see `bounded_model.share`.
+Clusters of pixels, numbers of each band, and the bands' symbols in segments of a range coder, as
+`docs/format.md` has them in section 11. Samples that are not valid are *skipped*: they have no
+symbol, and decode to what is expected of them.
 """
 
 from __future__ import annotations

@@ -5,13 +5,10 @@ The whole steps are coded as the integers of the coding ``bounded`` are, and whe
 between two of them by `xhsinr.coding.digits`. So are the digits that small samples have beyond a
 large one's, which are noise, while what other bands tell of a sample is told in steps.
 
-**The bytes.** The part ``steps`` is that of `xhsinr.coding.bounded_tile`, lossless and without a
-base, with the least whole step n of a sample x >= n * 2**e, and -1 for -0.0. The part ``digits``
-has three varints for each band, e + 1074, z and a size, then for each band so many bytes of
-`xhsinr.coding.digits`. The *place* of a float are its bits as a signed integer, all but the sign
-inverted where that is set (of float64 64 bits, of float32 32), shifted right by z. A sample's
-place less that of n * 2**e is its digit, of as many as lie before that of (n + 1) * 2**e, at least
-one; these two are rounded to the data type.
+`docs/format.md` has the bytes in section 12. The *place* of a float are its bits as a signed
+integer, all but the sign inverted where that is set, shifted right by the zeros at the end of all.
+A sample's place less that of the step below it is its digit, of as many as lie before that of the
+next step.
 """
 
 from __future__ import annotations

@@ -207,7 +207,8 @@ def names_from_template(
         elif type(part) is int:
             columns.append([str(part + band) for band in range(bands)])
         else:
-            decimals = part[1] if isinstance(part, list) and len(part) == 2 else None
+            known = isinstance(part, list) and len(part) == 2 and part[0] == "w"
+            decimals = part[1] if known else None
             expect(type(decimals) is int and -2 <= decimals <= 20, "band names follow no rule")
             expect(wavelengths is not None, "band names need wavelengths and there are none")
             assert wavelengths is not None
