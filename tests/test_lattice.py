@@ -163,6 +163,13 @@ def test_a_bound_on_integers_bounds_the_samples(n, step, bound):
     assert np.abs(samples.astype(np.float64) - decoded).max() <= bound
 
 
+def test_all_of_a_bound_is_used_where_floats_are_whole_numbers():
+    for step, offset in ((1.0, 0.0), (2.0**-8, 0.5), (3.0, -1.0)):
+        lattice = Lattice(np.dtype(np.float32), np.array([step]), np.array([offset]))
+        assert lattice.units(4 * step, 5000.0).tolist() == [4]
+    assert Lattice(np.dtype(np.float32), np.array([0.1]), np.zeros(1)).units(0.4, 9.0) == [3]
+
+
 def test_a_rounding_keeps_its_bound():
     samples = np.random.default_rng(0).normal(0, 1, (2, 20, 20)).astype(np.float32)
     lattice = Lattice.rounding(samples.dtype, 0.01)

@@ -63,7 +63,7 @@ class BoundedCoding:
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
         parts: dict[str, bytes] = {}
         shape = samples.shape[1:]
-        integers = self.lattice.to_integers(samples)
+        integers = samples if self.lattice.trivial else self.lattice.to_integers(samples)
         if max(-int(integers.min()), int(integers.max())) > LARGEST:
             raise ValueError(
                 f"integers may be up to {LARGEST}; the step of the lattice is too fine"

@@ -25,6 +25,8 @@ PRODUCT, QUOTIENT, ROUNDED = 0, 1, 2
 # Bits of the first byte of `Lattice.to_bytes`, above the rule.
 _BY_BAND, _COARSE, _SINGLE = 4, 8, 16
 _LARGEST_STEP = 1 << 32
+_BINARY = 1, 1 << 10
+"""Parts of one that steps may be."""
 
 Samples = npt.NDArray[Any]
 Int64Array = npt.NDArray[np.int64]
@@ -142,9 +144,19 @@ class Lattice:
         if self.dtype.kind != "f":
             return np.asarray(np.minimum(max_error, _LARGEST_STEP) // self.steps, np.int64)
         steps = 1 / self.steps if self.rule == QUOTIENT else self.steps
-        room = max_error - 2 * float(np.spacing(np.asarray(largest, self._computed)))
+        digit = float(np.spacing(np.asarray(largest, self._computed)))
+        room = max_error if self._rounds_nothing(largest) else max_error - 2 * digit
         units = np.clip(np.floor(room / steps - 0.5 * self.coarse), 0, _LARGEST_STEP)
         return np.asarray(units.astype(np.int64))
+
+    def _rounds_nothing(self, largest: float) -> bool:
+        """Whether no product or sum has more digits than a sample: whole steps, or binary ones."""
+        numbers = np.concatenate([self.steps, self.offsets])
+        most = 2.0 ** (np.finfo(self._computed).nmant + 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            whole = [bool((numbers * part % 1 == 0).all()) for part in _BINARY]
+        fits = any(fit and largest * part < most for fit, part in zip(whole, _BINARY, strict=True))
+        return self.rule != QUOTIENT and fits
 
     def rest(
         self,
