@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
 import time
 
@@ -9,6 +11,7 @@ import dask
 import dask.array
 import numpy as np
 import pytest
+from numba.core.event import trigger_event
 
 from xhsinr.errors import MemoryLimitError
 from xhsinr.running.tasks import Tasks, client_in_scope, run_tiles
@@ -101,3 +104,22 @@ def test_what_is_submitted_and_not_taken_is_bounded_and_cancelled() -> None:
 def test_local_schedulers_are_respected() -> None:
     with dask.config.set(scheduler="threads"):
         assert client_in_scope() is None
+
+
+def test_what_compiles_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+
+    def compiles(tile: int) -> int:
+        with trigger_event("numba:compile"):
+            return tile
+
+    assert list(run_tiles(lambda tile: tile, range(3), "x", progress=True)) == [0, 1, 2]
+    assert "compiling" not in sys.stderr.getvalue()
+    assert list(run_tiles(compiles, range(3), "x", progress=True)) == [0, 1, 2]
+    assert "compiling" in sys.stderr.getvalue()
+    # The line is cleared when all is done.
+    assert sys.stderr.getvalue().endswith("\r")

@@ -16,6 +16,7 @@ from dask.system import CPU_COUNT
 from tqdm import tqdm
 
 from xhsinr.network.file import Network
+from xhsinr.running.compiling import told_on
 from xhsinr.running.memory import tiles_at_once
 from xhsinr.running.threads import by_threads
 from xhsinr.scene import Scene
@@ -168,7 +169,7 @@ def _threads(client: Client | None) -> int:
 
 
 def _with_bar(results: Iterator[T], total: int, what: str, *, progress: bool) -> Iterator[T]:
-    yield from tqdm(
+    bar = tqdm(
         results,
         total=total,
         desc=what,
@@ -177,3 +178,5 @@ def _with_bar(results: Iterator[T], total: int, what: str, *, progress: bool) ->
         disable=None if progress else True,
         leave=False,
     )
+    with told_on(bar):
+        yield from bar
