@@ -31,5 +31,8 @@ class _Compiling(Listener):
 @contextmanager
 def told_on(bar: tqdm[Any]) -> Iterator[None]:
     """While this lasts, a bar says if loops are being compiled."""
-    with install_listener("numba:compile", _Compiling(bar)):
+    if bar.disable:
         yield
+    else:
+        with install_listener("numba:compile", _Compiling(bar)):
+            yield
