@@ -649,3 +649,16 @@ def test_a_run_that_cannot_be_is_refused(tmp_path: Path, wrong: dict[str, Any]) 
     np.save(tmp_path / "a.npy", np.zeros((4, 4, 3), np.int16))
     with pytest.raises(HsinrError, match=f"{next(iter(wrong.values()))}"):
         xhsinr.archive(tmp_path / "a.npy", tmp_path / "out", progress=False, **wrong)
+
+
+def test_a_malformed_address_is_told_at_once_and_without_a_traceback(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((4, 4, 3), np.int16))
+    command = "from xhsinr.cli import main; main()"
+    arguments = ["archive", str(tmp_path), str(tmp_path / "out"), "--scheduler", "junk"]
+    done = subprocess.run(
+        [sys.executable, "-c", command, *arguments],
+        capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr

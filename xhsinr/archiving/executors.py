@@ -103,11 +103,15 @@ def _there(
 def _client(address: str | None, **options: Any) -> Client:
     try:
         from distributed import Client
+        from distributed.comm.addressing import parse_host_port
     except ImportError as error:
         raise HsinrError(
             "dask.distributed is not installed: pip install 'xhsinr[cluster]'"
         ) from error
     try:
+        if address is not None and "://" not in address.removeprefix("tcp://"):
+            # A malformed one would be noticed late, and leave half a client behind.
+            parse_host_port(address.removeprefix("tcp://"))
         client: Client = Client(address, set_as_default=False, **options)
     except Exception as error:  # malformed addresses end in errors of many kinds
         raise HsinrError(

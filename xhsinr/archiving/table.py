@@ -88,6 +88,11 @@ class ArchiveReport:
         return tuple(row for row in self.rows if row.caution)
 
     def __repr__(self) -> str:
+        head, *rest = self.lines()
+        return "\n".join([f"<xhsinr.ArchiveReport {head}>", *rest])
+
+    def lines(self) -> list[str]:
+        """What became of the scenes, for people: a line for all, and one for each trouble."""
         counts = Counter(row.status for row in self.rows)
         parts = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         stored = sum(row.bytes or 0 for row in self.rows)
@@ -95,8 +100,7 @@ class ArchiveReport:
         size = f"{original:,} bytes in {stored:,}" if stored else "nothing stored"
         errors = [f"  {row.id}: {_printable(row.error)}" for row in self.failed]
         errors += [f"  {row.id}: caution: {_printable(row.caution)}" for row in self.cautions]
-        head = f"{len(self.rows)} scenes, {parts or 'none'}; {size}"
-        return "\n".join([f"<xhsinr.ArchiveReport {self.path}: {head}>", *errors])
+        return [f"{self.path}: {len(self.rows)} scenes, {parts or 'none'}; {size}", *errors]
 
 
 def _printable(text: str) -> str:

@@ -95,7 +95,7 @@ def archive(
         report = xhsinr.archive(
             *paths, scheduler=scheduler, workers=workers, retries=retries, **options
         )
-        echo(repr(report))
+        echo("\n".join(report.lines()))
         sys.exit(0 if report.ok and not (strict and report.cautions) else 1)
 
 
