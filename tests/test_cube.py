@@ -28,7 +28,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scene = scene.rio.write_transform(Affine(30, 0, 4e5, 0, -30, 5e6)).rio.write_crs(32633)
         scene.rio.to_raster(folder / "sources" / f"{name}.tif")
     out = folder / "archive"
-    assert xhsinr.archive(folder / "sources", out, lossless=True, tile=20, progress=False).ok
+    assert xhsinr.archive(folder / "sources", out, psnr=50, tile=20, progress=False).ok
     for number, name in enumerate(IDS):
         item = out / name / f"{name}.json"
         content = json.loads(item.read_text())
