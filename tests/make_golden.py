@@ -63,6 +63,12 @@ def _with_voids() -> xr.DataArray:
     return scene
 
 
+def _of_one_band() -> xr.DataArray:
+    scene = _scene(9, 7, 2, nodata_corner=True)
+    scene.values[0] = NODATA
+    return scene
+
+
 def _comb() -> xr.DataArray:
     """Flat fields whose counts were multiplied by a gain, of two kinds of spectra."""
     y, x, band = np.ogrid[:80, :80, :16]
@@ -113,6 +119,7 @@ CASES: dict[str, Case] = {
     "planes": (_scene, {}),
     "planes_psnr": (partial(_scene, 26, 24, 12), {"psnr": 66}),
     "planes_tiles": (_with_voids, {"psnr": 58, "tile": 11}),
+    "planes_thin": (partial(_scene, 1, 13), {"psnr": 60, "tile": 9}),
     "planes_preview": (_scene, {"quality": "preview"}),
     "planes_angle": (partial(_as, "float32", 0.0001), {"sam_deg": 1 / 3}),
     "planes_rate": (partial(_as, "int32", 1000), {"bpppb": 9.5}),
@@ -123,6 +130,7 @@ CASES: dict[str, Case] = {
     ),
     "bounded_lossless": (_scene, {"lossless": True}),
     "bounded_voids": (_with_voids, {"lossless": True, "tile": 11}),
+    "bounded_band": (_of_one_band, {"lossless": True}),
     "bounded_error": (partial(_scene, nodata_corner=True), {"max_error": 3}),
     "bounded_base": (partial(_scene, 40, 40, 20), {"max_error": 120}),
     "bounded_analysis": (_scene, {"quality": "analysis"}),

@@ -57,6 +57,12 @@ def test_bands_have_steps_of_their_own():
     assert roundtrip(lattice, samples) == b""
 
 
+def test_a_constant_band_beside_one_with_a_step_is_what_it_is():
+    samples = np.array([[[0, 3, 6, 3]], [[7, 7, 7, 7]]], np.int16)
+    lattice = found(samples)
+    assert np.array_equal(lattice.to_samples(lattice.to_integers(samples)), samples)
+
+
 def test_a_saturated_sample_does_not_hide_the_step():
     samples = INTEGERS.astype(np.uint16) << 4
     samples[2, 5, 5] = 65535

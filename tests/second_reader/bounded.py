@@ -146,7 +146,8 @@ def integers(content: bytes, base: Any, bounds: Any, limits: Any, valid: Any) ->
         assert limits[band][0] <= low <= high <= limits[band][1]
         features = [own for own, _ in memory[::-1]] + [np.zeros(pixels, np.int64)] * lags
         nears = [near for _, near in memory[::-1]] + [np.zeros(pixels, np.int64)] * near_lags
-        used = np.array([*features[:lags], *nears[:near_lags]]).reshape(-1, pixels)
+        lagged = [*features[:lags], *nears[:near_lags]]
+        used = np.array(lagged, np.int64).reshape(-1, pixels)
         weights = about["sets"][labels]  # of each pixel
         E = (64 * about["centre"] + weights[:, 0] << 4) + 8
         E = E + (weights[:, 1:] * used.T).sum(1) >> 4

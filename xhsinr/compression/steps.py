@@ -114,7 +114,7 @@ def _integer_lattice(bands: Bands, dtype: np.dtype[Any]) -> Lattice:
     pairs = [_integer_step(band.astype(np.int64)) for band in bands]
     varying = {pair for pair in pairs if pair[0] > 0}
     if len(varying) <= 1:
-        step, offset = varying.pop() if varying else (1, 0)
+        step, offset = next(iter(varying), (1, 0))
         constant = [value for gap, value in pairs if gap == 0]
         if all((value - offset) % step == 0 for value in constant):
             return Lattice(dtype, np.array([step]), np.array([offset]))
