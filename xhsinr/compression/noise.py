@@ -1,7 +1,7 @@
 """The noise of each band, and what an error in it weighs below a bound.
 
 A band's noise is what no linear combination of the other bands explains (Bioucas-Dias and
-Nascimento 2008, HySime). The `bound` layer pays for an error in proportion to the noise that
+Nascimento 2008, HySime). Below a bound, an error of the base costs in proportion to the noise that
 it drowns in: errors count in units of the noise, or of the bound where that is larger.
 """
 
