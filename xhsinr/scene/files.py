@@ -75,8 +75,9 @@ def with_what_its_file_says(array: xr.DataArray) -> xr.DataArray:
     opened = _opened_again(array)
     if opened is None:
         return array
-    # An alpha band is a mask and no band of the scene.
-    array = array.isel(band=array.coords["band"].isin(opened.coords["band"]))
+    if opened.sizes["band"] < array.sizes["band"]:
+        # An alpha band is a mask and no band of the scene.
+        array = array.isel(band=array.coords["band"].isin(opened.coords["band"]))
     return _with_place(_with_mask(_with_spectrum(array, opened), opened), opened)
 
 
