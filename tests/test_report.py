@@ -111,6 +111,8 @@ def test_figures_that_do_not_exist_are_none(tmp_path: Path) -> None:
     assert "n/a" in repr(xhsinr.open(tmp_path / "a.hsinr"))
 
 
+# A .npy file has no place for nodata.
+@pytest.mark.filterwarnings("ignore:samples go from -32768")
 @pytest.mark.parametrize("name", ["jasper_ridge_198", "enmap_potsdam_B", "samson_dn"])
 def test_metadata_are_at_most_two_hundred_bytes_and_three_bytes_a_band(
     scenes: Path, tmp_path: Path, name: str
