@@ -607,10 +607,11 @@ def test_an_output_that_cannot_be_written_is_said_once(sources: Path, tmp_path: 
 def test_stopped_by_a_signal_it_drops_the_scene_in_hand_and_reports(
     tmp_path: Path, number: int, code: int, workers: tuple[str, ...]
 ) -> None:
-    ids = tuple(f"scene{i:02}" for i in range(30))
+    # So many that some are left when the signal comes, on a machine with other work, too.
+    ids = tuple(f"scene{i:02}" for i in range(60))
     sources, out = make_sources(tmp_path / "sources", ids), tmp_path / "archive"
     process = run_archive(sources, out, *workers)
-    wait_for(lambda: len(list(out.glob("*/*.json"))) >= 2 or process.poll() is not None)
+    wait_for(lambda: any(out.glob("*/*.json")) or process.poll() is not None)
     # As a terminal does: to the whole group.
     os.killpg(process.pid, number)
     output, errors = process.communicate(timeout=60)
