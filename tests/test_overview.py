@@ -17,6 +17,7 @@ from xhsinr.coding import mask
 from xhsinr.coding.overview import block_means, coarse_side, valid_means
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import SidecarError
+from xhsinr.gdal.vrt import open_rasterio_dataset
 from xhsinr.reading.reader import Reader, finest_overview
 from xhsinr.sidecar.file import Sidecar
 
@@ -174,11 +175,25 @@ def test_means_are_those_of_each_block(planes: np.ndarray, factor: int, chance) 
 
 
 def test_blocks_of_nan_are_nan(tmp_path: Path) -> None:
-    samples = np.ones((8, 8, 2), "f4")
+    samples = np.random.default_rng(0).integers(0, 99, (8, 8, 2)).astype("f4")
     samples[:4, :4] = np.nan
     samples[5, 5, 0] = 17
     xhsinr.compress(samples, tmp_path / "a.hsinr", lossless=True, progress=False)
     coarse = xhsinr.open(tmp_path / "a.hsinr").open(overview=4).values
     assert np.isnan(coarse[0, 0]).all()
-    assert coarse[1, 1].tolist() == [2, 1]
-    assert coarse[0, 1].tolist() == [1, 1]
+    assert coarse[1, 1].tolist() == samples[4:, 4:].mean(axis=(0, 1)).tolist()
+    assert coarse[0, 1].tolist() == samples[:4, 4:].mean(axis=(0, 1)).tolist()
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_a_fill_value_that_nobody_declared_is_in_no_mean(tmp_path: Path, target: dict) -> None:
+    scene = synthetic_scene(32, 32, 8)
+    scene[:, 5:15, 3:15] = -9999
+    made = xhsinr.compress(scene, tmp_path / "a.hsinr", progress=False, **target)
+    coarse = made.open(overview=4).values
+    assert (coarse[:, 2, 1:3] == -9999).all()
+    filled = coarse == -9999
+    assert filled.sum() == 8 * 2
+    assert coarse[~filled].min() >= made.open().where(lambda full: full != -9999).min()
+    with open_rasterio_dataset(made.path) as dataset:
+        assert np.array_equal(dataset.read(out_shape=(8, 8, 8)), coarse)

@@ -188,8 +188,8 @@ class TileCodec:
         Returns
         -------
         ndarray, shape (bands, coarse rows, coarse cols)
-            In the data type of the samples, integers rounded; nodata (or NaN) where no sample
-            of a block is valid.
+            In the data type of the samples, integers rounded; a void, as nodata or NaN, where no
+            sample of a block is valid.
         """
         wanted, live, chosen = self._choose(bands)
         coded, listed = self._coded(parts), parts.get("listed", b"")
@@ -216,11 +216,7 @@ class TileCodec:
         states = self._states(parts, rows, cols)
         if states is None:
             return self.coding.frame.to_samples(block_means(samples, factor, np.float64))
-        # A border that nobody declared is data for who reads it.
-        silent = self.voids.silent(self.nodata)[bands]
-        states = states[bands]
-        states = np.where(silent[np.arange(len(bands))[:, None, None], states], states, 0)
-        means, states = valid_means(samples, states.astype(np.uint8), factor)
+        means, states = valid_means(samples, states[bands], factor)
         return self._with_invalid(self.coding.frame.to_samples(means), states, bands)
 
     def to_bytes(self) -> bytes:

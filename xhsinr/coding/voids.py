@@ -100,15 +100,6 @@ class Voids:
                 spectrum = bits_of(self.spectra[number - 1])[bands][:, None, None]
                 np.copyto(held, spectrum, where=where)
 
-    def silent(self, nodata: float | None) -> npt.NDArray[np.bool_]:
-        """Which states of a band say of themselves that they are no data, shape (bands, states)."""
-        spectra = self.spectra.T
-        with np.errstate(over="ignore", invalid="ignore"):
-            empty = spectra != spectra
-            if nodata is not None:
-                empty |= spectra == np.asarray(nodata).astype(spectra.dtype)
-        return np.pad(empty, ((0, 0), (1, 0)))
-
     def unlike(self, samples: Samples, states: States) -> npt.NDArray[np.bool_]:
         """Which samples are not valid and not their void, bit for bit."""
         again = samples.copy()
