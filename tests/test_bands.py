@@ -55,6 +55,13 @@ def test_a_sidecar_stays_lazy(scene: xr.DataArray, tmp_path: Path, tiles: list[i
 def test_what_has_no_such_band_is_refused(scene: xr.DataArray) -> None:
     with pytest.raises(SceneError, match="within 5 of 660: the nearest is at 650"):
         scene.hsinr.sel_wavelength([500, 660], tolerance=5)
+    with pytest.raises(SceneError, match=r"near 0\.66 nm: .* at 500 to 750 nm"):
+        scene.hsinr.sel_wavelength([0.66, 0.55])
+    with pytest.raises(SceneError, match="near 5000 nm: "):
+        scene.hsinr.sel_wavelength(5000)
+    wide = scene.assign_coords(fwhm=("band", [90.0] * 6, {"units": "nm"}))
+    assert np.array_equal(wide.hsinr.sel_wavelength(830), scene[4])
+    assert np.array_equal(scene.hsinr.sel_wavelength(830, tolerance=100), scene[4])
     with pytest.raises(SceneError, match="no coordinate of wavelengths"):
         scene.drop_vars("wavelength").hsinr.sel_wavelength(660)
     with pytest.raises(SceneError, match="none of its bands"):

@@ -74,7 +74,8 @@ class HsinrAccessor:
             gives one band, a sequence one for each, a slice all bands from its start to its
             stop, in their order.
         tolerance : float, optional
-            Refuse bands that are further off.
+            Refuse bands that are further off; without it, wavelengths beyond the first or the last
+            band by more than a band's width.
 
         Returns
         -------

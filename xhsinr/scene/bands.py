@@ -7,9 +7,11 @@ import numpy.typing as npt
 import xarray as xr
 
 from xhsinr.errors import SceneError
-from xhsinr.scene.spectrum import UNIT_KEYS, WAVELENGTH_NAMES, micrometres
+from xhsinr.scene.spectrum import FWHM_NAMES, UNIT_KEYS, WAVELENGTH_NAMES, micrometres
 
 __all__ = ["at_wavelengths", "with_named_bands", "without_named_bands"]
+
+Floats = npt.NDArray[np.float64]
 
 _NANOMETRES = 1000.0
 _NAMES = "band_name"
@@ -19,7 +21,7 @@ def at_wavelengths(
     array: xr.DataArray | xr.Dataset, wanted: npt.ArrayLike | slice, within: float | None
 ) -> xr.DataArray | xr.Dataset:
     """The bands nearest to some wavelengths, see `xhsinr.HsinrAccessor.sel_wavelength`."""
-    band, centres = _centres(array)
+    band, centres, units = _centres(array)
     known = np.isfinite(centres)
     if not known.any():
         raise SceneError("none of its bands has a wavelength")
@@ -33,6 +35,8 @@ def at_wavelengths(
     if asked.ndim > 1 or not np.isfinite(asked).all():
         raise SceneError(f"wavelength = {wanted!r}: give a number, a list of them, or a slice")
     distances = np.where(known, np.abs(centres - asked[..., None]), np.inf)
+    if within is None:
+        _check_inside(asked, centres[known], _width(array, centres[known]), units)
     chosen = distances.argmin(axis=-1)
     far = np.atleast_1d(distances.min(axis=-1) > (np.inf if within is None else within))
     if far.any():
@@ -64,17 +68,48 @@ def without_named_bands(array: xr.DataArray, band: str) -> xr.DataArray:
     return array.drop_vars(_NAMES).assign_attrs(long_name=names.values.tolist())
 
 
-def _centres(array: xr.DataArray | xr.Dataset) -> tuple[str, npt.NDArray[np.float64]]:
-    """Dimension of the bands, and their wavelengths in nanometres if the units are known."""
+def _check_inside(asked: Floats, centres: Floats, width: float, units: str) -> None:
+    """Refuse what lies off the spectrum: most likely it is in other units."""
+    low, high = centres.min(), centres.max()
+    outside = asked[(asked < low - width) | (asked > high + width)]
+    if outside.size:
+        raise SceneError(
+            f"no band is near {outside[0]:g}{units}: those of the scene are at {low:g} to "
+            f"{high:g}{units}; ask in these units, or say how far off with tolerance="
+        )
+
+
+def _width(array: xr.DataArray | xr.Dataset, centres: Floats) -> float:
+    """Of the widest band, or their usual distance if that is more; infinite if nothing says."""
+    found = _in_nanometres(array, FWHM_NAMES)
+    widths = np.diff(np.unique(centres))
+    known = [np.median(widths)] if widths.size else []
+    if found is not None:
+        known += found[1][np.isfinite(found[1])].tolist()
+    return float(max(known, default=np.inf))
+
+
+def _centres(array: xr.DataArray | xr.Dataset) -> tuple[str, Floats, str]:
+    found = _in_nanometres(array, WAVELENGTH_NAMES)
+    if found is None:
+        raise SceneError(
+            "it has no coordinate of wavelengths: give its bands one, such as "
+            "da.assign_coords(wavelength=('band', centres))"
+        )
+    return found
+
+
+def _in_nanometres(
+    array: xr.DataArray | xr.Dataset, names: set[str]
+) -> tuple[str, Floats, str] | None:
+    """Dimension and values of a coordinate, and " nm"; no unit and as it is if none is known."""
     for name, coord in array.coords.items():
-        if coord.ndim == 1 and str(name).lower() in WAVELENGTH_NAMES and coord.dtype.kind in "iuf":
+        if coord.ndim == 1 and str(name).lower() in names and coord.dtype.kind in "iuf":
             attrs = {key.lower(): value for key, value in array.attrs.items()}
             units = [coord.attrs.get(key) for key in ("units", "unit")]
             units += [attrs.get(key) for key in UNIT_KEYS]
             divisor = next((micrometres(text) for text in units if isinstance(text, str)), None)
             scale = 1.0 if divisor is None else _NANOMETRES / divisor
-            return str(coord.dims[0]), scale * coord.values.astype(np.float64)
-    raise SceneError(
-        "it has no coordinate of wavelengths: give its bands one, such as "
-        "da.assign_coords(wavelength=('band', centres))"
-    )
+            unit = "" if divisor is None else " nm"
+            return str(coord.dims[0]), scale * coord.values.astype(np.float64), unit
+    return None
