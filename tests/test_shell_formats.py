@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ def test_a_scene_comes_out_in_the_format_of_the_suffix(folder: Path, name: str) 
     np.testing.assert_array_equal(one.wavelengths, other.wavelengths)
     np.testing.assert_array_equal(one.fwhm, other.fwhm)
     assert run(f"decompress a.hsinr {name}").exit_code == 1
+    if name == "a.img":
+        assert "description" not in (folder / "a.hdr").read_text()
     if name == "a.nc":
         opened = xr.open_dataset(folder / name, decode_coords="all")
         assert opened["reflectance"].rio.crs == one.crs
@@ -51,6 +54,16 @@ def test_no_other_format_is_written_under_a_foreign_name(folder: Path) -> None:
     assert result.exit_code == 1
     assert ".jp2 is no format that is written; give one of .tif" in result.output
     assert not (folder / "a.jp2").exists()
+
+
+def test_without_netcdf_both_ways_say_what_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("compress scene.tif a.hsinr")
+    for name in ("netCDF4", "h5netcdf", "h5py"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for command in ("compress scene.nc", "decompress a.hsinr a.nc"):
+        assert "pip install 'xhsinr[products]'" in run(command).output
 
 
 def test_the_shell_asks_which_variable(folder: Path) -> None:

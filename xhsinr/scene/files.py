@@ -17,7 +17,7 @@ import xarray as xr
 from xhsinr.errors import HsinrError, SceneError
 from xhsinr.scene import products
 from xhsinr.scene.arrays import variable_of
-from xhsinr.scene.hdf5 import is_hdf5, open_hdf5
+from xhsinr.scene.hdf5 import NEEDED, is_hdf5, open_hdf5
 from xhsinr.scene.images import place_of
 from xhsinr.scene.matlab import open_mat, open_mat73
 from xhsinr.scene.npy import open_npy
@@ -213,8 +213,9 @@ def _of_dataset(path: Path, variable: str | None, engine: str | None) -> xr.Data
             dataset = xr.open_dataset(
                 path, engine=engine, chunks={}, mask_and_scale=False, decode_coords="all"
             )
-    except ImportError as error:
-        raise SceneError(f"{path}: to read it, pip install netCDF4 zarr ({error})") from error
+    except (ImportError, ValueError) as error:  # the second where no engine reads netCDF
+        needed = "Zarr needs: pip install 'xhsinr[zarr]'" if engine else f"netCDF needs: {NEEDED}"
+        raise SceneError(f"{path}: {error} ({needed})") from error
     if variable is None:
         try:
             return variable_of(dataset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import warnings
@@ -19,6 +20,7 @@ from rasterio.windows import Window
 from xhsinr.errors import SceneError
 from xhsinr.outputs import replacing
 from xhsinr.scene.geotiff import gdal_profile, write_geotiff, write_tags
+from xhsinr.scene.hdf5 import NEEDED
 from xhsinr.scene.model import Scene
 
 __all__ = ["check_format", "write_scene"]
@@ -81,7 +83,7 @@ def _write_netcdf(scene: Scene, data: Any, path: Path) -> None:
         try:
             _dataset(scene, data).to_netcdf(part, engine="netcdf4")
         except (ImportError, ValueError) as error:
-            raise SceneError(f"{path}: {error} (netCDF needs: pip install netCDF4)") from error
+            raise SceneError(f"{path}: {error} (netCDF needs: {NEEDED})") from error
 
 
 def _write_zarr(scene: Scene, data: Any, path: Path) -> None:
@@ -93,7 +95,7 @@ def _write_zarr(scene: Scene, data: Any, path: Path) -> None:
                 warnings.simplefilter("ignore")
                 dataset.chunk(dict.fromkeys(scene.dims, _ROWS)).to_zarr(part, consolidated=True)
         except ImportError as error:
-            raise SceneError(f"{path}: {error} (Zarr needs: pip install zarr)") from error
+            raise SceneError(f"{path}: {error} (Zarr needs: pip install 'xhsinr[zarr]')") from error
         part.rename(path)
 
 
@@ -118,16 +120,18 @@ def _write_envi(scene: Scene, data: Any, path: Path) -> None:
 
 
 def _add_spectrum(scene: Scene, header: Path) -> None:
-    """Wavelengths and the like, exact, which GDAL does not write there."""
+    """Wavelengths and the like, exact, as GDAL does not write them there, and no temporary name."""
     good = scene.coords.get("bbl")
     lists = {
         "wavelength": scene.wavelengths,
         "fwhm": scene.fwhm,
         "bbl": good.values if good is not None and good.dims == (scene.band_dim,) else None,
     }
+    # GDAL describes the file by the path that it was made under.
+    text = re.sub(r"^description = \{[^}]*\}\n", "", header.read_text("utf-8"), flags=re.MULTILINE)
     kept = [
         line
-        for line in header.read_text("utf-8").splitlines()
+        for line in text.splitlines()
         if line.partition("=")[0].strip().lower() not in {*lists, "wavelength units"}
     ]
     for name, values in lists.items():

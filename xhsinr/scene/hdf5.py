@@ -12,9 +12,12 @@ import numpy.typing as npt
 
 from xhsinr.errors import SceneError
 
-__all__ = ["attributes", "is_hdf5", "lazy_cube", "open_hdf5"]
+__all__ = ["NEEDED", "attributes", "is_hdf5", "lazy_cube", "open_hdf5"]
 
 Indices = npt.NDArray[np.intp]
+
+NEEDED = "pip install 'xhsinr[products]'"
+"""What reads and writes netCDF, and reads HDF5."""
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # MATLAB puts 512 bytes of its own before the signature.
@@ -37,7 +40,7 @@ def open_hdf5(path: str | Path) -> Any:
         import h5py
     except ImportError as error:
         raise SceneError(
-            f"{path} is an HDF5 or netCDF file: to read it, pip install 'xhsinr[products]'"
+            f"{path} is an HDF5 or netCDF file, and h5py is not installed: {NEEDED}"
         ) from error
     return h5py.File(path, "r")
 
