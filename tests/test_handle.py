@@ -54,6 +54,10 @@ def test_the_plain_text_has_the_figures(handle: xhsinr.Compressed) -> None:
         f"{info['bpppb']:.4f} bpppb",
         f"{info['psnr_db']:.4g} dB",
         f"planes {info['parts']['planes']:,} B",
+        "asked for            quality=standard",
+        "wavelengths          420 to 2450 nm",
+        "CRS                  EPSG:32633",
+        "nodata               -32768",
     ):
         assert part in text
     assert "network" not in text

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyproj
 import xarray as xr
 
 from xhsinr import backend
 from xhsinr.pictures import picture, preview
+from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.sidecar.report import report
 from xhsinr.target import decided_by
@@ -91,6 +95,8 @@ class Compressed:
             rate += f" ({info['bpppb_with_network']:.4f} with the base network)"
         lines = [
             ("scene", f"{rows} x {cols} pixels, {bands} bands, {info['dtype']}"),
+            ("asked for", ", ".join(f"{name}={value}" for name, value in info["target"].items())),
+            *self._of_the_scene(),
             ("size", f"{info['bytes']:,} bytes, its samples take {info['ratio']:.1f} times that"),
             ("rate", rate),
             ("PSNR", psnr),
@@ -112,6 +118,18 @@ class Compressed:
         if cautions:
             lines.append(("caution", "; ".join(cautions)))
         return lines
+
+    def _of_the_scene(self) -> Iterator[tuple[str, str]]:
+        """What is known of its wavelengths, its place and its nodata."""
+        scene = Reader(self.sidecar).scene()
+        if scene.wavelengths is not None and np.isfinite(scene.wavelengths).any():
+            low, high = np.nanmin(scene.wavelengths), np.nanmax(scene.wavelengths)
+            yield "wavelengths", f"{low:.6g} to {high:.6g} {scene.wavelength_units or ''}".rstrip()
+        if scene.crs is not None:
+            code = scene.crs.to_epsg()
+            yield "CRS", pyproj.CRS(scene.crs.to_wkt()).name if code is None else f"EPSG:{code}"
+        if scene.nodata is not None:
+            yield "nodata", str(scene.nodata)
 
     def text(self) -> str:
         """The report as lines of text."""
