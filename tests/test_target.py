@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import xhsinr
 from xhsinr.accessor import HsinrAccessor
@@ -16,6 +17,15 @@ from xhsinr.errors import TargetError
 from xhsinr.target import PROFILES, Options, Settings, Target, decided_by, parse_target
 
 INT16, FLOAT32 = np.dtype("i2"), np.dtype("f4")
+
+
+def test_a_misspelt_parameter_is_told_the_nearest_before_anything_is_looked_at() -> None:
+    there = xr.DataArray(np.ones((2, 3, 4), np.int16), dims=("band", "y", "x"))
+    for door in (there.hsinr.compress, lambda path, **o: xhsinr.compress(there, path, **o)):
+        with pytest.raises(TargetError, match=r"max_eror: did you mean max_error\?"):
+            door("no/such/folder.hsinr", max_eror=3)
+    with pytest.raises(TargetError, match="did you mean overwrite"):
+        xhsinr.archive("nothing", "nowhere", overwite=True)
 
 
 def test_nothing_asked_is_the_standard_profile() -> None:

@@ -13,7 +13,7 @@ import zarr
 from zarr.registry import register_codec
 
 from xhsinr.demo import synthetic_scene
-from xhsinr.errors import SceneError
+from xhsinr.errors import SceneError, TargetError
 from xhsinr.zarr import HsinrCodec
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -71,6 +71,12 @@ def test_arrays_that_are_no_scenes_are_refused(tmp_path: Path) -> None:
             zarr.create_array(
                 tmp_path / "a.zarr", shape=shape, dtype="i2", serializer=codec, compressors=None
             )
+
+
+@pytest.mark.parametrize("wrong", [-3, float("nan"), "2"])
+def test_what_is_no_bound_is_refused_at_once(wrong: object) -> None:
+    with pytest.raises(TargetError, match="max_error"):
+        HsinrCodec(max_error=wrong)
 
 
 def test_the_entry_point_names_the_codec() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 import numpy as np
 
@@ -126,7 +128,10 @@ _ASKED = ("quality", "psnr", "sam_deg", "bpppb", "max_error")
 
 
 def takes_settings(function: F) -> F:
-    """Show the parameters of `Settings` where a function takes them as ``**options``."""
+    """Show the parameters of `Settings` where a function takes them as ``**options``.
+
+    Other names are refused before anything is looked at, with the nearest one.
+    """
     signature = inspect.signature(function)
     kept = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     taken = [
@@ -140,8 +145,18 @@ def takes_settings(function: F) -> F:
     ]
     at = next((i for i, p in enumerate(kept) if p.kind is p.KEYWORD_ONLY), len(kept))
     parameters = [*kept[:at], *taken, *kept[at:]]
-    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return function
+    names = [p.name for p in parameters]
+
+    @functools.wraps(function)
+    def checked(*args: Any, **given: Any) -> Any:
+        for name in given.keys() - set(names):
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            raise TargetError(f"{function.__name__} has no parameter {name}: {hint}")
+        return function(*args, **given)
+
+    checked.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return cast(F, checked)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,9 @@ class HsinrCodec(ArrayBytesCodec):
 
     is_fixed_size = False
 
+    def __post_init__(self) -> None:
+        self.settings.target(np.dtype(np.float64))  # what is no bound is refused at once
+
     @property
     def settings(self) -> Settings:
         """What a chunk is compressed to."""
