@@ -183,3 +183,15 @@ def test_texts_that_look_like_numbers_stay_texts(tmp_path: Path) -> None:
     assert [found(key) for key in ("orbit", "code", "cloud", "count", "name")] == [
         "007", "1e5", 0.5, 12, "a",
     ]  # fmt: skip
+
+
+def test_a_grid_mapping_left_behind_in_its_dataset_is_told(tmp_path: Path) -> None:
+    whole = rioxarray.open_rasterio(tif(tmp_path / "s.tif")).to_dataset(name="reflectance")
+    whole.reset_coords("spatial_ref").to_zarr(tmp_path / "s.zarr", zarr_format=2)
+    dataset = xr.open_zarr(tmp_path / "s.zarr")
+    with pytest.warns(UserWarning, match=r"'spatial_ref' .* compress the Dataset"):
+        assert read(dataset["reflectance"]).crs is None
+    assert read(dataset).crs == "EPSG:32633"
+    assert read(dataset["reflectance"].rio.write_crs("EPSG:32633")).crs == "EPSG:32633"
+    remedied = dataset["reflectance"].assign_coords(spatial_ref=dataset["spatial_ref"])
+    assert read(remedied).crs == "EPSG:32633"

@@ -63,6 +63,8 @@ def place_of_array(array: xr.DataArray, row: str, col: str) -> Place:
     if points and transform is not None and transform.is_identity:
         transform = None
     if not mapped:
+        if crs is None:
+            _warn_of_lost_mapping(array)
         return Place(crs, transform, points, None)
     found = own.coords[name]
     written = grid_attrs(crs, transform, points)
@@ -71,6 +73,19 @@ def place_of_array(array: xr.DataArray, row: str, col: str) -> Place:
     extra = {k: v for k, v in attrs.items() if k not in written or written[k] != v}
     missing = tuple(key for key in written if key not in attrs)
     return Place(crs, transform, points, GridMapping(name, value, missing, extra))
+
+
+def _warn_of_lost_mapping(array: xr.DataArray) -> None:
+    """A variable taken out of a Dataset names its grid mapping and leaves it behind."""
+    name = array.encoding.get("grid_mapping", array.attrs.get("grid_mapping"))
+    if name is not None:
+        warnings.warn(
+            f"the array names {name!r} as its grid mapping and has no such coordinate, so the "
+            f"scene has no CRS: compress the Dataset, or give the array its CRS with "
+            f".rio.write_crs(...) or .assign_coords({name}=ds[{name!r}])",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 @dataclass(frozen=True)
