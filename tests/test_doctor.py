@@ -65,7 +65,7 @@ def test_a_program_that_reads_only_with_the_right_environment_is_told_which(
     monkeypatch.setattr(doctor.subprocess, "run", program)
     found = run()
     assert found.exit_code == 0
-    assert "no   /opt/gdal_translate (GDAL 3.6.2): reads sidecars with this" in found.output
+    assert "ok   /opt/gdal_translate (GDAL 3.6.2): reads sidecars where this" in found.output
     # One line, for one command: exported, it lets any VRT run code.
     line = " ".join(f"{name}={value}" for name, value in needed.items())
     assert line in map(str.strip, found.output.splitlines())

@@ -97,15 +97,21 @@ def test_an_unquoted_glob_is_told(folder: Path) -> None:
     assert "A glob needs quotes" in run("compress scene.tif other.tif scene.nc").output
 
 
-def test_damage_says_how_to_salvage(folder: Path) -> None:
-    run("compress scene.tif --lossless")
+@pytest.mark.parametrize("tile", [32, 64])
+def test_damage_says_how_to_salvage_where_there_are_other_tiles(folder: Path, tile: int) -> None:
+    run(f"compress scene.tif --lossless --tile {tile}")
+    np.save("other.npy", np.ones((4, 5, 6), np.int16))
+    result = run("verify scene.hsinr --against other.npy")
+    assert result.exit_code == 1
+    assert "the original is (6, 4, 5)" in result.output
+    assert "xhsinr salvage" not in result.output
     content = bytearray(Path("scene.hsinr").read_bytes())
     content[-1] ^= 1
     Path("scene.hsinr").write_bytes(content)
     for command in ("decompress scene.hsinr b.tif", "verify scene.hsinr"):
         result = run(command)
         assert result.exit_code == 1
-        assert "xhsinr salvage" in result.output
+        assert ("xhsinr salvage" in result.output) == (tile < 50)
 
 
 def test_a_file_needs_no_path_for_its_sidecar(folder: Path) -> None:

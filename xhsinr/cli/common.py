@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from xhsinr.errors import DamagedSidecarError, HsinrError
+from xhsinr.errors import HsinrError
 from xhsinr.storage import locate
 from xhsinr.target import PROFILES, Settings
 
@@ -55,9 +55,6 @@ class Group(click.Group):
                 hint = " A glob needs quotes, and `xhsinr archive` takes many scenes."
                 raise click.UsageError(error.message + hint, error.ctx) from error
             raise
-        except DamagedSidecarError as error:
-            hint = "`xhsinr salvage SRC DST` saves the tiles that are whole"
-            raise click.ClickException(printable(f"{error} ({hint})")) from error
         except (HsinrError, OSError) as error:
             raise click.ClickException(printable(str(error))) from error
         except UnicodeError as error:

@@ -113,8 +113,6 @@ def verify(src: Path | str, level: str, against: Path | str | None) -> None:
     for error in found.errors:
         echo(error, err=True)
     if not found.valid:
-        if found.tiles:
-            echo(f"xhsinr salvage {src} DST saves the tiles that are whole", err=True)
         sys.exit(1)
     what = f"{level}, against {against}" if against else level
     echo(f"{src}: valid ({what}; {found.tiles} tiles)")

@@ -133,7 +133,7 @@ def _programs_read(path: Path, samples: npt.NDArray[np.uint16]) -> Check:
     error = _translate(program, file, samples, environment | needed_environment())
     line = before_a_command()
     if not error:
-        return Check(what, False, f"reads sidecars with this before a command:\n{line}")
+        return Check(what, True, f"reads sidecars where this stands before a command:\n{line}")
     return Check(
         what,
         False,

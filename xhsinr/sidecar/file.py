@@ -284,9 +284,10 @@ class Sidecar:
         if len(content) != size or found != stored:
             self._check_unchanged()
             what = "is damaged" if len(content) == size else "was cut off"
+            others = "; `xhsinr salvage SRC DST` saves the others" if len(self.tiling) > 1 else ""
             raise DamagedSidecarError(
                 f"{self.name}: tile {tile}: checksum {found:08x}, stored {stored:08x}: the tile "
-                f"{what}; the others can still be read"
+                f"{what}{others}"
             )
         ends = np.cumsum(sizes).tolist()
         return {
@@ -346,7 +347,8 @@ def _check_size(place: Place, found: int, declared: int) -> None:
     if found != declared:
         what = "it was cut off" if found < declared else "something was appended"
         raise DamagedSidecarError(
-            f"{place}: {found} bytes where its header declares {declared}: {what}"
+            f"{place}: {found} bytes where its header declares {declared}: {what}; "
+            "`xhsinr salvage SRC DST` saves what is whole"
         )
 
 
