@@ -45,6 +45,14 @@ def test_the_figure_is_saved_in_its_size(scene, noisy, tmp_path: Path):
     assert imagecodecs.png_decode(path.read_bytes()).shape[:2] == (900, 1400)
 
 
+def test_the_figure_is_called_after_the_file_and_says_units(scene, noisy):
+    scene.encoding["source"] = "folder/a scene.tif"
+    figure = quality_figure(scene.assign_attrs(units=["DN"] * scene.sizes["band"]), noisy)
+    assert figure.subfigs[0].get_suptitle() == "a scene.tif"
+    label = axes_by_title(figure)["Spectra of the marked pixels"].get_ylabel()
+    assert label == "Value (DN)"
+
+
 def axes_by_title(figure):
     return {axes.get_title(loc="left"): axes for axes in figure.axes}
 

@@ -130,7 +130,7 @@ class HsinrAccessor:
         path : str or Path, optional
             Where to save the figure as well, in the format of its suffix.
         title : str, optional
-            Title; by default the name of the scene.
+            Title; by default the name of the scene's file, or its own.
 
         Returns
         -------

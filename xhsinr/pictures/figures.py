@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.errors import HsinrError
+from xhsinr.folders import name_of
 from xhsinr.metrics import Quality
 from xhsinr.pictures.comparison import Comparison, compare, scene_of
 from xhsinr.pictures.picture import limits, picture_bands, stretched
 from xhsinr.scene import Scene
+from xhsinr.storage import locate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +55,7 @@ def quality_figure(
     path : path, optional
         Where to save the figure, in the format of its suffix: .png (1400 x 900 px), .pdf...
     title : str, optional
-        Title; by default the name of the original.
+        Title; by default the name of the original's file, or its own.
     progress : bool
         Show a bar for what takes more than two seconds.
 
@@ -79,8 +81,8 @@ def quality_figure(
 
     found = compare(scene_of(original), scene_of(decoded), progress=progress)
     scene = found.original
-    units = str(scene.attrs.get("units", ""))
-    heading = (scene.name or "Scene") if title is None else title
+    units = _units(scene)
+    heading = _name_of(original, scene) if title is None else title
     pixels = _varied_pixels(found)
     along = _along(scene)
 
@@ -148,6 +150,21 @@ class _Along(NamedTuple):
         steps = np.diff(x)
         gaps = np.flatnonzero(steps > 4 * np.median(steps)) + 1
         return np.insert(x, gaps, np.nan), np.insert(y, gaps, np.nan)
+
+
+def _units(scene: Scene) -> str:
+    """What the samples are in; nothing where bands differ."""
+    found = scene.attrs.get("units", "")
+    each = set(found) if isinstance(found, list) else {found}
+    return str(each.pop() or "") if len(each) == 1 else ""
+
+
+def _name_of(original: Any, scene: Scene) -> str:
+    """The name of the file that a scene is from; its own where it is from none."""
+    named = original if isinstance(original, str | os.PathLike) else None
+    found = named or getattr(original, "encoding", {}).get("source")
+    place = locate(found) if isinstance(found, str | os.PathLike) else None
+    return (name_of(place) if place is not None else scene.name) or "Scene"
 
 
 def _along(scene: Scene) -> _Along:
