@@ -14,7 +14,7 @@ import xarray as xr
 import xhsinr
 from xhsinr import stac
 from xhsinr.demo import synthetic_scene
-from xhsinr.errors import SourceError
+from xhsinr.errors import SourceError, UnknownSceneError
 from xhsinr.stac import Source
 
 
@@ -53,6 +53,8 @@ def test_scenes_are_opened_by_id_and_decoded_when_used(archive: Path, tiles: lis
     assert "nowhere" not in scenes
     with pytest.raises(KeyError, match="nowhere"):
         scenes["nowhere"]
+    with pytest.raises(UnknownSceneError, match="no scene 'earl' among 3: the nearest are early"):
+        scenes["earl"]
 
 
 def test_nothing_is_opened_before_it_is_asked_for(archive: Path, tmp_path: Path) -> None:

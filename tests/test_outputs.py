@@ -28,6 +28,14 @@ def test_a_file_takes_its_name_when_it_is_complete(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_folder_that_cannot_be_written_is_named_with_the_output(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xhsinr.outputs.os.access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(SidecarError, match=r"a\.hsinr cannot be written: the folder .* read-only"):
+        check_output(path, overwrite=True)
+
+
 def test_nothing_changes_after_an_error(path: Path) -> None:
     def interrupted() -> None:
         with replacing(path) as part:

@@ -18,6 +18,7 @@ __all__ = [
     "SidecarError",
     "SourceError",
     "TargetError",
+    "UnknownSceneError",
     "UnsupportedVersionError",
     "VerificationError",
 ]
@@ -33,6 +34,12 @@ class SceneError(HsinrError, ValueError):
 
 class SourceError(HsinrError, ValueError):
     """A catalog, or a scene in it, is missing, unreadable, or not what it is declared to be."""
+
+
+class UnknownSceneError(SourceError, KeyError):
+    """A catalog has no scene of that id."""
+
+    __str__ = Exception.__str__  # a KeyError's is its repr
 
 
 class TargetError(HsinrError, ValueError):

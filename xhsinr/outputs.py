@@ -30,6 +30,11 @@ def check_output(path: Path, *, overwrite: bool, source: str | Path | None = Non
         raise OutputExistsError(f"{path} exists: pass overwrite (--overwrite) to replace it")
     if not path.parent.is_dir():
         raise SidecarError(f"{path.parent} is no folder: make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise SidecarError(
+            f"{path} cannot be written: the folder {path.parent} is read-only here; give an output "
+            "in another"
+        )
 
 
 @contextlib.contextmanager

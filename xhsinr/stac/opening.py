@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 import math
 import re
@@ -21,7 +22,7 @@ from rasterio.errors import RasterioError
 from tqdm import tqdm
 
 from xhsinr import backend
-from xhsinr.errors import SourceError
+from xhsinr.errors import SourceError, UnknownSceneError
 from xhsinr.folders import at, located
 from xhsinr.pictures.picture import image_html, png_bytes
 from xhsinr.pictures.preview import small_preview
@@ -75,7 +76,11 @@ class SceneCatalog(Mapping[str, xr.DataArray]):
 
     def __getitem__(self, key: str) -> xr.DataArray:
         """The scene of that id, as `xhsinr.open` opens it; samples are decoded when used."""
-        entry = self._entries[key]
+        entry = self._entries.get(key)
+        if entry is None:
+            near = difflib.get_close_matches(str(key), self._entries, 3, 0.3)
+            hint = f"the nearest are {', '.join(near)}" if near else "list(scenes) names all"
+            raise UnknownSceneError(f"no scene {key!r} among {len(self)}: {hint}")
         scene = backend.open_dataarray(entry.href)
         if entry.time is None or "time" in scene.coords or "time" in scene.dims:
             return scene
