@@ -154,7 +154,11 @@ def _with_place(array: xr.DataArray, opened: xr.DataArray) -> xr.DataArray:
         UserWarning,
         stacklevel=2,
     )
-    return array.drop_vars("spatial_ref", errors="ignore") if points else array
+    if not points:
+        return array
+    part = array.drop_vars("spatial_ref").copy(deep=False)
+    part.encoding = {k: v for k, v in array.encoding.items() if k != "grid_mapping"}
+    return part
 
 
 def _is_list(value: Any) -> bool:
