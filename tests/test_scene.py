@@ -446,6 +446,28 @@ def test_the_one_hyperspectral_variable_of_a_dataset_is_taken(
     np.testing.assert_array_equal(scene.wavelengths, WAVELENGTHS)
 
 
+@pytest.mark.parametrize("door", ["dataset", "netcdf", "zarr", "variable", "bands"])
+def test_attributes_of_a_dataset_come_along(
+    georeferenced: xr.DataArray, tmp_path: Path, door: str
+) -> None:
+    cube = georeferenced.assign_attrs(source="its own")
+    dataset = cube.to_dataset(name="reflectance").assign_attrs(
+        title="Lake", source="all", sun=np.float32(41.5), units="of nothing"
+    )
+    expected = {"title": "Lake", "source": "all" if door == "bands" else "its own", "sun": 41.5}
+    if door == "bands":
+        dataset = cube.drop_vars("wavelength").to_dataset("band").assign_attrs(dataset.attrs)
+    elif door == "zarr":
+        dataset.to_zarr(tmp_path / "a.zarr", zarr_format=2)
+    elif door != "dataset":
+        dataset.to_netcdf(tmp_path / "a.nc")
+    source = {"zarr": tmp_path / "a.zarr", "netcdf": tmp_path / "a.nc"}.get(door, dataset)
+    scene = read(tmp_path / "a.nc", "reflectance") if door == "variable" else read(source)
+    found = carried(scene).to_xarray().attrs
+    assert expected.items() <= found.items()
+    assert found.get("units") != "of nothing"
+
+
 def test_two_candidates_in_a_dataset_are_named(georeferenced: xr.DataArray) -> None:
     dataset = xr.Dataset({"radiance": georeferenced, "reflectance": georeferenced})
     with pytest.raises(SceneError, match=r"'radiance' and 'reflectance'.*ds\['radiance'\]"):

@@ -13,7 +13,7 @@ import xarray as xr
 from xhsinr.errors import SceneError
 from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES
 
-__all__ = ["axes_of", "check_sizes", "named", "variable_of"]
+__all__ = ["axes_of", "check_sizes", "named", "variable_of", "with_general_attrs"]
 
 _BAND_NAMES = WAVELENGTH_NAMES | {"band", "bands", "channel", "channels", "spectral", "spectrum"}
 _ROW_NAMES = {"y", "row", "rows", "line", "lines", "lat", "latitude", "north"} | (
@@ -21,6 +21,11 @@ _ROW_NAMES = {"y", "row", "rows", "line", "lines", "lat", "latitude", "north"} |
 )
 _COL_NAMES = {"x", "col", "cols", "column", "columns", "sample", "samples", "lon"} | (
     {"longitude", "east", "easting", "eastings", "crosstrack", "across_track"}
+)
+# Attributes that say something of one variable, and of a dataset nothing.
+_OF_VARIABLES = {"_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned"} | (
+    {"scales", "offsets", "units", "long_name", "standard_name", "dtype", "coordinates"}
+    | {"grid_mapping", "crs", "transform", "rpcs"}
 )
 # Samples along a side that tell how an array is laid out.
 _LOOK = 64
@@ -45,7 +50,7 @@ def variable_of(dataset: xr.Dataset) -> xr.DataArray:
             found.append(name)
     bands = [] if found else _bands_of(dataset)
     if bands:
-        return _stacked(dataset, bands)
+        return with_general_attrs(_stacked(dataset, bands), dataset)
     if not found:
         shapes = [f"{name} {tuple(v.dims)}" for name, v in dataset.data_vars.items()]
         listed = ", ".join(shapes[:5]) + (", ..." if len(shapes) > 5 else "")
@@ -76,7 +81,13 @@ def variable_of(dataset: xr.Dataset) -> xr.DataArray:
         # Written without saying which variables it is of.
         scene = scene.assign_coords({lone[0]: dataset[lone[0]].variable})
         scene.encoding["grid_mapping"] = lone[0]
-    return scene
+    return with_general_attrs(scene, dataset)
+
+
+def with_general_attrs(scene: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
+    """A variable of a Dataset with the attributes of all of it, its title and the like."""
+    general = {key: v for key, v in dataset.attrs.items() if key not in _OF_VARIABLES}
+    return scene.assign_attrs(general | scene.attrs)
 
 
 def _grid_mappings(dataset: xr.Dataset) -> list[str]:

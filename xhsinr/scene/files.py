@@ -16,7 +16,7 @@ import xarray as xr
 
 from xhsinr.errors import HsinrError, SceneError
 from xhsinr.scene import products
-from xhsinr.scene.arrays import variable_of
+from xhsinr.scene.arrays import variable_of, with_general_attrs
 from xhsinr.scene.hdf5 import NEEDED, is_hdf5, open_hdf5
 from xhsinr.scene.images import place_of
 from xhsinr.scene.matlab import open_mat, open_mat73
@@ -231,4 +231,4 @@ def _of_dataset(path: Path, variable: str | None, engine: str | None) -> xr.Data
     if variable not in dataset.data_vars:
         listed = ", ".join(map(str, dataset.data_vars))
         raise SceneError(f"{path}: it has no variable {variable!r}, but {listed or 'none'}")
-    return dataset[variable]
+    return with_general_attrs(dataset[variable], dataset)
