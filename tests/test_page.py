@@ -34,7 +34,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     (folder / "sources").mkdir()
     for number, name in enumerate(("a", "b", "c")):
-        scene = synthetic_scene(30, 40, 12)
+        scene = synthetic_scene(30, 40, 12).drop_vars(["x", "y"])
         placed = scene.rio.write_transform(Affine(30, 0, 4e5 + 9e4 * number, 0, -30, 5e6))
         placed.rio.write_crs(32633).rio.to_raster(folder / "sources" / f"{name}.tif")
     out = folder / "archive"
@@ -68,6 +68,9 @@ def test_a_browser_lists_the_scenes_and_runs_nothing_of_theirs(
     assert body.count("<img") == 2
     assert "&lt;img src=x" in body
     assert shown.count('class="print"') == 3
+    # 90 km apart, scenes of a kilometre are less than a few pixels.
+    assert shown.count('class="dot" d="M') == 3
+    assert 'style="display: none;"' not in shown
     assert "3 of 3 scenes" in shown
     assert "1 with a caution" in shown
 
@@ -79,6 +82,7 @@ def test_a_scene_s_view_has_its_pictures(archive: Path, tmp_path: Path) -> None:
     shown = browse(archive / "index.html", tmp_path, "--dump-dom", view="#a")
     view = shown[shown.index('<div id="shown">') : shown.index("</dialog>")]
     assert re.findall(r'src="([^"]*)"', view) == ["./a/a.thumbnail.jpg", "./a/a.spectra.svg"]
+    assert "<dt>asked for</dt><dd>quality=standard</dd>" in view
     picture = tmp_path / "page.png"
     browse(archive / "index.html", tmp_path, f"--screenshot={picture}", view="#a")
     with rasterio.open(picture) as opened:
@@ -125,6 +129,15 @@ def test_spectra_are_those_before_and_after(tmp_path: Path) -> None:
     text = drawn(found, read(scene))
     assert text.count("<path") == 2 + 6 + 1
     assert "wavelength in nm" in text
+
+
+def test_spectra_leave_gaps_where_bands_were_removed(tmp_path: Path) -> None:
+    scene = synthetic_scene(20, 20, 40).isel(band=[*range(15), *range(25, 40)])
+    made = xhsinr.compress(scene, tmp_path / "s.hsinr", psnr=40, progress=False)
+    found = sampled(read(scene), made.sidecar)
+    assert found is not None
+    lines = re.findall(r'<path class="\w+" stroke="[^"]*" d="([^"]*)"', drawn(found, read(scene)))
+    assert [(line.count("m"), line.count("l")) for line in lines] == [(2, 28)] * 7
 
 
 def test_a_scene_without_whole_pixels_has_no_spectra(tmp_path: Path) -> None:

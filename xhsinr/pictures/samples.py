@@ -29,6 +29,7 @@ Mask = npt.NDArray[np.bool_]
 _MARKED = (0.1, 0.5, 0.9)
 _COLOURS = ("#0b6e4f", "#b3541e", "#4a4e9e")
 _MOST_TRIES = 16
+_GAP = 4  # usual steps from band to band
 _WIDTH, _LEFT, _RIGHT = 720, 64, 612
 _SKETCH = 96  # longer side of the sketch of the scene
 _SPECTRA, _ERRORS = (44, 250), (300, 390)  # top and bottom of the two charts
@@ -142,7 +143,8 @@ def drawn(samples: Samples, scene: Scene) -> str:
     parts.append(_text(_RIGHT, _ERRORS[1] + 34, chart.label, anchor="end"))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_ERRORS[1] + 44}" '
-        'font-family="sans-serif" font-size="12"><style>path{fill:none;stroke-linejoin:round}'
+        'font-family="sans-serif" font-size="12"><style>'
+        "path{fill:none;stroke-linejoin:round;stroke-linecap:round}"
         ".before{stroke-width:5;opacity:.3}.after{stroke-width:1.3}</style>"
         f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
     )
@@ -154,6 +156,7 @@ class _Chart:
     def __init__(self, x: Floats, label: str) -> None:
         self.label = label
         self._x, self._span = x, (float(x[0]), float(x[-1]))
+        self._gap = _GAP * float(np.median(np.diff(x))) if x.size > 1 else 0.0
         self._y = self._range = 0.0, 1.0
 
     def frame(self, between: tuple[int, int], values: tuple[Floats, ...]) -> Iterator[str]:
@@ -178,8 +181,11 @@ class _Chart:
         # Whole numbers, each from the one before: a third of the bytes.
         points = np.rint((across, height)).astype(int).T
         steps = np.diff(points, axis=0, prepend=points[:1] * 0).tolist()
-        path = "l".join(f"{x},{y}" for x, y in steps)
-        return f'<path class="{kind}" stroke="{colour}" d="m{path}"/>'
+        # A line anew behind a gap: it bridges no bands that were left out.
+        anew = np.diff(self._x[known], prepend=-np.inf) > self._gap
+        letters = np.where(anew, "m", "l")
+        path = "".join(f"{to}{x},{y}" for to, (x, y) in zip(letters, steps, strict=True))
+        return f'<path class="{kind}" stroke="{colour}" d="{path}"/>'
 
 
 def _sketch(samples: Samples, scene: Scene) -> Iterator[str]:

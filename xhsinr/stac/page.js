@@ -52,7 +52,7 @@ function row(scene) {
     const text = told(scene, column);
     const cell = make("td", { className: column[3] ? "words" : "" });
     if (column[0] === "id") cell.append(make("a", { href: `#${encodeURIComponent(text)}` }, text));
-    else cell.append(text);
+    else cell.append(make("span", {}, text));
     if (column[0] === "caution") cell.classList.add("caution");
     line.append(cell);
   }
@@ -93,12 +93,31 @@ function list() {
 
 // The map: longitude to the right, latitude up.
 
+const SMALLEST = 9;
 let view = [-180, -90, 360, 180];
+
+function extent(rings) {
+  let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const ring of rings)
+    for (const [x, y] of ring) {
+      [left, right] = [Math.min(left, x), Math.max(right, x)];
+      [top, bottom] = [Math.min(top, -y), Math.max(bottom, -y)];
+    }
+  return [left, top, right, bottom];
+}
 
 function path(scene) {
   const line = (ring) => `M${ring.map(([x, y]) => `${x} ${-y}`).join("L")}Z`;
-  const print = shape("path", { class: "print", d: scene.rings.map(line).join("") });
-  print.append(shape("title", {}, scene.id));
+  const print = shape("g", { class: "print" });
+  const [left, top, right, bottom] = extent(scene.rings.slice(0, 1));
+  const middle = `M${(left + right) / 2} ${(top + bottom) / 2}h0`;
+  scene.side = Math.max(right - left, bottom - top);
+  scene.dot = shape("path", { class: "dot", d: middle });
+  print.append(
+    shape("title", {}, scene.id),
+    shape("path", { d: scene.rings.map(line).join("") }),
+    scene.dot,
+  );
   print.onclick = () => (location.hash = encodeURIComponent(scene.id));
   return print;
 }
@@ -110,6 +129,9 @@ function look([left, top, width, height]) {
   view = [left - (wide - width) / 2, top - (shown - height) / 2, wide, shown];
   at("map").setAttribute("viewBox", view.join(" "));
   grid(shown / box.height);
+  // What would be smaller than a dot is one.
+  for (const { dot, side } of scenes)
+    if (dot) dot.style.display = (side * box.height) / shown < SMALLEST ? "" : "none";
 }
 
 function grid(pixel) {
@@ -142,13 +164,8 @@ function grid(pixel) {
 }
 
 function fit() {
-  let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
-  for (const scene of scenes)
-    for (const ring of scene.print && scene.print.style.display === "" ? scene.rings : [])
-      for (const [x, y] of ring) {
-        [left, right] = [Math.min(left, x), Math.max(right, x)];
-        [top, bottom] = [Math.min(top, -y), Math.max(bottom, -y)];
-      }
+  const shown = scenes.filter(({ print }) => print && print.style.display === "");
+  const [left, top, right, bottom] = extent(shown.flatMap((scene) => scene.rings));
   if (left > right) return look([-180, -90, 360, 180]);
   const margin = 0.02 + 0.08 * Math.max(right - left, bottom - top);
   return look([left - margin, top - margin, right - left + 2 * margin, bottom - top + 2 * margin]);

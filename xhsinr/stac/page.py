@@ -41,7 +41,7 @@ def page_row(folder: str, item: dict[str, Any]) -> dict[str, Any]:
         "id": folder,
         "title": _text(properties.get("title")),
         "time": _text(properties.get("datetime")),
-        "asked": json.dumps(properties.get("hsinr:target"), allow_nan=False),
+        "asked": ", ".join(f"{key}={value}" for key, value in properties["hsinr:target"].items()),
         "lossless": properties.get("hsinr:lossless") is True,
         "caution": _text(properties.get("hsinr:caution")),
         "shape": [len(data["bands"]), *map(_number, data["proj:shape"])],
