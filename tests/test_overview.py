@@ -185,6 +185,7 @@ def test_blocks_of_nan_are_nan(tmp_path: Path) -> None:
     assert coarse[0, 1].tolist() == samples[:4, 4:].mean(axis=(0, 1)).tolist()
 
 
+@pytest.mark.filterwarnings("ignore:.* in all bands")
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_a_fill_value_that_nobody_declared_is_in_no_mean(tmp_path: Path, target: dict) -> None:
     scene = synthetic_scene(32, 32, 8)

@@ -192,6 +192,7 @@ def check(case: Case, path: Path) -> None:
         assert mse <= spread**2 / 10 ** (case.target.get("psnr", 45) / 10) * (1 + 1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:.* in all bands")
 @settings(
     max_examples=30,
     deadline=None,

@@ -144,7 +144,7 @@ def _small_scenes(folder: Path) -> list[dict[str, Any]]:
     """
     turned = Affine.translation(LEFT, TOP) @ Affine.rotation(20) @ Affine.scale(SIDE, -SIDE)
     for name in ("turned", "plain"):
-        scene = synthetic_scene(20, 30, 6).drop_vars(["x", "y", "spatial_ref"])
+        scene = synthetic_scene(20, 30, 6).drop_vars(["x", "y", "spatial_ref"]).drop_encoding()
         if name == "turned":
             scene = scene.rio.write_crs("EPSG:32633").rio.write_transform(turned)
         xhsinr.compress(scene, folder / f"{name}.hsinr", lossless=True, progress=False)

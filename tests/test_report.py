@@ -120,3 +120,20 @@ def test_metadata_are_at_most_two_hundred_bytes_and_three_bytes_a_band(
     source = scenes / f"{name}.npy"
     info = xhsinr.compress(source, tmp_path / "a.hsinr", psnr=40, progress=False).info
     assert info["metadata_bytes"] <= 200 + 3 * info["shape"][0]
+
+
+@pytest.mark.parametrize("target", [{"psnr": 40}, {"lossless": True}], ids=str)
+def test_a_fill_value_that_nobody_declared_is_told_with_its_share(
+    tmp_path: Path, target: dict[str, Any]
+) -> None:
+    scene = synthetic_scene(40, 40, 8)
+    scene[:, :10, :12] = -9999
+    path = tmp_path / "a.hsinr"
+    with pytest.warns(UserWarning, match=r"^7\.5 % of the pixels are -9999 in all") as told:
+        made = xhsinr.compress(scene, path, progress=False, **target)
+    assert len(told) == 1
+    (caution,) = (value for label, value in made.lines() if label == "caution")
+    assert str(told[0].message) in caution
+    declared = scene.rio.write_nodata(-9999)
+    made = xhsinr.compress(declared, path, overwrite=True, progress=False, **target)
+    assert "caution" not in dict(made.lines())

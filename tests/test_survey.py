@@ -206,6 +206,8 @@ def test_a_border_that_nobody_declared_is_found(fill: int, rng: np.random.Genera
     assert len(found.voids.spectra) == 1
     assert (found.low, found.high) == (inside.min(), inside.max())
     np.testing.assert_allclose(found.variances, expected.variances, rtol=1e-6)
+    assert found.fills == {fill: 12 / samples.shape[2]}
+    assert expected.undeclared is None
 
 
 def test_a_scene_of_one_spectrum_is_no_border() -> None:

@@ -137,6 +137,7 @@ def test_what_is_not_valid_keeps_every_bit(
     assert xhsinr.verify(tmp_path / "scene.hsinr", against=scene, progress=False).valid
 
 
+@pytest.mark.filterwarnings("ignore:.* in all bands")
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @given(data=st.data())
 @settings(max_examples=15, deadline=None)
@@ -152,7 +153,7 @@ def test_any_floats_come_back_bit_for_bit(dtype: str, data: st.DataObject) -> No
     np.testing.assert_array_equal(decoded.view(unsigned), values.view(unsigned))
 
 
-@pytest.mark.filterwarnings("ignore:samples go from")
+@pytest.mark.filterwarnings("ignore:samples go from", "ignore:.* in all bands")
 @pytest.mark.parametrize("target", [{"psnr": 40}, {"lossless": True}], ids=str)
 def test_impulses_and_borders_come_back_exactly(tmp_path: Path, target: dict[str, Any]) -> None:
     values = synthetic_scene(40, 44, 12).values.astype("i2")

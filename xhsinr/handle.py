@@ -43,14 +43,15 @@ class Compressed:
         Most memory that this process had held when it had compressed the scene, in bytes.
     passes : float, optional
         How often the samples of a lazy source were computed when it was compressed.
-    outliers : str, optional
-        What the PSNR asked for did not count, as it lies far off all other samples.
+    cautions : tuple of str
+        What is odd of the samples: outliers that the PSNR asked for did not count, and values that
+        may be nodata which nobody declared.
     """
 
     sidecar: Sidecar
     peak_memory: int | None = None
     passes: float | None = None
-    outliers: str | None = None
+    cautions: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -114,7 +115,7 @@ class Compressed:
         if info["noise"] is not None:
             lines.append(("noise", _number(info["noise"])))
         wide = (info["mean_sam_deg"] or 0) > _SUSPECT_ANGLE
-        cautions = [text for text in (_CAUTION if wide else None, self.outliers) if text]
+        cautions = [*([_CAUTION] if wide else []), *self.cautions]
         if cautions:
             lines.append(("caution", "; ".join(cautions)))
         return lines

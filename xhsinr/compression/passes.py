@@ -155,7 +155,8 @@ class Compression:
                     if self.origin is not None:
                         self.origin.check()
                     outliers = None if self.target.psnr is None else found.outliers
-                    return Compressed(writer.finish(contents), peak_memory(), outliers=outliers)
+                    cautions = tuple(text for text in (outliers, found.undeclared) if text)
+                    return Compressed(writer.finish(contents), peak_memory(), cautions=cautions)
 
     def _header(self, quality: Quality, noise: tuple[float, ...]) -> Header:
         scene = self.tasks.scene

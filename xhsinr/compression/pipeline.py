@@ -183,8 +183,8 @@ def compress_scene(
         compression = Compression(tasks, tiling, target, network, settings.device, origin)
         compressed = compression.write(path)
         kept = tasks.scene.data
-    if compressed.outliers is not None:
-        warnings.warn(compressed.outliers, UserWarning, stacklevel=2)
+    for caution in compressed.cautions:
+        warnings.warn(caution, UserWarning, stacklevel=2)
     return replace(compressed, passes=getattr(kept, "passes", None))
 
 

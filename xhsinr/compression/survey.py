@@ -39,6 +39,8 @@ _RANGE_SAMPLES = 1 << 17
 # Share of a scene's pixels that a border has at least.
 _BORDER = 0.001
 _MOST_BORDERS = 4
+# Pixels of one value that are worth a word: in a tiny scene any value repeats.
+_TOLD = 100
 
 Samples = npt.NDArray[Any]
 Valid = npt.NDArray[np.bool_]
@@ -113,6 +115,8 @@ class Survey:
         Of the live bands; None for floats without one.
     usual : (float, float)
         Range of the valid samples without outliers, see `xhsinr.compression.outliers`.
+    fills : dict of float to float
+        Values that nobody declared and whole pixels have: which share of the pixels has each.
     """
 
     voids: Voids
@@ -125,6 +129,7 @@ class Survey:
     covariance: npt.NDArray[np.float64]
     lattice: Lattice | None
     usual: tuple[float, float]
+    fills: dict[float, float]
 
     @property
     def span(self) -> float:
@@ -141,6 +146,21 @@ class Survey:
             f"samples go from {self.low:g} to {self.high:g}, nearly all from {low:g} to {high:g}: "
             "the PSNR asked for counts against the range of these; if the others are fill values, "
             "declare them as nodata"
+        )
+
+    @property
+    def undeclared(self) -> str | None:
+        """What may be fill values that nobody declared; None for nothing."""
+        if not self.fills:
+            return None
+        shares = [
+            f"{100 * share:.2g} % of the pixels are {v:.9g}" for v, share in self.fills.items()
+        ]
+        value = next(iter(self.fills))
+        return (
+            f"{' and '.join(shares)} in all bands: if that is a fill value, declare it as nodata, "
+            f"with .rio.write_nodata({value:.9g}), in a GeoTIFF with `rio edit-info --nodata "
+            f"{value:.9g}`; as it is, readers take it for data"
         )
 
     @cached_property
@@ -327,6 +347,12 @@ class _Gathered:
             covariance=chosen.covariance[np.ix_(live, live)],
             lattice=self._lattice(live),
             usual=self._usual(),
+            fills={
+                float(value): border.pixels / (scene.rows * scene.cols)
+                for border in borders
+                for value in border.spectrum[live][:1]
+                if border.pixels >= _TOLD and (border.spectrum[live] == value).all()
+            },
         )
 
     def _usual(self) -> tuple[float, float]:
