@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 import rioxarray
+import scipy.io
 import xarray as xr
 
 from xhsinr.demo import synthetic_scene
@@ -31,6 +32,22 @@ def test_arrays_with_bands_first_are_asked_about(scene: xr.DataArray) -> None:
         read(scene.values)
     assert read(np.moveaxis(scene.values, 0, -1)).shape == (12, 24, 20)
     assert read(scene.drop_attrs()).shape == (12, 24, 20)
+
+
+@pytest.mark.parametrize("order", ["C", "F", "mat"])
+def test_files_with_bands_first_are_told(tmp_path: Path, order: str) -> None:
+    cube = synthetic_scene(70, 90, 12).values
+
+    def saved(array: np.ndarray, name: str) -> Path:
+        if order == "mat":
+            scipy.io.savemat(tmp_path / f"{name}.mat", {"cube": array})
+            return tmp_path / f"{name}.mat"
+        np.save(tmp_path / f"{name}.npy", np.asarray(array, order=order))
+        return tmp_path / f"{name}.npy"
+
+    with pytest.warns(UserWarning, match=r"wrong.* looks like \(bands, rows, cols\)"):
+        assert read(saved(cube, "wrong")).shape == (90, 12, 70)
+    assert read(saved(np.moveaxis(cube, 0, -1), "right")).shape == (12, 70, 90)
 
 
 def test_arrays_that_say_nothing_are_rows_cols_bands(rng: np.random.Generator) -> None:

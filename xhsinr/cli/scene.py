@@ -35,9 +35,10 @@ __all__ = ["compress", "decompress", "info", "verify"]
 def compress(src: Path | str, dst: Path | str | None, variable: str | None, **options: Any) -> None:
     """Compress the scene SRC into the sidecar DST (SRC with .hsinr if not given), a path or a URL.
 
-    SRC is a GeoTIFF, ENVI, netCDF, Zarr, MATLAB (.mat) or NumPy (.npy) file, another image that
-    GDAL opens, a URL of one, or a product as it comes. Ask for one quality at most; the default
-    is 'standard'. A sidecar is the .hsinr file that holds one compressed scene.
+    SRC is a GeoTIFF, ENVI, netCDF, Zarr, MATLAB (.mat) or NumPy (.npy) file, the last two of
+    (rows, cols, bands), another image that GDAL opens, a URL of one, or a product as it comes. Ask
+    for one quality at most; the default is 'standard'. A sidecar is the .hsinr file that holds one
+    compressed scene.
     """
     from xhsinr.compression.pipeline import default_path
     from xhsinr.scene.files import open_file

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Iterable
+from pathlib import Path
 from typing import Any
 
 import dask.array
@@ -13,7 +15,15 @@ import xarray as xr
 from xhsinr.errors import SceneError
 from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES
 
-__all__ = ["axes_of", "check_sizes", "named", "variable_of", "with_general_attrs"]
+__all__ = [
+    "LOOK",
+    "axes_of",
+    "check_sizes",
+    "named",
+    "variable_of",
+    "warn_of_bands_first",
+    "with_general_attrs",
+]
 
 _BAND_NAMES = WAVELENGTH_NAMES | {"band", "bands", "channel", "channels", "spectral", "spectrum"}
 _ROW_NAMES = {"y", "row", "rows", "line", "lines", "lat", "latitude", "north"} | (
@@ -27,8 +37,8 @@ _OF_VARIABLES = {"_FillValue", "missing_value", "scale_factor", "add_offset", "_
     {"scales", "offsets", "units", "long_name", "standard_name", "dtype", "coordinates"}
     | {"grid_mapping", "crs", "transform", "rpcs"}
 )
-# Samples along a side that tell how an array is laid out.
-_LOOK = 64
+LOOK = 64
+"""Samples along a side that tell how an array is laid out."""
 
 
 def variable_of(dataset: xr.Dataset) -> xr.DataArray:
@@ -164,11 +174,22 @@ def named(array: npt.NDArray[Any] | dask.array.Array) -> xr.DataArray:
     return xr.DataArray(xr.Variable(("y", "x", "band"), array))
 
 
+def warn_of_bands_first(path: Path, array: npt.NDArray[Any]) -> None:
+    """Warn where samples from all over a file of (rows, cols, bands) say that bands come first."""
+    if _bands_first(array):
+        warnings.warn(
+            f"{path} is read as (rows, cols, bands) and looks like (bands, rows, cols): if it is, "
+            "save it again after np.moveaxis(array, 0, -1)",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
 def _bands_first(array: npt.NDArray[Any]) -> bool:
     """Whether slices along the first axis differ as only bands do, and those along the last not."""
     if min(array.shape) < 2 or array.dtype.kind not in "iuf":
         return False
-    look = array[tuple(slice(None, None, -(-size // _LOOK)) for size in array.shape)]
+    look = array[tuple(slice(None, None, -(-size // LOOK)) for size in array.shape)]
     finite = np.isfinite(look)
     largest = np.abs(look, where=finite, out=np.zeros(look.shape)).max()
     if largest == 0:

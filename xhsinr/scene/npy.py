@@ -15,6 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xhsinr.errors import SceneError
+from xhsinr.scene.arrays import LOOK, warn_of_bands_first
 from xhsinr.scene.spectrum import with_spectrum
 
 __all__ = ["open_npy"]
@@ -47,6 +48,8 @@ def open_npy(path: Path) -> xr.DataArray:
     )
     beside = path.with_name(f"{path.stem}.wavelength_nm.txt")
     if not beside.exists():
+        if min(samples.shape) > 1:
+            warn_of_bands_first(path, samples.look())
         return array
     centres = np.array([float(word) for word in beside.read_text().split()])
     if centres.size != array.sizes["band"]:
@@ -85,6 +88,22 @@ class _Samples:
             out[...] = block[np.ix_(*(p - low for p, low in zip(places, lows, strict=True)))]
         # An integer takes its axis away.
         return out.reshape([part.size for part in asked if part.ndim])
+
+    def look(self) -> npt.NDArray[Any]:
+        """Samples from all over the file, `LOOK` along a side at most."""
+        axes = np.argsort(self._strides, kind="stable")[::-1].tolist()
+        every = [-(-self.shape[axis] // LOOK) for axis in axes]
+        first, second = (
+            range(0, self.shape[axis] * self._strides[axis], step * self._strides[axis])
+            for axis, step in zip(axes[:2], every[:2], strict=True)
+        )
+        length = self.shape[axes[2]] * self.dtype.itemsize
+        with self.path.open("rb") as file:
+            lines = [
+                [self._read(file, self._offset + i + j, length)[:: every[2]].copy() for j in second]
+                for i in first
+            ]
+        return np.array(lines).transpose(np.argsort(axes))
 
     def _block(self, lows: list[int], sizes: list[int]) -> npt.NDArray[Any]:
         """Samples from some on, so many: a run of bytes for each slice along the outermost axes."""
