@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     scene = synthetic_scene(40, 50, 8, nodata_corner=True)
     scene.rio.to_raster("scene.tif")
     scene.to_netcdf("scene.nc")
-    xr.Dataset({"one": scene, "two": scene + 1}).to_netcdf("both.nc")
+    xr.Dataset({"one": scene, "two": synthetic_scene(40, 50, 8)}).to_netcdf("both.nc")
     return tmp_path
 
 
