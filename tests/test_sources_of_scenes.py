@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import rasterio
 import rioxarray
-import scipy.io
 import xarray as xr
 
 from xhsinr.demo import synthetic_scene
@@ -34,14 +33,11 @@ def test_arrays_with_bands_first_are_asked_about(scene: xr.DataArray) -> None:
     assert read(scene.drop_attrs()).shape == (12, 24, 20)
 
 
-@pytest.mark.parametrize("order", ["C", "F", "mat"])
+@pytest.mark.parametrize("order", ["C", "F"])
 def test_files_with_bands_first_are_told(tmp_path: Path, order: str) -> None:
     cube = synthetic_scene(70, 90, 12).values
 
     def saved(array: np.ndarray, name: str) -> Path:
-        if order == "mat":
-            scipy.io.savemat(tmp_path / f"{name}.mat", {"cube": array})
-            return tmp_path / f"{name}.mat"
         np.save(tmp_path / f"{name}.npy", np.asarray(array, order=order))
         return tmp_path / f"{name}.npy"
 

@@ -12,7 +12,6 @@ import scipy.io
 import xarray as xr
 
 from xhsinr.errors import SceneError
-from xhsinr.scene.arrays import warn_of_bands_first
 from xhsinr.scene.hdf5 import lazy_cube, open_hdf5
 from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES, with_spectrum
 
@@ -37,9 +36,7 @@ def open_mat(path: Path) -> xr.DataArray:
         content = scipy.io.loadmat(path, simplify_cells=True)
     except (ValueError, NotImplementedError) as error:
         raise SceneError(f"{path}: not a MATLAB v5 file ({error})") from error
-    scene = _scene(path, {name: content[name] for name in names}, _LAYOUT)
-    warn_of_bands_first(path, scene.values)
-    return scene
+    return _scene(path, {name: content[name] for name in names}, _LAYOUT)
 
 
 def open_mat73(path: Path) -> xr.DataArray:
