@@ -66,7 +66,6 @@ def test_without_netcdf_both_ways_say_what_to_install(
         assert "pip install 'xhsinr[products]'" in run(command).output
 
 
-@pytest.mark.filterwarnings("ignore:.* in all bands")
 def test_the_shell_asks_which_variable(folder: Path) -> None:
     result = run("compress both.nc")
     assert result.exit_code == 1
