@@ -611,7 +611,7 @@ def test_stopped_by_a_signal_it_drops_the_scene_in_hand_and_reports(
     ids = tuple(f"scene{i:02}" for i in range(60))
     sources, out = make_sources(tmp_path / "sources", ids), tmp_path / "archive"
     process = run_archive(sources, out, *workers)
-    wait_for(lambda: any(out.glob("*/*.json")) or process.poll() is not None)
+    wait_for(lambda: any(out.glob("scene*/*.json")) or process.poll() is not None)
     # As a terminal does: to the whole group.
     os.killpg(process.pid, number)
     output, errors = process.communicate(timeout=60)
