@@ -23,6 +23,9 @@ __all__ = ["Search", "may_use"]
 _DEAR = 1.5
 # The error that such a bound is aimed at first, in that of the planes: bounds are whole numbers.
 _BOUND_AIM = 1.2
+# Where no base does better than a usual one, one with so many times its error variance may do
+# better than none.
+_COARSER = 4.0
 # No file has more bits a sample, with all its metadata on one pixel.
 _MOST_BITS = 2.0**32
 
@@ -80,7 +83,7 @@ class Search:
         # The best of planes, once something else is tried.
         self._planes: Attempt | None = None
         self._tried_others = False
-        # Bytes of codecs below a bound: on a base, then without one.
+        # Bytes of codecs below a bound: on a base, then without one, then on a coarser base.
         self._trials: list[tuple[float, TileCodec]] = []
         self._settled = False
         self.on_trial = False
@@ -98,12 +101,15 @@ class Search:
     def learn_trial(self, size: float) -> None:
         """Take in how many bytes `next` took on trial."""
         self._trials.append((size, self.next))
-        self.on_trial = len(self._trials) < 2
-        self._settled = not self.on_trial
-        if self.on_trial:
+        if len(self._trials) == 1:
             self.next = self._candidates.bounded(math.inf)
-        else:
-            self.next = min(self._trials, key=lambda trial: trial[0])[1]
+            return
+        level = self._candidates.base_level
+        if len(self._trials) == 2 and level is not None and size <= self._trials[0][0]:
+            self.next = self._candidates.bounded(_COARSER * level)
+            return
+        self.on_trial, self._settled = False, True
+        self.next = min(self._trials, key=lambda trial: trial[0])[1]
 
     def learn(self, attempt: Attempt) -> bool:
         """Take in what `next` gave; true if it is to be kept, else `next` is another codec.
