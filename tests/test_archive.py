@@ -160,10 +160,7 @@ def test_cautions_are_told_everywhere(
 ) -> None:
     from xhsinr.handle import Compressed
 
-    lines = Compressed.lines
-    monkeypatch.setattr(
-        Compressed, "lines", lambda self: [*lines(self), ("caution", "odd\x1b[31m")]
-    )
+    monkeypatch.setattr(Compressed, "caution", property(lambda self: "odd\x1b[31m"))
     arguments = ["archive", str(sources), str(out)]
     for _ in range(2):
         done = CliRunner().invoke(main, arguments)

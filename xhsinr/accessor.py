@@ -114,8 +114,7 @@ class HsinrAccessor:
         from xhsinr import scene as scenes
         from xhsinr.scene.ortho import orthorectified
 
-        found = scenes.read(self._obj)
-        return orthorectified(found, found.data).to_xarray()
+        return orthorectified(scenes.read(self._obj)).to_xarray()
 
     def plot_quality(
         self, decoded: Any, path: str | Path | None = None, *, title: str | None = None

@@ -114,11 +114,15 @@ class Compressed:
             lines.append(("source", f"read {_times(self.passes)}"))
         if info["noise"] is not None:
             lines.append(("noise", _number(info["noise"])))
-        wide = (info["mean_sam_deg"] or 0) > _SUSPECT_ANGLE
-        cautions = [*([_CAUTION] if wide else []), *self.cautions]
-        if cautions:
-            lines.append(("caution", "; ".join(cautions)))
+        if self.caution:
+            lines.append(("caution", self.caution))
         return lines
+
+    @property
+    def caution(self) -> str:
+        """What to be wary of; empty for nothing."""
+        wide = (self.info["mean_sam_deg"] or 0) > _SUSPECT_ANGLE
+        return "; ".join([*([_CAUTION] if wide else []), *self.cautions])
 
     def _of_the_scene(self) -> Iterator[tuple[str, str]]:
         """What is known of its wavelengths, its place and its nodata."""

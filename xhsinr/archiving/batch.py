@@ -111,21 +111,17 @@ def archive(
         check_free(out, scenes, overwrite=overwrite)
         memory, settings = agree(out, settings, overwrite=overwrite)
         base = held = None
-        if settings.network is not None and isinstance(out, str):
-            raise NetworkError(
-                f"{out}: an archive in a store has no base network of your own: archive to a "
-                "folder with it, and copy that"
-            )
-        if settings.network is not None and isinstance(out, Path):
+        if settings.network is not None:
+            if isinstance(out, str):
+                raise NetworkError(
+                    f"{out}: an archive in a store has no base network of your own: archive to a "
+                    "folder with it, and copy that"
+                )
             base = load_network(settings.network, near=out / "networks" / "any.hsinr")
-        if (
-            isinstance(out, Path)
-            and base is not None
-            and may_use(base, settings.target(np.dtype(np.float64)))
-        ):
-            held = keep_network(base, out)
-            settings = replace(settings, network=held)
-            memory = replace(memory, network=f"networks/{held.name}")
+            if may_use(base, settings.target(np.dtype(np.float64))):
+                held = keep_network(base, out)
+                settings = replace(settings, network=held)
+                memory = replace(memory, network=f"networks/{held.name}")
         fits = held is not None and isinstance(base, SirenNetwork)
         request = _request(settings, base if held else None)
         jobs = [Job(scene, out, memory.id, settings, request, held) for scene in scenes]

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xhsinr.archiving.memory import MEMORY
 from xhsinr.folders import at, read
 from xhsinr.pictures.preview import preview_path
+from xhsinr.stac.sources import ARCHIVE_FILES, RESERVED
 from xhsinr.storage import Place
 
 __all__ = ["ROOT", "SceneFiles", "item_of", "origin_in", "origin_of"]
 
-ROOT = frozenset((MEMORY, "catalog.json", "collection.json", "index.html", "report.csv"))
-ROOT |= {"in-sample.json", "networks"}
+ROOT = ARCHIVE_FILES | {RESERVED}
+"""What an archive has beside its scenes."""
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def _make(job: Job, made_from: dict[str, Any], threads: int, share: int, start: 
             spectra=None if samples is None else files.spectra,
             network=job.network if info["network"] else None,
         )
-        caution = dict(compressed.lines()).get("caution", "")
+        caution = compressed.caution
         if caution:
             item.properties["hsinr:caution"] = caution
         item.properties["hsinr:source"] = made_from

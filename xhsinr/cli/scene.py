@@ -87,7 +87,7 @@ def decompress(src: Path | str, dst: Path, ortho: bool, overwrite: bool) -> None
     reader = Reader(Sidecar.open(src))
     scene, samples = reader.scene(), reader.to_dask()
     if ortho:
-        scene = orthorectified(scene, reader)
+        scene = orthorectified(scene)
         samples = scene.data
     write_scene(scene, samples, dst)
     size = _bytes_of(dst)
@@ -100,8 +100,7 @@ def decompress(src: Path | str, dst: Path, ortho: bool, overwrite: bool) -> None
 def info(src: Path | str, as_json: bool) -> None:
     """Say what the sidecar SRC holds: size, rates, measured quality, parts."""
     handle = xhsinr.open(src)
-    text = f"{src}\n{handle.text()}"
-    echo(json.dumps(handle.info, indent=2) if as_json else text)
+    echo(json.dumps(handle.info, indent=2) if as_json else f"{src}\n{handle.text()}")
 
 
 @click.command()

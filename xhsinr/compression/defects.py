@@ -47,23 +47,26 @@ def impulses(samples: Samples, valid: Valid, least: float = 0.0) -> Valid | None
         return None
     some = samples.reshape(len(samples), -1)[:, :: max(1, samples[0].size // _PIXELS)]
     known = valid.reshape(len(samples), -1)[:, :: max(1, samples[0].size // _PIXELS)]
+    beside = _bands_beside(len(samples))
     with np.errstate(over="ignore", invalid="ignore"):
-        centres, limits = _usual(np.where(known, some, 0).astype(np.float64), known)
+        centres, limits = _usual(np.where(known, some, 0).astype(np.float64), known, beside)
     found = np.zeros(samples.shape, np.bool_)
-    count = _find(samples, valid, centres, np.maximum(limits, least), found)
+    count = _find(samples, valid, beside, centres, np.maximum(limits, least), found)
     return found if 0 < count <= _MOST * samples.size else None
 
 
+def _bands_beside(bands: int) -> npt.NDArray[np.int64]:
+    """The two bands that each band is compared with, shape (2, bands): at the ends both inner."""
+    low, high = np.arange(bands) - 1, np.arange(bands) + 1
+    low[0], low[-1], high[-1] = 2, bands - 3, bands - 2
+    return np.stack([low, high])
+
+
 def _usual(
-    spectra: npt.NDArray[np.float64], known: Valid
+    spectra: npt.NDArray[np.float64], known: Valid, beside: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """What is usual of a band's distance to the bands beside it: centre, and how far is too far."""
-    bands = len(spectra)
-    order = np.arange(bands)
-    low = np.where(order == bands - 1, bands - 3, order - 1)
-    low[0] = 2
-    high = np.minimum(order + 1, bands - 1)
-    high[-1] = bands - 2
+    bands, (low, high) = len(spectra), beside
     distances = spectra - (spectra[low] + spectra[high]) / 2
     distances[~(known & known[low] & known[high])] = np.nan
     centres = np.zeros(bands)
@@ -81,56 +84,57 @@ def _usual(
 
 
 @njit(cache=True, nogil=True)
-def _distance(samples: Any, valid: Any, centres: Any, band: int, row: int, col: int) -> float:
+def _distance(
+    samples: Any, valid: Any, beside: Any, centres: Any, band: int, row: int, col: int
+) -> float:
     """How far a sample is from the bands beside it; 0 where that can't be told."""
-    bands = samples.shape[0]
-    low = band - 1 if 0 < band < bands - 1 else (2 if band == 0 else bands - 3)
-    high = band + 1 if band < bands - 1 else bands - 2
+    low, high = beside[0, band], beside[1, band]
     if not (valid[band, row, col] and valid[low, row, col] and valid[high, row, col]):
         return 0.0
-    beside = (float(samples[low, row, col]) + float(samples[high, row, col])) / 2
-    return float(samples[band, row, col]) - beside - float(centres[band])
+    expected = (float(samples[low, row, col]) + float(samples[high, row, col])) / 2
+    return float(samples[band, row, col]) - expected - float(centres[band])
 
 
 @njit(cache=True, nogil=True)
-def _stands_out(samples: Any, valid: Any, centres: Any, band: int, row: int, col: int) -> bool:
+def _stands_out(
+    samples: Any, valid: Any, beside: Any, centres: Any, band: int, row: int, col: int
+) -> bool:
     """Whether a sample that is far off is so alone: in its spectrum, and along a row or column."""
     bands, rows, cols = samples.shape
-    distance = _distance(samples, valid, centres, band, row, col)
+    distance = _distance(samples, valid, beside, centres, band, row, col)
     far = abs(distance)
     if not far > 0:
         return False
     for side in (-1, 1):
         other = min(max(band + side, 0), bands - 1)
-        if other != band and abs(_distance(samples, valid, centres, other, row, col)) > far:
+        if other != band and abs(_distance(samples, valid, beside, centres, other, row, col)) > far:
             return False
     apart = far * _APART
-    beside = along = 0
+    across = along = 0
     for side in (-1, 1):
         other = min(max(col + side, 0), cols - 1)
-        near = _distance(samples, valid, centres, band, row, other)
-        beside += other == col or abs(distance - near) > apart
+        near = _distance(samples, valid, beside, centres, band, row, other)
+        across += other == col or abs(distance - near) > apart
         other = min(max(row + side, 0), rows - 1)
-        near = _distance(samples, valid, centres, band, other, col)
+        near = _distance(samples, valid, beside, centres, band, other, col)
         along += other == row or abs(distance - near) > apart
-    return beside == 2 or along == 2
+    return across == 2 or along == 2
 
 
 @njit(cache=True, nogil=True)
-def _find(samples: Any, valid: Any, centres: Any, limits: Any, found: Any) -> int:
+def _find(samples: Any, valid: Any, beside: Any, centres: Any, limits: Any, found: Any) -> int:
     bands, rows, cols = samples.shape
     count = 0
     for band in range(bands):
         centre, limit = centres[band], limits[band]
-        low = band - 1 if 0 < band < bands - 1 else (2 if band == 0 else bands - 3)
-        high = band + 1 if band < bands - 1 else bands - 2
+        low, high = beside[0, band], beside[1, band]
         for row in range(rows):
             here, before, after = samples[band, row], samples[low, row], samples[high, row]
             for col in range(cols):
-                beside = (float(before[col]) + float(after[col])) / 2
+                expected = (float(before[col]) + float(after[col])) / 2
                 # Nearly all samples are done with here.
-                if abs(float(here[col]) - beside - centre) > limit and _stands_out(
-                    samples, valid, centres, band, row, col
+                if abs(float(here[col]) - expected - centre) > limit and _stands_out(
+                    samples, valid, beside, centres, band, row, col
                 ):
                     found[band, row, col] = True
                     count += 1

@@ -54,23 +54,28 @@ def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedT
     """Encode a tile, decode it as a reader will, and measure the difference."""
     samples = tile.data
     invalid = tile.invalid(samples)
-    payload = _payload(samples, invalid, codec, device)
-    decoded = codec.decode(payload, *samples.shape[1:])
     # Borders are kept bit for bit, and would flatter the figures.
     valid = codec.voids.states(samples, invalid) == mask.VALID
+    payload = _payload(samples, invalid, valid, codec, device)
+    decoded = codec.decode(payload, *samples.shape[1:])
     return CodedTile(payload, Quality.of(samples, decoded, None if valid.all() else valid))
 
 
 def tile_bytes(tile: Scene, _: Window, codec: TileCodec, device: str) -> int:
     """Bytes that a codec makes of a tile."""
-    payload = _payload(tile.data, tile.invalid(tile.data), codec, device)
-    return sum(map(len, payload.values()))
+    samples = tile.data
+    invalid = tile.invalid(samples)
+    valid = codec.voids.states(samples, invalid) == mask.VALID
+    return sum(map(len, _payload(samples, invalid, valid, codec, device).values()))
 
 
 def _payload(
-    samples: npt.NDArray[Any], invalid: npt.NDArray[np.bool_], codec: TileCodec, device: str
+    samples: npt.NDArray[Any],
+    invalid: npt.NDArray[np.bool_],
+    valid: npt.NDArray[np.bool_],
+    codec: TileCodec,
+    device: str,
 ) -> dict[str, bytes]:
-    valid = codec.voids.states(samples, invalid) == mask.VALID
     exceptions = impulses(samples, valid, _worth_sending(codec))
     return codec.encode(samples, invalid, device, exceptions)
 

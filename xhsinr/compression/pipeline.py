@@ -25,16 +25,16 @@ from xhsinr import scene as scenes
 from xhsinr.compression.passes import Compression
 from xhsinr.devices import check_device
 from xhsinr.errors import HsinrError, SceneError, TargetError
-from xhsinr.folders import check_place, folder_of, name_of, put
+from xhsinr.folders import at, check_place, folder_of, name_of, put
 from xhsinr.handle import Compressed
 from xhsinr.network.places import load_network
 from xhsinr.network.siren_network import SirenNetwork
-from xhsinr.pictures.preview import preview_place, write_preview
+from xhsinr.pictures.preview import preview_path, write_preview
 from xhsinr.running.kept import keeping_samples
 from xhsinr.running.memory import gdal_cache, parse_memory
 from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.scene import Scene
-from xhsinr.scene.origin import Origin
+from xhsinr.scene.origin import Origin, file_of
 from xhsinr.sidecar.description import read_description, write_description
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.sidecar.header import MAX_SIDE
@@ -91,9 +91,10 @@ def compress(
         Before any sample is read, except for what only the samples tell.
     """
     place = default_path(source) if path is None else locate(path)
-    check_place(place, overwrite=overwrite, source=_file_of(source))
+    check_place(place, overwrite=overwrite, source=file_of(source))
     if preview:
-        check_place(preview_place(place), overwrite=overwrite, source=_file_of(source))
+        beside = at(folder_of(place), preview_path(Path(name_of(place))).name)
+        check_place(beside, overwrite=overwrite, source=file_of(source))
     settings = Settings(**options)
     if not settings.asked:
         settings = replace(settings, **remembered_target(source))
@@ -186,14 +187,6 @@ def compress_scene(
     for caution in compressed.cautions:
         warnings.warn(caution, UserWarning, stacklevel=2)
     return replace(compressed, passes=getattr(kept, "passes", None))
-
-
-def _file_of(source: Any) -> str | Path | None:
-    """The file that a source is read from, possibly later, if it is one."""
-    if isinstance(source, str | Path):
-        return source
-    found = getattr(source, "encoding", {}).get("source")
-    return found if isinstance(found, str | Path) else None
 
 
 def check_settings(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from xhsinr.metrics import Quality
 from xhsinr.pictures.comparison import Comparison, compare, scene_of
 from xhsinr.pictures.picture import limits, picture_bands, stretched
 from xhsinr.scene import Scene
+from xhsinr.scene.origin import file_of
 from xhsinr.storage import locate
 
 if TYPE_CHECKING:
@@ -161,10 +162,8 @@ def _units(scene: Scene) -> str:
 
 def _name_of(original: Any, scene: Scene) -> str:
     """The name of the file that a scene is from; its own where it is from none."""
-    named = original if isinstance(original, str | os.PathLike) else None
-    found = named or getattr(original, "encoding", {}).get("source")
-    place = locate(found) if isinstance(found, str | os.PathLike) else None
-    return (name_of(place) if place is not None else scene.name) or "Scene"
+    found = file_of(original)
+    return (scene.name if found is None else name_of(locate(found))) or "Scene"
 
 
 def _along(scene: Scene) -> _Along:

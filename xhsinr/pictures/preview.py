@@ -24,13 +24,11 @@ from xhsinr.reading.reader import Reader, finest_overview
 from xhsinr.running.tasks import run_tiles
 from xhsinr.scene import Scene
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.storage import Place
 
 __all__ = [
     "Quicklook",
     "opened_preview",
     "preview_path",
-    "preview_place",
     "quicklook",
     "small_preview",
     "write_preview",
@@ -92,13 +90,6 @@ def quicklook(sidecar: Sidecar, side: int, *, progress: bool = False) -> Quicklo
 def preview_path(sidecar: Path) -> Path:
     """Where the preview of a sidecar lies: ``scene.preview.tif`` beside ``scene.hsinr``."""
     return sidecar.with_suffix(".preview.tif")
-
-
-def preview_place(sidecar: Place) -> Place:
-    """As `preview_path`, of a sidecar that may be behind a URL."""
-    if isinstance(sidecar, Path):
-        return preview_path(sidecar)
-    return f"{sidecar.removesuffix('.hsinr')}.preview.tif"
 
 
 def write_preview(

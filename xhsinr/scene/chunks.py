@@ -8,13 +8,33 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dask.array
+import numpy as np
 from dask.array.core import getter, getter_nofancy
 from dask.blockwise import Blockwise
 
-__all__ = ["joined"]
+__all__ = ["SIDE", "joined", "lazily_read"]
+
+SIDE = 256
+"""Rows and columns of a chunk."""
 
 # A task for each chunk takes longer than its samples where so many make one piece.
 _FAR_SMALLER = 128
+
+
+def lazily_read(source: Any, chunks: tuple[int, int, int] = (-1, SIDE, SIDE)) -> dask.array.Array:
+    """What reads a window when it is sliced, as a lazy array.
+
+    Parameters
+    ----------
+    source : object of a shape of three, a dtype and ``__getitem__``
+        Several threads may slice it at a time.
+    chunks : tuple of int
+        Along each axis; -1 for all of it.
+    """
+    array: dask.array.Array = dask.array.from_array(
+        source, chunks=chunks, name=False, lock=False, meta=np.empty((0, 0, 0), source.dtype)
+    )
+    return array
 
 
 def joined(

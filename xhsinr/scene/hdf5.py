@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.errors import SceneError
+from xhsinr.scene.chunks import lazily_read
 
 __all__ = ["NEEDED", "attributes", "is_hdf5", "lazy_cube", "open_hdf5"]
 
@@ -22,7 +23,6 @@ NEEDED = "pip install 'xhsinr[products]'"
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # MATLAB puts 512 bytes of its own before the signature.
 _OFFSETS = (0, 512)
-_CHUNK = 256
 
 
 def is_hdf5(path: Path) -> bool:
@@ -139,13 +139,5 @@ def lazy_cube(
     axes : tuple of int
         Where bands, rows and columns stand in the datasets.
     """
-    cube = _Cube(path, parts, axes)
     # h5py has a lock of its own.
-    array: dask.array.Array = dask.array.from_array(
-        cube,
-        chunks=(-1, _CHUNK, _CHUNK),
-        name=False,
-        lock=False,
-        meta=np.empty((0, 0, 0), cube.dtype),
-    )
-    return array
+    return lazily_read(_Cube(path, parts, axes))

@@ -9,18 +9,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-import dask.array
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from xhsinr.errors import SceneError
 from xhsinr.scene.arrays import LOOK, warn_of_bands_first
+from xhsinr.scene.chunks import SIDE, lazily_read
 from xhsinr.scene.spectrum import with_spectrum
 
 __all__ = ["open_npy"]
-
-_CHUNK = 256
 
 
 def open_npy(path: Path) -> xr.DataArray:
@@ -34,18 +32,7 @@ def open_npy(path: Path) -> xr.DataArray:
         If it is no plain array of three dimensions.
     """
     samples = _Samples(path)
-    array = xr.DataArray(
-        xr.Variable(
-            ("y", "x", "band"),
-            dask.array.from_array(
-                samples,
-                chunks=(_CHUNK, _CHUNK, -1),
-                name=False,
-                lock=False,
-                meta=np.empty((0, 0, 0), samples.dtype),
-            ),
-        )
-    )
+    array = xr.DataArray(xr.Variable(("y", "x", "band"), lazily_read(samples, (SIDE, SIDE, -1))))
     beside = path.with_name(f"{path.stem}.wavelength_nm.txt")
     if not beside.exists():
         if min(samples.shape) > 1:

@@ -12,7 +12,7 @@ from xhsinr.errors import SceneError
 from xhsinr.scene.images import place_of
 from xhsinr.scene.products import dlr
 
-__all__ = ["Origin", "files_of", "state_of"]
+__all__ = ["Origin", "file_of", "files_of", "state_of"]
 
 # Files beside an image that GDAL or this package read with it.
 _BESIDE: tuple[str, ...] = ("{name}.hdr", "{stem}.hdr", "{stem}.HDR")
@@ -22,6 +22,14 @@ _BESIDE += ("{stem}.tfw", "{stem}.tifw", "{stem}.wld", "{name}w", "{stem}.j2w", 
 _BESIDE += ("{stem}_RPC.TXT", "{stem}.RPB", "{stem}_rpc.txt", "{stem}.rpb")
 # Data files of an ENVI header.
 _DATA = ("{stem}", "{stem}.img", "{stem}.dat", "{stem}.bil", "{stem}.bsq", "{stem}.bip")
+
+
+def file_of(source: Any) -> str | Path | None:
+    """The file that a source is read from, possibly later, if it is one."""
+    if isinstance(source, str | Path):
+        return source
+    found = getattr(source, "encoding", {}).get("source")
+    return found if isinstance(found, str | Path) else None
 
 
 def files_of(path: Path) -> list[Path]:
@@ -55,9 +63,8 @@ class Origin:
     @classmethod
     def of(cls, source: Any) -> Self:
         """The files of a path, or of a DataArray that knows its own; none of other sources."""
-        if not isinstance(source, str | Path):
-            source = getattr(source, "encoding", {}).get("source")
-        place = place_of(str(source)) if isinstance(source, str | Path) else None
+        file = file_of(source)
+        place = None if file is None else place_of(str(file))
         files = files_of(place) if isinstance(place, Path) else []
         return cls({file: state_of(file) for file in files})
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import dask.array
 import numpy as np
 import numpy.typing as npt
 
 from xhsinr.errors import SceneError
+from xhsinr.scene.chunks import lazily_read
 from xhsinr.scene.grid import centre_coords
 from xhsinr.scene.lookup import Lookup
 from xhsinr.scene.model import Scene
 from xhsinr.scene.parts import Coordinate, GridMapping
 
 __all__ = ["orthorectified"]
-
-_CHUNK = 256
 
 
 class _Ortho:
@@ -44,15 +42,13 @@ class _Ortho:
         return found
 
 
-def orthorectified(scene: Scene, data: Any) -> Scene:
+def orthorectified(scene: Scene) -> Scene:
     """A scene on the ground: the nearest pixel at each cell of its table, lazily.
 
     Parameters
     ----------
     scene : Scene
         With a lookup table.
-    data : array, shape (bands, rows, cols)
-        Its samples.
 
     Raises
     ------
@@ -73,13 +69,7 @@ def orthorectified(scene: Scene, data: Any) -> Scene:
             "cells that no pixel is seen at need a value, and the scene has no nodata: give it one "
             "with .assign_attrs(_FillValue=...)"
         )
-    samples = dask.array.from_array(
-        _Ortho(lookup, data, fill),
-        chunks=(-1, _CHUNK, _CHUNK),
-        name=False,
-        lock=False,
-        meta=np.empty((0, 0, 0), scene.dtype),
-    )
+    samples = lazily_read(_Ortho(lookup, scene.data, fill))
     axes = {scene.row_dim, scene.col_dim}
     coords = {name: c for name, c in scene.coords.items() if not axes & {*c.dims}}
     down, across = lookup.rows.shape

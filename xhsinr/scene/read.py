@@ -20,7 +20,7 @@ from affine import Affine
 from xhsinr.errors import SceneError
 from xhsinr.scene.arrays import axes_of, check_sizes, named, variable_of
 from xhsinr.scene.bands import without_named_bands
-from xhsinr.scene.chunks import joined
+from xhsinr.scene.chunks import SIDE, joined
 from xhsinr.scene.files import open_file, with_what_its_file_says
 from xhsinr.scene.grid import pixel_centres
 from xhsinr.scene.lookup import Lookup
@@ -36,7 +36,6 @@ _DTYPES = frozenset(map(np.dtype, ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8
 _ENCODING_KEYS = {"scale_factor", "add_offset", "scales", "offsets", "units", "_Unsigned"} | (
     {"_FillValue", "missing_value"}
 )
-_CHUNK = 256
 # Share of the coordinates by which those of a rotated grid may be off it.
 _ROUNDING = 1e-13
 
@@ -173,7 +172,7 @@ def _lookup(array: xr.DataArray, row: str, col: str) -> Lookup | None:
 
 def _samples(array: xr.DataArray, canonical: tuple[str, str, str]) -> Any:
     band, row, col = canonical
-    pieces = {band: -1, row: _CHUNK, col: _CHUNK}
+    pieces = {band: -1, row: SIDE, col: SIDE}
     if array.chunks is not None:
         array = array.copy(data=joined(array.data, array.dims, pieces))
     elif not array.variable._in_memory:
@@ -184,7 +183,7 @@ def _samples(array: xr.DataArray, canonical: tuple[str, str, str]) -> Any:
         data = np.asarray(data)
     if not data.dtype.isnative:
         if not isinstance(data, dask.array.Array):
-            data = xr.Variable(canonical, data).chunk({row: _CHUNK, col: _CHUNK}).data
+            data = xr.Variable(canonical, data).chunk({row: SIDE, col: SIDE}).data
         data = data.astype(data.dtype.newbyteorder("="))
     return data
 

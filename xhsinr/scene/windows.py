@@ -16,11 +16,10 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from xhsinr.errors import SceneError
+from xhsinr.scene.chunks import SIDE, lazily_read
 from xhsinr.scene.images import driver_of, patiently
 
 __all__ = ["Mask", "lazy_raster", "unused_value"]
-
-_CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -146,15 +145,7 @@ def lazy_raster(
     nodata : int or float, optional
         What masked samples become.
     """
-    windows = _Windows(name, bands, mask, nodata)
-    array: dask.array.Array = dask.array.from_array(
-        windows,
-        chunks=(-1, _CHUNK, _CHUNK),
-        name=False,
-        lock=False,
-        meta=np.empty((0, 0, 0), windows.dtype),
-    )
-    return array
+    return lazily_read(_Windows(name, bands, mask, nodata))
 
 
 def unused_value(name: str, bands: list[int], mask: Mask) -> int | float:
@@ -176,10 +167,10 @@ def unused_value(name: str, bands: list[int], mask: Mask) -> int | float:
     small = windows.dtype.itemsize <= 2
     used: set[int] = set()
     _, height, width = windows.shape
-    for top in range(0, height, _CHUNK):
-        for left in range(0, width, _CHUNK):
-            rows = np.arange(top, min(top + _CHUNK, height))
-            cols = np.arange(left, min(left + _CHUNK, width))
+    for top in range(0, height, SIDE):
+        for left in range(0, width, SIDE):
+            rows = np.arange(top, min(top + SIDE, height))
+            cols = np.arange(left, min(left + SIDE, width))
             samples, valid = windows.read(np.arange(len(bands)), rows, cols)
             data = samples[np.broadcast_to(True if valid is None else valid, samples.shape)]
             candidates = np.unique(data) if small else data[np.isin(data, ends)]

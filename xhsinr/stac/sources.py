@@ -30,13 +30,17 @@ from xhsinr.stac.walking import (
 )
 from xhsinr.storage import suffix_of
 
-__all__ = ["RESERVED", "Source", "sources"]
+__all__ = ["ARCHIVE_FILES", "RESERVED", "Source", "sources"]
 
 RESERVED = "networks"
 """No scene's id: the folder of an archive's base networks."""
 
-_FILES = {"archive.json", "catalog.json", "collection.json", "index.html", "report.csv"}
-_FILES |= {"in-sample.json"}
+ARCHIVE_FILES = frozenset(
+    (
+        *("archive.json", "catalog.json", "collection.json", "in-sample.json", "index.html"),
+        "report.csv",
+    )
+)
 """No scenes' ids either: files of an archive."""
 
 _IMAGES = frozenset((".tif", ".tiff", ".img", ".bsq", ".bil", ".bip", ".dat", ".raw", ".bin"))
@@ -145,7 +149,7 @@ def sources(source: str | Path, search: Search | None = None) -> Iterator[Source
         catalog = is_catalog(text)
         local = not is_remote(text)
         found = _of_items(walk(text), local=local) if catalog else _of_files(Path(text))
-    taken = {RESERVED, *_FILES}
+    taken = {RESERVED, *ARCHIVE_FILES}
     listed: set[str] = set()
     for entry in found:
         where = f"{entry.id}\n{entry.identity}\n{entry.error}"
