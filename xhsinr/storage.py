@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from xhsinr.errors import RemoteError, SidecarError
 
-__all__ = ["Place", "locate", "read_range", "remotely", "sibling", "size_of", "suffix_of"]
+__all__ = ["BUSY", "Place", "locate", "read_range", "remotely", "sibling", "size_of", "suffix_of"]
 
 Place = Path | str
 """A path on a disk, or a URL."""
@@ -27,7 +27,8 @@ _SILENCE = 60
 """Seconds after which a server that says nothing is given up."""
 _PAUSES = (0.25, 1.0, 4.0)
 """Seconds before what failed is tried again."""
-_BUSY = (429, 500, 502, 503, 504)
+BUSY = (429, 500, 502, 503, 504)
+"""What a server says that is busy."""
 _RESET = (errno.ECONNRESET, errno.EPIPE)
 _CUT_OFF = ("ServerDisconnectedError", "ClientPayloadError")  # of aiohttp, which may be missing
 
@@ -182,4 +183,4 @@ def _passing(error: Exception) -> bool:
     """Whether an error may be gone a moment later."""
     if isinstance(error, TimeoutError | ConnectionError) or type(error).__name__ in _CUT_OFF:
         return True
-    return getattr(error, "status", None) in _BUSY or getattr(error, "errno", None) in _RESET
+    return getattr(error, "status", None) in BUSY or getattr(error, "errno", None) in _RESET

@@ -93,12 +93,7 @@ def _note(places: Any, sizes: Any, notes: Any, model: Any) -> int:
         notes[count, 0] = first
         notes[count, 1] = ((top + 1) << rans.BITS) // most - first
         count += 1
-        while shift:
-            width = min(shift, rans.BITS)
-            shift -= width
-            notes[count, 0] = (((place - 1) >> shift) & ((1 << width) - 1)) << (rans.BITS - width)
-            notes[count, 1] = 1 << (rans.BITS - width)
-            count += 1
+        count = rans.put_raw(notes, count, place - 1, shift)
     return count
 
 
@@ -121,13 +116,7 @@ def _read(places: Any, sizes: Any, state: Any, words: Any, model: Any) -> bool:
         begin = (number << rans.BITS) // most
         end = ((number + 1) << rans.BITS) // most
         state, left = rans.get(state, words, left, begin, end - begin)
-        while shift:
-            width = min(shift, rans.BITS)
-            shift -= width
-            low = np.int64(rans.peek(state)) >> (rans.BITS - width)
-            state, left = rans.get(
-                state, words, left, low << (rans.BITS - width), 1 << (rans.BITS - width)
-            )
-            number = (number << width) | low
+        state, left, low = rans.get_raw(state, words, left, shift)
+        number = number << shift | low
         places[i] = min(number + 1, size - 1)
     return left == 0 and state == rans.EMPTY

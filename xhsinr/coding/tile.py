@@ -151,8 +151,18 @@ class TileCodec:
         DamagedSidecarError
             If a part does not decode to a tile of that shape.
         """
+        return self._decoded(parts, self._states(parts, rows, cols), rows, cols, bands)
+
+    def _decoded(
+        self,
+        parts: Mapping[str, bytes],
+        states: States | None,
+        rows: int,
+        cols: int,
+        bands: Bands | None,
+    ) -> Samples:
+        """See `decode`; with the states of all bands, as the tile's mask has them."""
         wanted, live, chosen = self._choose(bands)
-        states = self._states(parts, rows, cols)
         size = len(self.live) * rows * cols
         listed = decode_listed(parts.get("listed", b""), size, self.dtype)
         coded = self._coded(parts)
@@ -212,8 +222,8 @@ class TileCodec:
         self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands
     ) -> Samples:
         """Means of what all of a tile decodes to."""
-        samples = self.decode(parts, rows, cols, bands)
         states = self._states(parts, rows, cols)
+        samples = self._decoded(parts, states, rows, cols, bands)
         if states is None:
             return self.coding.frame.to_samples(block_means(samples, factor, np.float64))
         means, states = valid_means(samples, states[bands], factor)

@@ -9,12 +9,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MEDIA_TYPE", "SCHEMA_URI", "properties", "schema"]
+__all__ = ["MEDIA_TYPE", "QUALITY", "SCHEMA_URI", "properties", "schema"]
 
 # A name and no address: nothing is served there that a validator could fetch, see `schema`.
 SCHEMA_URI = "urn:x-hsinr:stac:v1.0.0"
 MEDIA_TYPE = "application/vnd.hsinr+safetensors"
 """Media type of a sidecar."""
+QUALITY = ("psnr_db", "max_error", "mean_sam_deg", "bpppb")
+"""What tables of scenes show of how good they are; in items after ``hsinr:``."""
 
 _SCHEMA = Path(__file__).with_name("hsinr-v1.0.0.json")
 _MEASURED = ("psnr_db", "rmse", "max_error", "mean_sam_deg", "bpppb")

@@ -26,7 +26,7 @@ from xhsinr.errors import SourceError, UnknownSceneError
 from xhsinr.folders import at, located
 from xhsinr.pictures.picture import image_html, png_bytes
 from xhsinr.pictures.preview import small_preview
-from xhsinr.stac.extension import MEDIA_TYPE
+from xhsinr.stac.extension import MEDIA_TYPE, QUALITY
 from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, is_in_store, is_remote, walk
 
 __all__ = ["Entry", "Moment", "SceneCatalog", "open_catalog"]
@@ -185,8 +185,7 @@ def open_catalog(
     return SceneCatalog(entries)
 
 
-_QUALITY = ("psnr_db", "max_error", "mean_sam_deg", "bpppb")
-_FIGURES = ("bands", "rows", "cols", "dtype", *_QUALITY, "bytes")
+_FIGURES = ("bands", "rows", "cols", "dtype", *QUALITY, "bytes")
 
 
 def _entry(item: pystac.Item) -> Entry | None:
@@ -196,7 +195,7 @@ def _entry(item: pystac.Item) -> Entry | None:
     fields, properties = asset.extra_fields, item.properties
     rows, cols = fields.get("proj:shape", (None, None))
     sizes = (len(fields.get("bands", ())), rows, cols, fields.get("data_type"))
-    quality = (properties.get(f"hsinr:{name}") for name in _QUALITY)
+    quality = (properties.get(f"hsinr:{name}") for name in QUALITY)
     figures = dict(zip(_FIGURES, (*sizes, *quality, fields.get("file:size")), strict=True))
     start, end = (properties.get(key) for key in ("start_datetime", "end_datetime"))
     moment = item.datetime

@@ -18,12 +18,13 @@ from urllib.parse import quote
 
 import numpy as np
 
+from xhsinr.stac.extension import QUALITY
+
 __all__ = ["page_html", "page_row"]
 
 _TEMPLATE, _STYLE, _SCRIPT = (
     Path(__file__).with_name(f"page.{end}") for end in ("html", "css", "js")
 )
-_FIGURES = ("psnr_db", "max_error", "mean_sam_deg", "bpppb")
 
 
 def page_row(folder: str, item: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def page_row(folder: str, item: dict[str, Any]) -> dict[str, Any]:
         "shape": [len(data["bands"]), *map(_number, data["proj:shape"])],
         "bytes": _number(data["file:size"]),
         "ratio": _ratio(data, properties),
-        **{name: _number(properties.get(f"hsinr:{name}")) for name in _FIGURES},
+        **{name: _number(properties.get(f"hsinr:{name}")) for name in QUALITY},
         "rings": _rings(item.get("geometry")),
         "files": {key: href for key, href in files.items() if href},
         "item": _beside(folder, f"{folder}.json"),

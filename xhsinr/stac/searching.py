@@ -10,11 +10,12 @@ import pystac
 
 from xhsinr.errors import SourceError
 from xhsinr.stac.walking import Found, found_in, is_remote
+from xhsinr.storage import BUSY
 
 __all__ = ["Search", "search"]
 
 _TIMEOUT = 20.0, 60.0
-_RETRIES, _BUSY = 5, (429, 500, 502, 503, 504)
+_RETRIES = 5
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def search(api: str, asked: Search) -> Iterator[Found]:
     except ImportError as error:
         raise SourceError(f"{api}: to search it, pip install 'xhsinr[remote]'") from error
     patient = Retry(
-        _RETRIES, connect=2, backoff_factor=0.5, status_forcelist=_BUSY, allowed_methods=None
+        _RETRIES, connect=2, backoff_factor=0.5, status_forcelist=BUSY, allowed_methods=None
     )
     try:
         client = Client.open(api, stac_io=StacApiIO(timeout=_TIMEOUT, max_retries=patient))

@@ -145,10 +145,10 @@ def sources(source: str | Path, search: Search | None = None) -> Iterator[Source
         found = _of_urls([text])
     elif is_in_store(text):
         found = _of_urls(url for url in matching(text) if _is_named_like_one(url))
+    elif is_catalog(text):
+        found = _of_items(walk(text), local=not is_remote(text))
     else:
-        catalog = is_catalog(text)
-        local = not is_remote(text)
-        found = _of_items(walk(text), local=local) if catalog else _of_files(Path(text))
+        found = _of_files(Path(text))
     taken = {RESERVED, *ARCHIVE_FILES}
     listed: set[str] = set()
     for entry in found:
