@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from xhsinr.bench import charts, downstream
 from xhsinr.bench import codecs as baselines
-from xhsinr.bench import downstream
 from xhsinr.bench import measure as measuring
 from xhsinr.bench.cases import Case, Plan, cases, quoted
 from xhsinr.bench.checkpoint import Checkpoint
-from xhsinr.bench.scenes import load_scene
+from xhsinr.bench.scenes import BenchScene, load_scene
 from xhsinr.cli import main
 from xhsinr.errors import HsinrError, SceneError, TargetError
 
 pytest.importorskip("matplotlib")
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 
 @pytest.fixture
@@ -116,6 +119,50 @@ def test_a_codec_that_misses_its_target_says_so(
     row = measuring.measure(Case(scene, "sz3", baselines.Target("max_error", 4), "held-out"))
     assert row["note"] == "misses max_error=4"
     assert row["max_error"] == "5"
+
+
+def test_memory_counts_however_much_was_freed_before() -> None:
+    megabytes = []
+    for _ in range(2):
+        with measuring.peak_memory() as grown:
+            pieces = [np.ones(1000) for _ in range(5000)]  # on the heap, which keeps what is freed
+            del pieces
+        megabytes += [size / 1e6 for size in grown]
+    if not megabytes:
+        pytest.skip("this system does not tell")
+    assert all(38 < size < 60 for size in megabytes)
+
+
+def test_a_plan_without_rates_has_curves_for_a_few_and_the_papers_rate_for_all() -> None:
+    small, large = np.zeros((8, 8, 4), np.uint16), np.zeros((1024, 1024, 1), np.uint16)
+    pines = BenchScene("indian_pines", small, None, frozenset())
+    mosaic = BenchScene("indian_pines@1024", large, None, frozenset())
+    found = {
+        (scene.name, key): [case.target.value for case in cases(Plan(codecs=(key,)), [scene])]
+        for scene in (pines, mosaic)
+        for key in ("pca_jpeg2000", "pca_dct", "pcodec")
+    }
+    assert found["indian_pines", "pca_jpeg2000"] == [0.02, 0.05, 0.1, 0.2, 0.5]
+    assert found["indian_pines", "pca_dct"] == [0.1, 0.2]
+    assert found["indian_pines@1024", "pca_dct"] == []
+    assert found["indian_pines@1024", "pcodec"] == [4, 16, 50, 0]
+
+
+def test_names_of_points_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path: drawn.append(self))
+    same = {"protocol": "held-out", "target": "lossless", "bytes": "9"}
+    keys = list(baselines.CODECS)[:14]
+    rows = [
+        {**same, "codec": key, "name": key, "encode_s": f"{1 + n / 20}", "bpppb": f"{6 + n / 9}"}
+        for n, key in enumerate(keys)
+    ]
+    charts.draw("crowded", rows, tmp_path)
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    boxes = {text.get_text(): Text.get_window_extent(text) for text in figure.axes[0].texts}
+    assert set(boxes) == set(keys)
+    assert not any(a.overlaps(b) for a, b in combinations(boxes.values(), 2))
 
 
 def test_dead_bands_are_left_out_and_gaps_are_refused(folder: Path) -> None:

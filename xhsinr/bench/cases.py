@@ -14,10 +14,18 @@ from xhsinr.bench.scenes import BenchScene
 from xhsinr.errors import TargetError
 from xhsinr.network.places import load_network
 
-__all__ = ["BOUNDS", "METHODS", "QUICK_RATES", "RATES", "Case", "Plan", "cases", "quoted"]
+__all__ = [
+    "BOUNDS",
+    "FITTED",
+    "METHODS",
+    "Case",
+    "Plan",
+    "cases",
+    "paper_rate",
+    "quoted",
+]
 
-RATES = (0.02, 0.05, 0.1, 0.2, 0.5)
-QUICK_RATES = (0.1,)
+_RATES = (0.02, 0.05, 0.1, 0.2, 0.5)
 BOUNDS = (4, 16, 50)
 
 # The paper's names of the codecs, as in its tables.
@@ -40,16 +48,14 @@ METHODS = {
     "hp_inr_sampling": "HP_INR_sampling",
     "meta_learning": "Meta_learning",
 }
-_FITTED = ("inr", "hp_inr", "inr_sampling", "hp_inr_sampling")
-# Codecs that take minutes a scene are measured at the paper's rates only.
-_SLOW = ("rpm", "dwt_svr", "wsrc")
-_PAPER_RATES = (0.1, 0.2)
-# Scenes of more pixels than this are measured with codecs that people use at such a size.
-_LARGE = 1 << 17
-_FOR_LARGE = (
-    *("pca_jpeg2000", "xhsinr", "geotiff_zstd", "geotiff_lerc_zstd", "ccsds123_hybrid", "jpegxl"),
-    *("jpegls", "sz3", "pcodec", "zarr_blosc"),
-)
+FITTED = ("inr", "hp_inr", "inr_sampling", "hp_inr_sampling")
+# These have curves; any other codec stands at one rate, and at the paper's for its benchmark.
+_CURVES = ("pca_jpeg2000", "xhsinr")
+_ONE_RATE = 0.1
+# Of scenes of more pixels than this, codecs that people use at such a size are measured.
+_LARGE, _LARGEST = 1 << 17, 1 << 19
+_FOR_LARGEST = ("xhsinr", "geotiff_lerc_zstd", "ccsds123_hybrid", "jpegls", "sz3", "pcodec")
+_FOR_LARGE = (*_FOR_LARGEST, "pca_jpeg2000", "geotiff_zstd", "jpegxl", "zarr_blosc")
 # Steps of a fit in a quick run.
 _QUICK_STEPS = 150
 
@@ -63,16 +69,16 @@ class Plan:
     codecs : sequence of str
         Keys of `xhsinr.bench.codecs.CODECS`.
     rates : sequence of float
-        In bpppb.
+        In bpppb. None: five for codecs that have curves, one or two for the others.
     protocol : {"held-out", "in-sample", "both"}
     network : str
         Path of a network that was trained on the scenes; empty for none.
     quick : bool
-        One bound and short fits.
+        One rate, one bound and short fits.
     """
 
     codecs: Sequence[str] = tuple(CODECS)
-    rates: Sequence[float] = RATES
+    rates: Sequence[float] = ()
     protocol: str = "both"
     network: str = ""
     quick: bool = False
@@ -101,19 +107,26 @@ class Case:
 def cases(plan: Plan, scenes: Sequence[BenchScene]) -> Iterator[Case]:
     """All cases of a plan, scene by scene in the order of the tables."""
     for scene in scenes:
-        large = scene.cube[..., 0].size > _LARGE
         for key in plan.codecs:
-            if large and key not in _FOR_LARGE:
+            if key not in _measurable(scene):
                 continue
             for protocol, fields in _arrangements(plan, scene, key):
                 if plan.protocol in ("both", protocol):
-                    for target in _targets(plan, key, large=large):
+                    for target in _targets(plan, scene, key):
                         yield Case(scene, key, target, protocol, fields)
+
+
+def _measurable(scene: BenchScene) -> Collection[str]:
+    """Codecs that do not take all day on a scene of this size."""
+    pixels = scene.cube[..., 0].size
+    if pixels > _LARGEST:
+        return _FOR_LARGEST
+    return _FOR_LARGE if pixels > _LARGE else CODECS
 
 
 def _arrangements(plan: Plan, scene: BenchScene, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Protocol and fields of each way in which a codec is measured on a scene."""
-    if key in _FITTED:
+    if key in FITTED:
         steps = {"steps": _QUICK_STEPS} if plan.quick else {}
         yield "held-out", {**_paper_size(scene, key), **steps}
     elif key == "meta_learning":
@@ -146,7 +159,7 @@ def _paper_size(scene: BenchScene, key: str) -> dict[str, int]:
     return {}
 
 
-def _targets(plan: Plan, key: str, *, large: bool) -> Iterator[Target]:
+def _targets(plan: Plan, scene: BenchScene, key: str) -> Iterator[Target]:
     try:
         # What kinds a codec takes is a fact of its class, whatever its fields.
         kinds = load(key).kinds
@@ -155,12 +168,23 @@ def _targets(plan: Plan, key: str, *, large: bool) -> Iterator[Target]:
     if "native" in kinds:
         yield Target("native")
     if "bpppb" in kinds:
-        few = (key in _SLOW or large) and not plan.quick
-        yield from (Target("bpppb", rate) for rate in plan.rates if not few or rate in _PAPER_RATES)
+        yield from (Target("bpppb", rate) for rate in plan.rates or _rates(plan, scene, key))
     if "max_error" in kinds:
         yield from (Target("max_error", bound) for bound in plan.bounds)
     if "lossless" in kinds:
         yield Target("lossless")
+
+
+def _rates(plan: Plan, scene: BenchScene, key: str) -> Sequence[float]:
+    if plan.quick or scene.cube[..., 0].size > _LARGE:
+        return (_ONE_RATE,)
+    return _RATES if key in _CURVES else sorted({_ONE_RATE, paper_rate(scene.benchmark)})
+
+
+def paper_rate(benchmark: str) -> float:
+    """The rate at which the paper compares codecs on a benchmark; 0.1 for other scenes."""
+    paper = quoted().get(benchmark)
+    return float(paper["compression"][0]["bpppb"]) if paper else _ONE_RATE
 
 
 @cache

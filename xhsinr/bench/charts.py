@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,7 @@ _PARETO = (
     ("lossless", "lossless", "Size against time, lossless"),
     ("within4", "max_error=4", "Size against time, no sample off by more than 4"),
 )
+_RATE = "bits per pixel and band"
 _BOUND = "largest error allowed (data units)"
 INK, GREY = "#222222", "#9A9A9A"
 # Colours told apart with any colour vision (Okabe and Ito); the rest share greys and markers.
@@ -35,6 +37,12 @@ _STRONG = {
 }
 _OTHERS = ("#5B5B5B", "#8A8A8A", "#A8A8A8")
 _MARKERS = "osD^vPX<>hp*d"
+# Where the name of a point may stand, in points of type: beside it, and farther off.
+_BESIDE = 12
+_OFFSETS = sorted(
+    product((10, -10, 0, 30, -30, 60, -60), (0, 12, -12, 24, -24, 36, -36, 48, -48, 60, -60)),
+    key=lambda offset: (math.hypot(*offset), -offset[0]),
+)[1:]
 STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 14,
@@ -75,7 +83,7 @@ def draw(name: str, rows: Sequence[Row], folder: Path) -> list[Path]:
     times = _curves(good, (f"bpppb={_TIMED_RATE:g}", "native"), "encode_s", "psnr_db")
     bounds = _curves(good, ("max_error=",), "bpppb", "max_error", from_target=True)
     figures = (
-        ("psnr_rate", rates, "PSNR against rate", "bits per pixel and band", "PSNR (dB)"),
+        ("psnr_rate", rates, "PSNR against rate", _RATE, "PSNR (dB)"),
         (
             "psnr_time",
             times,
@@ -89,11 +97,11 @@ def draw(name: str, rows: Sequence[Row], folder: Path) -> list[Path]:
                 _curves(good, (target,), "encode_s", "bpppb"),
                 title,
                 "seconds to encode",
-                "bits per pixel and band",
+                _RATE,
             )
             for kind, target, title in _PARETO
         ),
-        ("bound_rate", bounds, "Bounded error against rate", "bits per pixel and band", _BOUND),
+        ("bound_rate", bounds, "Bounded error against rate", _RATE, _BOUND),
     )
     written = []
     for kind, curves, title, along, up in figures:
@@ -149,6 +157,13 @@ def _figure(curves: Sequence[Curve], title: str, labels: tuple[str, str], path: 
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         if all(len(curve.points) == 1 for curve in curves):
+            if labels[1] == _RATE:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_locator(LogLocator(subs=range(1, 10)))
+                axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+                axes.yaxis.set_minor_locator(NullLocator())
+                _draw_front(axes, curves)
+            figure.draw_without_rendering()  # where things stand is known from here on
             _label_points(axes, curves)
         else:
             _label_curves(axes, curves)
@@ -177,32 +192,52 @@ def _colour(curve: Curve) -> str:
 
 
 def _label_curves(axes: Axes, curves: Sequence[Curve]) -> None:
-    """A legend beside the axes, in the order of the curves at a rate that nearly all have."""
+    """A legend beside the axes, from the best curve at a rate, or a bound, that nearly all have."""
     handles, labels = axes.get_legend_handles_labels()
-    heights = {curve.label: _near(curve) for curve in curves}
-    ranked = sorted(zip(handles, labels, strict=True), key=lambda pair: -heights[pair[1]])
+    ranks = {curve.label: _rank(curve, bounded=axes.get_ylabel() == _BOUND) for curve in curves}
+    ranked = sorted(zip(handles, labels, strict=True), key=lambda pair: ranks[pair[1]])
     axes.legend(
         *zip(*ranked, strict=True), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=10
     )
 
 
-def _near(curve: Curve) -> float:
-    """Height of a curve where its log rate is nearest to that of `_TIMED_RATE`."""
-    return min(curve.points, key=lambda point: abs(math.log(point[0] / _TIMED_RATE)))[1]
+def _rank(curve: Curve, *, bounded: bool) -> float:
+    """Size at the middle bound, or what is lost where the rate is nearest to `_TIMED_RATE`."""
+    if bounded:
+        return curve.points[len(curve.points) // 2][0]
+    return -min(curve.points, key=lambda point: abs(math.log(point[0] / _TIMED_RATE)))[1]
+
+
+def _draw_front(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Steps through the points that no other one beats in both time and size."""
+    front: list[tuple[float, float]] = []
+    for point in sorted(curve.points[0] for curve in curves):
+        if not front or point[1] < front[-1][1]:
+            front.append(point)
+    axes.step(*zip(*front, strict=True), where="post", color=GREY, lw=1, ls=":", zorder=1)
 
 
 def _label_points(axes: Axes, curves: Sequence[Curve]) -> None:
-    """The name of each point beside it, moved down where another name stands already."""
-    axes.margins(x=0.12, y=0.06)
-    taken: list[tuple[float, float]] = []
-    low, high = axes.get_ylim()
-    left, right = (math.log(limit) for limit in axes.get_xlim())
-    for curve in sorted(curves, key=lambda curve: -curve.points[0][1]):
-        ((x, y),) = curve.points
-        across = (math.log(x) - left) / (right - left)
-        up = (y - low) / (high - low)
-        while any(abs(across - a) < 0.2 and abs(up - b) < 0.026 for a, b in taken):
-            up -= 0.004
-        taken.append((across, up))
-        height = low + up * (high - low)
-        axes.annotate(f"   {curve.label}", (x, height), va="center", size=10, color=_colour(curve))
+    """The name of each point at the nearest place that is free, with a line where it is far."""
+    from matplotlib.transforms import Bbox
+
+    right = axes.figure.bbox.x1
+    taken: list[Bbox] = []
+    places = axes.transData.transform([curve.points[0] for curve in curves])
+    marks = [Bbox([place - 6, place + 6]) for place in places]
+    for nth in sorted(range(len(curves)), key=lambda nth: curves[nth].key != "xhsinr"):
+        curve, others = curves[nth], [*marks[:nth], *marks[nth + 1 :], *taken]
+        for across, up in _OFFSETS:
+            far = math.hypot(across, up) > _BESIDE
+            label = axes.annotate(
+                curve.label, curve.points[0], (across, up), textcoords="offset points", size=10,
+                color=_colour(curve) if curve.key in _STRONG else INK, va="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, zorder=1.5,
+                ha="left" if across > 0 else "right" if across < 0 else "center",
+                arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.7} if far else None,
+            )  # fmt: skip
+            box = label.get_window_extent()
+            if not any(map(box.overlaps, others)) and axes.bbox.x0 < box.x0 and box.x1 < right:
+                taken.append(box)
+                break
+            label.remove()

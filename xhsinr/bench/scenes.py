@@ -20,7 +20,7 @@ __all__ = ["DEFAULT_SCENES", "BenchScene", "load_scene", "mosaic"]
 
 DEFAULT_SCENES = (
     *("jasper_ridge_224", "indian_pines", "paviau_140x80", "enmap_potsdam_B"),
-    "jasper_ridge_198_int16@512",
+    *("jasper_ridge_198_int16@512", "jasper_ridge_198_int16@1024"),
 )
 _NODATA = -32768
 _WHOLE, _LARGEST_SIDE = "indian_pines", 4096
@@ -57,9 +57,9 @@ class BenchScene:
 
     @property
     def benchmark(self) -> str:
-        """Key of the paper's benchmark that it is, or is a crop of; empty for none."""
+        """Key of the paper's benchmark that it is, or is a crop of; empty for none, and mosaics."""
         found = (key for start, key in _BENCHMARKS.items() if self.name.startswith(start))
-        return next(found, "")
+        return "" if "@" in self.name else next(found, "")
 
 
 def load_scene(folder: Path, name: str) -> BenchScene:

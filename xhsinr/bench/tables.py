@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from xhsinr.bench.cases import METHODS, quoted
+from xhsinr.bench.cases import METHODS, paper_rate, quoted
 from xhsinr.bench.checkpoint import Row
 from xhsinr.bench.codecs import CODECS
 from xhsinr.bench.scenes import BenchScene
@@ -24,7 +24,7 @@ def scene_section(scene: BenchScene, rows: Sequence[Row]) -> str:
     kilobytes = scene.cube.size * 16 / 8 / 1000
     good = [row for row in rows if row["bytes"]]
     paper = quoted().get(scene.benchmark)
-    rate = _paper_rate(paper)
+    rate = paper_rate(scene.benchmark)
     parts = [title, f"The scene at 16 bits a sample: {kilobytes:,.0f} KB."]
     at_rate = [row for row in good if row["target"] in (f"bpppb={rate:g}", "native")]
     if at_rate:
@@ -67,9 +67,10 @@ def scene_section(scene: BenchScene, rows: Sequence[Row]) -> str:
 
 
 _TIME_NOTE = (
-    "Seconds of one core, search for the target included: median of three runs, a single run "
-    "above two seconds. Megabytes are by how much the resident set grew at most. The paper's "
-    "seconds are on its own machine."
+    "Seconds that one core was at work, search for the target included: median of three runs, a "
+    "single run above two seconds. Megabytes are by how much the resident set grew at most in the "
+    "first of them, what came out included. What a codec imports and compiles it has done before, "
+    "on a corner of the scene. The paper's seconds are on its own machine."
 )
 
 
@@ -77,11 +78,6 @@ def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _paper_rate(paper: dict[str, Any] | None) -> float:
-    """The rate at which the paper compares codecs on this benchmark."""
-    return 0.1 if paper is None else float(paper["compression"][0]["bpppb"])
 
 
 def _note(paper: dict[str, Any] | None) -> str:

@@ -43,7 +43,7 @@ def bench(
     Run it again to go on: rows of OUT/results.csv are not measured twice.
     """
     from xhsinr.bench import run
-    from xhsinr.bench.cases import QUICK_RATES, RATES, Plan
+    from xhsinr.bench.cases import Plan
     from xhsinr.bench.codecs import CODECS
     from xhsinr.bench.scenes import DEFAULT_SCENES
 
@@ -53,7 +53,7 @@ def bench(
         raise click.BadParameter(str(error), param_hint="--rates") from error
     plan = Plan(
         codecs=codecs or tuple(CODECS),
-        rates=asked or (QUICK_RATES if quick else RATES),
+        rates=asked,
         protocol=protocol,
         network=str(network or ""),
         quick=quick,

@@ -13,6 +13,7 @@ from xhsinr.compression.pipeline import compress
 from xhsinr.errors import TargetError
 from xhsinr.handle import open_sidecar
 from xhsinr.network.places import load_network, provide_network
+from xhsinr.reading.store import forget_tiles
 
 __all__ = ["MetaLearning", "Xhsinr"]
 
@@ -97,5 +98,6 @@ def _samples(payload: bytes, network: str) -> Cube:
         path = Path(folder) / "scene.hsinr"
         path.write_bytes(payload)
         provide_network(load_network(network), path)
+        forget_tiles()  # a file that was decoded before takes memory that counts for this one
         samples: Cube = open_sidecar(path).open().values
         return samples
