@@ -15,6 +15,7 @@ from xhsinr.spectral.basis import (
     water_level,
     worthwhile_components,
 )
+from xhsinr.spectral.independent import sparsest_turn
 
 
 def _statistics(samples: np.ndarray, chunk: int = 1000) -> SpectralStatistics:
@@ -278,3 +279,26 @@ def test_a_mean_of_enormous_steps_still_has_an_exponent_that_is_stored() -> None
     )
     again = SpectralBasis.from_bytes(basis.to_bytes(), 3)
     assert again.mean_exponent == basis.mean_exponent == 127
+
+
+def test_sparse_scores_that_were_mixed_are_told_apart(rng: np.random.Generator) -> None:
+    sparse = rng.laplace(size=(3, 500, 4)) * rng.exponential(size=(3, 500, 1)) ** 2
+    mixing, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    turn = sparsest_turn(np.tensordot(mixing, sparse, 1), 0.01)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(np.sort(np.abs(turn @ mixing), axis=1)[:, :2], 0, atol=0.1)
+
+
+def test_a_turned_basis_leaves_what_the_strongest_directions_leave(
+    rng: np.random.Generator,
+) -> None:
+    statistics = _statistics(_smooth_spectra(rng, 40, 3000))
+    mean, covariance = statistics.mean, statistics.covariance
+    turn, _ = np.linalg.qr(rng.normal(size=(5, 5)))
+    left = [
+        SpectralBasis.from_statistics(
+            mean, covariance, components=5, distortion=1e-4, pixels=3000, turn=chosen
+        ).unexplained(mean, covariance)
+        for chosen in (None, turn)
+    ]
+    assert left[1] == pytest.approx(left[0], rel=0.01)

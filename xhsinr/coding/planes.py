@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from xhsinr.coding.contract import Bands, Frame, NetworkUse, Planes, Samples, Valid
 from xhsinr.coding.overview import block_means
-from xhsinr.coding.planes_forecast import expected_errors
+from xhsinr.coding.planes_forecast import blocks_of_details, expected_errors
 from xhsinr.coding.planes_tile import PlaneDecoder, PlaneEncoder
 from xhsinr.coding.spectra import means_of_scores, samples_of_scores
 from xhsinr.entropy.cursor import Cursor, varint
@@ -71,6 +71,10 @@ class PlanesCoding:
     ) -> npt.NDArray[np.float64]:
         """Mean squared error of a tile's scores at each step."""
         return expected_errors(self.basis.scores(samples).astype(np.float64), steps)
+
+    def blocks_of_details(self, samples: Samples) -> npt.NDArray[np.float64]:
+        """Wavelet coefficients of a tile's scores, shape (components, blocks, 4)."""
+        return blocks_of_details(self.basis.scores(samples).astype(np.float64))
 
     def decode(
         self,

@@ -1,4 +1,4 @@
-"""What planes will cost before they are coded: the error that a quantiser's step leaves."""
+"""What is known of planes before they are coded: their coefficients, and what a step leaves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numba import njit
 
 from xhsinr.coding.planes_tile import decompose
 
-__all__ = ["expected_errors"]
+__all__ = ["blocks_of_details", "expected_errors"]
 
 # Coefficients below this many steps become zero, as a rule; those above err by so many squared
 # steps (fitted to files of training scenes).
@@ -39,6 +39,21 @@ def expected_errors(
     places = np.arange(_BINS + 1.0)
     zeros, coded = np.interp(at, places, below), np.interp(at, places, above)
     return np.asarray((zeros + coded * _ERROR * np.square(steps)) / max(scores.size, 1))
+
+
+def blocks_of_details(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Wavelet coefficients of scores in squares of 2 x 2, shape (components, squares, 4).
+
+    Of bands with odd sides the last row or column is left out.
+    """
+    bands = zip(*(decompose(plane).values() for plane in scores), strict=True)
+    return np.concatenate([_squares(np.stack(band)) for band in bands], axis=1)
+
+
+def _squares(planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    count, rows, cols = len(planes), planes.shape[1] // 2, planes.shape[2] // 2
+    whole = planes[:, : 2 * rows, : 2 * cols].reshape(count, rows, 2, cols, 2)
+    return whole.swapaxes(2, 3).reshape(count, rows * cols, 4)
 
 
 @njit(cache=True, nogil=True)

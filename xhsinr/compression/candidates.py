@@ -30,14 +30,20 @@ from xhsinr.compression.survey import Survey
 from xhsinr.network.file import Network
 from xhsinr.network.prior import Prior, package_prior
 from xhsinr.network.siren_network import SirenNetwork
-from xhsinr.spectral.basis import SpectralBasis, worthwhile_components
+from xhsinr.spectral.basis import SpectralBasis, water_level, worthwhile_components
+from xhsinr.spectral.independent import sparsest_turn
 
-__all__ = ["Candidates", "Forecast"]
+__all__ = ["Candidates", "Details", "Forecast"]
 
 # Neighbouring pixels are alike: the share of a score's variance that its neighbours leave open.
 _UNEXPLAINED = 0.15
 # Share of the bound that errors are measured by where the noise is less: below it they are free.
 _BOUND_NOISE = 0.5
+# Errors of scores lie so far above what is aimed at where few of their coefficients are coded, and
+# a basis needs to be no more precise (fitted to training scenes).
+_BASIS_ERROR = 1.5
+# Share of the water level above which a direction adds to what is turned.
+_WORTHWHILE = 0.5
 # Share of a scene's variance that a preview leaves open.
 _PREVIEW_LEAVES = 0.05
 # A base pays where the bound is so many times the noise; its level is the sum of these multiples
@@ -58,6 +64,9 @@ _EXPONENTS = -80, 100
 Forecast = Callable[[TileCodec, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 """``forecast(codec, steps)``: mean squared error of a scene's scores at each quantiser's step."""
 
+Details = Callable[[TileCodec], npt.NDArray[np.float64]]
+"""``details(codec)``: wavelet coefficients of a scene's scores, see `sparsest_turn`."""
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -75,6 +84,8 @@ class Candidates:
         Of the user's own: a prior to code planes with, or a network to try latents with.
     forecast : callable
         See `Forecast`.
+    details : callable
+        See `Details`.
     """
 
     survey: Survey
@@ -83,6 +94,7 @@ class Candidates:
     limit: float
     network: Network | None
     forecast: Forecast
+    details: Details
 
     @property
     def extreme(self) -> bool:
@@ -124,11 +136,12 @@ class Candidates:
         """Planes that leave about this mean squared error per sample."""
         survey = self.survey
         bands = len(survey.mean)
-        components = worthwhile_components(survey.variances, aim * bands)
-        basis = self._basis(components, aim)
-        coding = PlanesCoding(self._frame, basis, network=self._prior)
-        if basis.components == 0:
+        coding = PlanesCoding(self._frame, self._basis(aim), network=self._prior)
+        if coding.basis.components == 0:
             return self._around(coding)
+        blocks = self.details(self._around(coding))
+        basis = self._basis(aim, sparsest_turn(blocks, water_level(survey.variances, aim * bands)))
+        coding = replace(coding, basis=basis)
         # What the components left out cost already; some has to remain for the others.
         left = max(aim - basis.unexplained(survey.mean, survey.covariance), 0.2 * aim)
         wanted = left * bands / basis.components
@@ -302,12 +315,13 @@ class Candidates:
             survey.voids, survey.states, survey.live, self.nodata, coding, survey.filler
         )
 
-    def _basis(self, components: int, mse: float) -> SpectralBasis:
+    def _basis(self, aim: float, turn: npt.NDArray[np.float64] | None = None) -> SpectralBasis:
         survey = self.survey
         return SpectralBasis.from_statistics(
             survey.mean,
             survey.covariance,
-            components=components,
-            distortion=mse,
+            components=worthwhile_components(survey.variances, aim * len(survey.mean), _WORTHWHILE),
+            distortion=_BASIS_ERROR * aim,
             pixels=survey.pixels,
+            turn=turn,
         )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from xhsinr.coding.tile import TileCodec
-from xhsinr.compression.candidates import Candidates, Forecast
+from xhsinr.compression.candidates import Candidates, Details, Forecast
 from xhsinr.compression.pursuit import Attempt, Goal, Pursuit
 from xhsinr.compression.survey import Survey
 from xhsinr.errors import TargetError
@@ -53,6 +53,8 @@ class Search:
     network : Network or None
     forecast : callable
         See `xhsinr.compression.candidates.Forecast`.
+    details : callable
+        See `xhsinr.compression.candidates.Details`.
 
     Attributes
     ----------
@@ -69,10 +71,13 @@ class Search:
         target: Target,
         network: Network | None,
         forecast: Forecast,
+        details: Details,
     ) -> None:
         self._survey, self._target, self._samples = survey, target, scene.samples
         limit = target.value if target.kind == "max_error" else 0.0
-        candidates = Candidates(survey, scene.dtype, scene.nodata, limit, network, forecast)
+        candidates = Candidates(
+            survey, scene.dtype, scene.nodata, limit, network, forecast, details
+        )
         if target.kind == "noise":
             candidates = replace(candidates, limit=candidates.noise)
         self._candidates = candidates

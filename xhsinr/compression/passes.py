@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,11 @@ from xhsinr.sidecar.writer import Contents, SidecarWriter
 from xhsinr.target import Target
 from xhsinr.tiling import Tiling, Window
 
-__all__ = ["CodedTile", "Compression", "encode_tile", "forecast_tile", "tile_bytes"]
+__all__ = ["CodedTile", "Compression", "detail_tile", "encode_tile", "forecast_tile", "tile_bytes"]
 
 _FORECAST_TILES = 16
+# Parts of a scene whose details the basis is turned by, and their side, at most.
+_DETAIL_TILES, _DETAIL_TILE = 4, 64
 # Side of the part of a scene that trials are made on, at most.
 _TRIAL_TILE = 48
 
@@ -97,13 +99,28 @@ def forecast_tile(
 
     A tile without a valid sample counts as free of error.
     """
-    valid = codec.voids.states(tile.data, tile.invalid(tile.data)) == mask.VALID
-    live, valid = codec.filled(tile.data, valid)
-    if not valid.any():
+    live = _filled(tile, codec)
+    if live is None:
         return np.zeros(len(steps))
     assert isinstance(codec.coding, PlanesCoding)
     errors = codec.coding.expected_errors(live, steps)
     return np.asarray(errors * tile.data[0].size)
+
+
+def detail_tile(tile: Scene, _: Window, codec: TileCodec) -> npt.NDArray[np.float64]:
+    """Blocks of wavelet coefficients of a tile's scores, none where no sample is valid."""
+    assert isinstance(codec.coding, PlanesCoding)
+    live = _filled(tile, codec)
+    if live is None:
+        return np.zeros((codec.coding.basis.components, 0, 4))
+    return codec.coding.blocks_of_details(live)
+
+
+def _filled(tile: Scene, codec: TileCodec) -> npt.NDArray[Any] | None:
+    """What planes code of a tile; None where no sample is valid."""
+    valid = codec.voids.states(tile.data, tile.invalid(tile.data)) == mask.VALID
+    live, valid = codec.filled(tile.data, valid)
+    return live if valid.any() else None
 
 
 @dataclass(frozen=True)
@@ -138,7 +155,7 @@ class Compression:
         description = write_description(*scene.describe())
         need = survey_bytes(self._samples(tiling), scene.dtype)
         found = survey(scene, lambda f: self.tasks.run(f, tiling, every, "survey", need))
-        search = Search(scene, found, self.target, self.network, self._forecast)
+        search = Search(scene, found, self.target, self.network, self._forecast, self._details)
         while search.on_trial:
             search.learn_trial(self._trial(search.next))
         while True:
@@ -204,14 +221,30 @@ class Compression:
         See `xhsinr.compression.candidates.Forecast`.
         """
         tiling = self.tiling
-        spread = np.linspace(0, len(tiling) - 1, min(_FORECAST_TILES, len(tiling))).astype(int)
+        tiles = _spread(tiling, _FORECAST_TILES)
         need = codec.memory(math.prod(tiling.shape(0)))
         function = partial(forecast_tile, codec=codec, steps=steps)
-        tiles = spread.tolist()
         total = sum(self.tasks.run(function, tiling, tiles, "forecast", need), np.zeros(len(steps)))
         mean: npt.NDArray[np.float64] = total / sum(math.prod(tiling.shape(t)) for t in tiles)
         return mean
 
+    def _details(self, codec: TileCodec) -> npt.NDArray[np.float64]:
+        """Blocks of wavelet coefficients of the scores, from a spread of small tiles.
+
+        See `xhsinr.compression.candidates.Details`.
+        """
+        tiling = replace(self.tiling, tile=min(self.tiling.tile, _DETAIL_TILE))
+        need = codec.memory(math.prod(tiling.shape(0)))
+        function = partial(detail_tile, codec=codec)
+        tiles = _spread(tiling, _DETAIL_TILES)
+        found = self.tasks.run(function, tiling, tiles, "forecast", need)
+        return np.concatenate(list(found), axis=1)
+
     def _samples(self, tiling: Tiling) -> int:
         """Samples of the largest tile."""
         return math.prod(tiling.shape(0)) * self.tasks.scene.bands
+
+
+def _spread(tiling: Tiling, most: int) -> list[int]:
+    """Some tiles of all parts of a scene."""
+    return [int(tile) for tile in np.linspace(0, len(tiling) - 1, min(most, len(tiling)))]

@@ -148,19 +148,20 @@ def water_level(variances: npt.ArrayLike, distortion: float) -> float:
     return float(levels[np.argmax(inside)]) if inside.any() else float(ordered[-1])
 
 
-def worthwhile_components(variances: npt.ArrayLike, distortion: float) -> int:
+def worthwhile_components(variances: npt.ArrayLike, distortion: float, share: float = 0.7) -> int:
     """How many of the strongest components pay for their vectors and headers.
 
-    Those above 0.7 of the water level: below it, as a component that is weak on the whole may
+    Those above a share of the water level: below it, as a component that is weak on the whole may
     be strong in places. The optimum is flat, 0.5 to 1 cost within 2 % of the same bytes.
 
     Parameters
     ----------
     variances, distortion
         As for `water_level`.
+    share : float
     """
     level = water_level(variances, distortion)
-    return int(np.count_nonzero(np.asarray(variances) > 0.7 * level))
+    return int(np.count_nonzero(np.asarray(variances) > share * level))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +175,7 @@ class SpectralBasis:
     mean_exponent : int
         Power of two that scales the mean to the scene's units.
     vector_integers : ndarray of int64, shape (components, bands)
-        Basis vectors in units of ``2**-VECTOR_BITS``, strongest component first, each with a
-        sum that is not negative.
+        Basis vectors in units of ``2**-VECTOR_BITS``, in the order in which they are coded.
     weights : ndarray of float64, shape (bands,), or None
         What an error in each band weighs when scores are fitted; None for all the same. Only
         encoding needs it, so it is not stored.
@@ -196,6 +196,7 @@ class SpectralBasis:
         distortion: float,
         pixels: int,
         weights: Float64Array | None = None,
+        turn: Float64Array | None = None,
     ) -> SpectralBasis:
         """The strongest ``components`` directions of a scene, as precise as is worth storing.
 
@@ -216,6 +217,9 @@ class SpectralBasis:
         weights : ndarray of float64, shape (bands,), optional
             What an error in each band weighs: the directions are the strongest of the weighted
             spectra, in which equal errors of the scores count the same.
+        turn : ndarray of float64, shape (components, components), optional
+            Orthogonal: each of its rows makes a vector of the strongest directions; without it
+            they are the vectors.
         """
         if not distortion > 0 or pixels < 1 or components < 0:
             raise ValueError(
@@ -231,13 +235,16 @@ class SpectralBasis:
         kept = min(components, int(np.count_nonzero(values > negligible)))
         vectors = columns.T[::-1][:kept] / factors
         vectors = vectors * np.where(vectors.sum(axis=1) < 0, -1.0, 1.0)[:, None]
+        variances = values[:kept]
+        if turn is not None:
+            vectors, variances = turn @ vectors, np.square(turn) @ variances
 
         step = np.sqrt(12.0 * level / pixels / np.square(factors).mean())
         coarsest = _floor_log2(float(np.abs(mean).max())) + 1 - _MEAN_BITS
         exponent = min(max(_floor_log2(step), coarsest, -100), _LARGEST_EXPONENT)
         # A step no larger than length / sqrt(bands) never quantises a vector to zeros.
         longest = np.log2(np.linalg.norm(vectors, axis=1) * bands**-0.5)
-        steps = np.minimum(np.log2(step / np.sqrt(values[:kept])) + 0.25, longest)
+        steps = np.minimum(np.log2(step / np.sqrt(variances)) + 0.25, longest)
         units = np.exp2(np.clip(np.floor(steps) + VECTOR_BITS, 0, VECTOR_BITS))[:, None]
         integers = np.rint(vectors * 2.0**VECTOR_BITS / units) * units
         return cls(
