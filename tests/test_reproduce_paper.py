@@ -6,12 +6,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import scipy.io
 
 import xhsinr
+from xhsinr.errors import SceneError
 from xhsinr.training.trainer import Trainer
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "reproduce_paper.py"
@@ -36,6 +38,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTy
     monkeypatch.setattr(module, "RECIPE", recipe)
     monkeypatch.setattr("xhsinr.training.calibration._CALIBRATION_PATCHES", 4)
     monkeypatch.setattr(sys.modules["xhsinr.training.siren_training"], "_CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr(module, "load_scene", Mock(side_effect=SceneError("not installed")))
     monkeypatch.setenv("XHSINR_NETWORKS", "")
     monkeypatch.chdir(tmp_path)
     return module
@@ -105,7 +108,7 @@ def test_the_table_holds_what_the_files_hold(
     assert "remembers them" in page
     assert "want of its file: Pavia University, Cuprite." in page
     assert f"{network.stat().st_size:,} bytes" in page
-    assert "minutes on c" in page
+    assert "minutes of work on c" in page
 
 
 def test_the_paper_is_quoted_for_its_whole_scenes(
@@ -122,6 +125,15 @@ def test_the_paper_is_quoted_for_its_whole_scenes(
     assert script.extent((100, 100, 224), [100, 100, 224]) == "100 x 100 x 224, whole"
     turned = script.extent((512, 614, 188), [614, 512, 224])
     assert turned == "512 x 614 x 188 of 614 x 512 x 224"
+
+
+def test_the_whole_of_indian_pines_is_taken_where_it_is_installed(
+    script: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Mock(cube=_cube(20, 18, 10))
+    monkeypatch.setattr(script, "load_scene", lambda *_: whole)
+    found = script.find_benchmarks(folder)["indian_pines"]
+    assert np.array_equal(np.load(found), whole.cube)
 
 
 def test_cuprite_has_a_network_of_its_own(script: ModuleType, tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ _OPTIONS = (
 
 
 # x265's own default comes last. A frame that is a single coding tree unit is decoded to other
-# samples than the encoder meant, differently each time (seen with x265 4.2), so units are smaller
-# than the frame.
+# samples than the encoder meant, and one that is a single row of them is coded differently by each
+# process (seen with x265 4.2), so units are smaller than the frame is high and wide.
 _UNITS = (16, 32, 64)
 
 
@@ -71,7 +71,7 @@ class Encoder:
         self._context.pix_fmt = _FORMAT
         self._context.time_base = Fraction(1, 25)
         self._context.framerate = Fraction(25)
-        unit = max((unit for unit in _UNITS if unit < max(rows, cols)), default=_UNITS[0])
+        unit = max((unit for unit in _UNITS if unit < min(rows, cols)), default=_UNITS[0])
         parameters = ":".join(part for part in (_OPTIONS, f"qp={qp}:ctu={unit}", options) if part)
         self._context.options = {"preset": "slow", "tune": tune, "x265-params": parameters}
         self._frames = 0
