@@ -38,7 +38,7 @@ _STRONG = {
 _OTHERS = ("#5B5B5B", "#8A8A8A", "#A8A8A8")
 _MARKERS = "osD^vPX<>hp*d"
 # Where the name of a point may stand, in points of type: beside it, and farther off.
-_BESIDE = 12
+_BESIDE = 16
 _OFFSETS = sorted(
     product((10, -10, 0, 30, -30, 60, -60), (0, 12, -12, 24, -24, 36, -36, 48, -48, 60, -60)),
     key=lambda offset: (math.hypot(*offset), -offset[0]),
@@ -105,7 +105,8 @@ def draw(name: str, rows: Sequence[Row], folder: Path) -> list[Path]:
     )
     written = []
     for kind, curves, title, along, up in figures:
-        if curves:
+        # One rate alone is no curve: such a scene's codecs stand against time.
+        if curves and (kind != "psnr_rate" or any(len(curve.points) > 1 for curve in curves)):
             path = folder / f"{name}_{kind}.png"
             _figure(curves, f"{name}: {title}", (along, up), path)
             written.append(path)
