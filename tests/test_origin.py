@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import xhsinr
 from xhsinr.compression import passes
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import SceneError
 from xhsinr.scene.npy import open_npy
+from xhsinr.scene.origin import Origin
 
 
 @pytest.fixture
@@ -77,3 +79,30 @@ def test_an_npy_file_that_becomes_shorter_is_an_error_and_not_the_end_of_the_pro
 def test_a_source_that_stays_as_it_is_is_compressed(tmp_path: Path) -> None:
     np.save(tmp_path / "scene.npy", synthetic_scene(16, 16, 8).transpose("y", "x", "band").values)
     assert xhsinr.compress(tmp_path / "scene.npy", lossless=True, progress=False).path.exists()
+
+
+def test_a_chunk_of_a_zarr_store_that_changes_meanwhile_is_a_change(
+    cube: np.ndarray, tmp_path: Path
+) -> None:
+    pytest.importorskip("zarr")
+    xr.Dataset({"cube": (("y", "x", "band"), cube)}).to_zarr(tmp_path / "cube.zarr")
+    origin = Origin.of(tmp_path / "cube.zarr")
+    origin.check()
+    files = [file for file in (tmp_path / "cube.zarr" / "cube").rglob("*") if file.is_file()]
+    chunk = max(files, key=lambda file: file.stat().st_size)
+    chunk.write_bytes(chunk.read_bytes() + b"more")
+    with pytest.raises(SceneError, match="changed while it was read"):
+        origin.check()
+
+
+def test_a_file_behind_a_url_that_changes_meanwhile_is_a_change(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    store = fsspec.filesystem("memory")
+    store.pipe_file("/origin/scene.tif", b"before")
+    origin = Origin.of("memory://origin/scene.tif")
+    origin.check()
+    store.pipe_file("/origin/scene.tif", b"after it")
+    with pytest.raises(SceneError, match="changed while it was read"):
+        origin.check()
+    store.rm("/origin", recursive=True)
+    origin.check()  # of what is not told, nothing is known to have changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import warnings
@@ -14,6 +15,7 @@ import rasterio
 import rioxarray
 import xarray as xr
 
+import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import SceneError
 from xhsinr.scene import read
@@ -137,6 +139,20 @@ def test_a_scene_behind_a_url_is_read_as_the_file_is(
         read(f"{served}/missing.tif")
     with pytest.raises(SceneError, match="download it first"):
         read(f"{served}/a.npy")
+
+
+def test_a_scene_behind_a_url_that_changed_is_archived_anew(
+    tmp_path: Path, served: str, scene: xr.DataArray
+) -> None:
+    source, out = tmp_path / "a.tif", tmp_path / "out"
+    for shift, expected in ((0, "done"), (0, "skipped"), (1, "done")):
+        if expected == "done":
+            (scene + shift).astype(scene.dtype).rio.to_raster(source)
+            os.utime(source, (shift * 10, shift * 10))
+        report = xhsinr.archive(f"{served}/a.tif", out, lossless=True, progress=False)
+        assert [row.status for row in report.rows] == [expected]
+    kept = xhsinr.open(out / "a" / "a.hsinr").open()
+    np.testing.assert_array_equal(kept.values, scene.values + 1)
 
 
 @pytest.mark.parametrize("name", ["a.nc", "a.zarr"])

@@ -207,6 +207,13 @@ def test_a_folder_gives_every_scene_below_it_once(tmp_path: Path) -> None:
     assert len({s.id for s in found}) == 5
 
 
+def test_zarr_stores_are_scenes(tmp_path: Path) -> None:
+    (tmp_path / "b" / "c.zarr" / "cube").mkdir(parents=True)
+    (tmp_path / "b" / "c.zarr" / "cube" / "0.0.0").touch()
+    for source in (tmp_path, tmp_path / "b" / "c.zarr", tmp_path / "*" / "*.zarr"):
+        assert [found.href for found in stac.sources(source)] == [str(tmp_path / "b" / "c.zarr")]
+
+
 def test_a_product_in_a_folder_is_one_scene(tmp_path: Path) -> None:
     for name in ("ENMAP-1", "ENMAP-2"):
         (tmp_path / name).mkdir()

@@ -16,7 +16,17 @@ from typing import Any, TypeVar
 
 from xhsinr.errors import RemoteError, SidecarError
 
-__all__ = ["BUSY", "Place", "locate", "read_range", "remotely", "sibling", "size_of", "suffix_of"]
+__all__ = [
+    "BUSY",
+    "Place",
+    "locate",
+    "read_range",
+    "remotely",
+    "sibling",
+    "size_of",
+    "state_of",
+    "suffix_of",
+]
 
 Place = Path | str
 """A path on a disk, or a URL."""
@@ -30,6 +40,8 @@ _PAUSES = (0.25, 1.0, 4.0)
 BUSY = (429, 500, 502, 503, 504)
 """What a server says that is busy."""
 _RESET = (errno.ECONNRESET, errno.EPIPE)
+_STATE = ("size", "ETag", "etag", "Last-Modified", "LastModified", "last_modified", "mtime")
+"""What servers and stores call size, version and time of a file."""
 _CUT_OFF = ("ServerDisconnectedError", "ClientPayloadError")  # of aiohttp, which may be missing
 
 T = TypeVar("T")
@@ -89,6 +101,24 @@ def size_of(place: Place) -> int:
     if size is None:
         raise RemoteError(f"{place}: the server does not tell the size of the file")
     return int(size)
+
+
+def state_of(place: Place) -> list[int | str]:
+    """Sizes and times of a file, or of the files in a folder, by which it is told from a changed one.
+
+    Nothing where a server does not tell.
+    """
+    if isinstance(place, Path):
+        folder = place.is_dir()
+        files = [file for file in place.rglob("[!.]*") if file.is_file()] if folder else [place]
+        found = [file.stat() for file in files]
+        latest = max((file.st_mtime_ns for file in found), default=0)
+        return [*([len(found)] if folder else []), sum(file.st_size for file in found), latest]
+    try:
+        told = remotely(place, lambda system, path: system.info(path))
+    except OSError:
+        return []
+    return [str(told[key]) for key in _STATE if told.get(key) is not None]
 
 
 def _read_remote(system: Any, path: str, start: int, stop: int) -> Any:

@@ -7,13 +7,14 @@ from typing import Any
 
 from xhsinr import stac
 from xhsinr.errors import SourceError
-from xhsinr.scene.origin import files_of, state_of
+from xhsinr.scene.origin import files_of
+from xhsinr.storage import state_of
 
 __all__ = ["fingerprint"]
 
 
 def fingerprint(source: stac.Source) -> dict[str, Any]:
-    """Its ``href``, and size and time of every file that it is read from.
+    """Its ``href``, and size and time of every file that it is read from, as far as they are told.
 
     Raises
     ------
@@ -22,7 +23,8 @@ def fingerprint(source: stac.Source) -> dict[str, Any]:
     """
     if "://" in source.href:
         updated = (source.item or {}).get("properties", {}).get("updated")
-        return {"href": source.identity} | ({"updated": updated} if updated else {})
+        told = {"updated": updated, "state": state_of(source.href)}
+        return {"href": source.identity} | {key: value for key, value in told.items() if value}
     path = Path(source.href)
     if not path.exists():
         raise SourceError(f"{path}: there is no such file any more; put it back, or leave it out")

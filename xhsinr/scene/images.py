@@ -65,7 +65,8 @@ def driver_of(place: Place) -> str:
     if isinstance(place, Path):
         _check_beside(place)
     with (
-        rasterio.Env(),
+        # What an earlier read left of a URL in GDAL's memory goes: the file may be another now.
+        rasterio.Env(CPL_VSIL_CURL_NON_CACHED=gdal_name(place)),
         patiently(place),
         rasterio.DatasetReader(gdal_name(place), driver=_DRIVERS) as found,
     ):

@@ -11,8 +11,9 @@ from typing import Any, Self
 from xhsinr.errors import SceneError
 from xhsinr.scene.images import place_of
 from xhsinr.scene.products import dlr
+from xhsinr.storage import Place, state_of
 
-__all__ = ["Origin", "file_of", "files_of", "state_of"]
+__all__ = ["Origin", "file_of", "files_of"]
 
 # Files beside an image that GDAL or this package read with it.
 _BESIDE: tuple[str, ...] = ("{name}.hdr", "{stem}.hdr", "{stem}.HDR")
@@ -42,30 +43,26 @@ def files_of(path: Path) -> list[Path]:
     return [file for file in dict.fromkeys(found) if file.exists()]
 
 
-def state_of(file: Path) -> list[int]:
-    """Size and time of a file, by which it is told from a changed one."""
-    found = file.stat()
-    return [found.st_size, found.st_mtime_ns]
-
-
 @dataclass(frozen=True)
 class Origin:
     """Files as they were.
 
     Attributes
     ----------
-    files : mapping of Path to list of int
-        See `state_of`.
+    files : mapping of Path or str to list
+        See `xhsinr.storage.state_of`.
     """
 
-    files: Mapping[Path, list[int]]
+    files: Mapping[Place, list[int | str]]
 
     @classmethod
     def of(cls, source: Any) -> Self:
-        """The files of a path, or of a DataArray that knows its own; none of other sources."""
+        """The files of a path or URL, or of a DataArray that knows its own; none of others."""
         file = file_of(source)
         place = None if file is None else place_of(str(file))
-        files = files_of(place) if isinstance(place, Path) else []
+        files: list[Place] = [*files_of(place)] if isinstance(place, Path) else []
+        if isinstance(place, str) and "://" in place:
+            files = [place]
         return cls({file: state_of(file) for file in files})
 
     def check(self) -> None:
@@ -76,7 +73,9 @@ class Origin:
         SceneError
         """
         for file, state in self.files.items():
-            if not file.exists() or state_of(file) != state:
+            gone = isinstance(file, Path) and not file.exists()
+            found = [] if gone else state_of(file)
+            if gone or (found and state and found != state):
                 raise SceneError(
                     f"{file} changed while it was read, so nothing was written: compress it again "
                     "when it is finished"

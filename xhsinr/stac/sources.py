@@ -43,6 +43,7 @@ ARCHIVE_FILES = frozenset(
 )
 """No scenes' ids either: files of an archive."""
 
+_ZARR = ".zarr"
 _IMAGES = frozenset((".tif", ".tiff", ".img", ".bsq", ".bil", ".bip", ".dat", ".raw", ".bin"))
 _SUFFIXES = _IMAGES | {".vrt", ".jp2", ".mat", ".npy", ".h5", ".he5", ".hdf5", ".nc", ".nc4"}
 _PREVIEW = ".preview.tif"
@@ -185,7 +186,7 @@ def _of_files(path: Path) -> Iterator[Source]:
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
+    if path.is_file() or (path.suffix == _ZARR and path.is_dir()):
         return [path]
     if path.is_dir():
         found = path.rglob("*")
@@ -197,7 +198,7 @@ def _files(path: Path) -> list[Path]:
 def _is_scene(path: Path) -> bool:
     name = path.name
     if name.startswith(".") or name.endswith(_PREVIEW) or not path.is_file():
-        return False
+        return path.suffix == _ZARR and path.is_dir()
     # ENVI's data may have no suffix of its own; its header isn't a scene by itself.
     return path.suffix.lower() in _SUFFIXES or path.with_name(name + ".hdr").is_file()
 
