@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from rasterio.errors import RasterioIOError
 
 import xhsinr
@@ -187,3 +190,51 @@ def test_a_label_that_names_a_file_elsewhere_is_refused(tmp_path: Path) -> None:
     with pytest.raises((SceneError, RasterioIOError)) as caught:
         xhsinr.compress(folder / "scene.lbl", tmp_path / "a.hsinr", progress=False)
     assert "secret.bin" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["virtual", "external", "link"])
+@pytest.mark.parametrize("suffix", [".nc", ".mat"])
+def test_an_hdf5_file_that_names_another_is_refused(tmp_path: Path, kind: str, suffix: str) -> None:
+    h5py = pytest.importorskip("h5py")
+    cube = np.arange(120, dtype=np.int16).reshape(4, 5, 6)
+    secret, path = tmp_path / "secret.h5", tmp_path / f"crafted{suffix}"
+    cube.tofile(tmp_path / "secret.bin")
+    with h5py.File(secret, "w") as file:
+        file["cube"] = cube
+    with h5py.File(path, "w", userblock_size=512 if suffix == ".mat" else 0) as file:
+        if kind == "virtual":
+            layout = h5py.VirtualLayout(cube.shape, cube.dtype)
+            layout[:] = h5py.VirtualSource(str(secret), "cube", cube.shape)
+            file.create_virtual_dataset("group/cube", layout)
+        elif kind == "external":
+            parts = [(str(tmp_path / "secret.bin"), 0, h5py.h5f.UNLIMITED)]
+            file.create_dataset("group/cube", cube.shape, cube.dtype, external=parts)
+        else:
+            file["group/cube"] = h5py.ExternalLink(str(secret), "cube")
+    with pytest.raises(SceneError, match=r"names another file, .*secret"):
+        xhsinr.compress(path, tmp_path / "out.hsinr", progress=False)
+
+
+def test_a_zarr_store_with_pickles_runs_nothing(tmp_path: Path, mark: Path) -> None:
+    pytest.importorskip("zarr")
+    store = tmp_path / "crafted.zarr"
+    cube = np.ones((4, 5, 6), np.int16)
+    xr.Dataset({"cube": (("band", "y", "x"), cube)}).to_zarr(store, zarr_format=2)
+    (store / ".zmetadata").unlink()
+    described = json.loads((store / "cube" / ".zarray").read_text())
+    described |= {"compressor": None, "filters": [{"id": "pickle", "protocol": 5}]}
+    (store / "cube" / ".zarray").write_text(json.dumps(described))
+    (store / "cube" / "0.0.0").write_bytes(pickle.dumps(Crafted(mark)))
+    with pytest.raises(SceneError):
+        xhsinr.compress(store, tmp_path / "out.hsinr", progress=False)
+    assert not mark.exists()
+
+
+class Crafted:
+    """Unpickling it leaves a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.mark,)

@@ -16,7 +16,9 @@ import pytest
 
 import xhsinr
 from xhsinr.demo import synthetic_scene
+from xhsinr.errors import SourceError
 from xhsinr.stac import sources
+from xhsinr.stac.extension import MEDIA_TYPE
 
 BAD: dict[str, Any] = {
     "bands that are text": {"assets": {"data": {"href": "{}", "roles": ["data"], "bands": "many"}}},
@@ -129,21 +131,28 @@ def server(tmp_path: Path) -> Iterator[str]:
         running.shutdown()
 
 
+@pytest.mark.parametrize(
+    "scheme", ["file://", "FILE://", "local://", "simplecache::file://", "zip://a.tif::file://"]
+)
 def test_what_comes_from_the_network_leads_to_no_file_here(
-    scene: Path, tmp_path: Path, server: str
+    scene: Path, tmp_path: Path, server: str, scheme: str
 ) -> None:
-    item = feature("secret", scene)
-    item["assets"]["data"]["href"] = f"file://{scene}"
-    served = {"type": "FeatureCollection", "features": [item]}
-    (tmp_path / "served" / "items.json").write_text(json.dumps(served))
-    report = xhsinr.archive(f"{server}/items.json", tmp_path / "out", retries=0, progress=False)
-    assert [row.status for row in report.rows] == ["failed"]
-    assert "to no file of this machine" in report.rows[0].error
-    catalog = {
-        "type": "Catalog", "id": "c", "stac_version": "1.1.0", "description": "c",
-        "links": [{"rel": "item", "href": f"file://{tmp_path}/item.json"}],
-    }  # fmt: skip
-    (tmp_path / "item.json").write_text(json.dumps(feature("local", scene)))
-    (tmp_path / "served" / "catalog.json").write_text(json.dumps(catalog))
-    (found,) = sources(f"{server}/catalog.json")
-    assert "to no file of this machine" in found.error
+    pytest.importorskip("aiohttp")
+    sidecar, local = tmp_path / "secret.hsinr", tmp_path / "local.json"
+    xhsinr.compress(scene, sidecar, lossless=True, progress=False)
+    local.write_text(json.dumps(feature("secret", scene)))
+    items = [feature("scene", scene), feature("sidecar", sidecar)]
+    items[1]["assets"]["data"]["type"] = MEDIA_TYPE
+    for item in items:
+        item["assets"]["data"]["href"] = scheme + item["assets"]["data"]["href"]
+    links = [{"rel": "item", "href": f"{scheme}{local}"}]
+    catalog = {"type": "Catalog", "stac_version": "1.1.0", "id": "c", "description": "c"}
+    for name, content in (
+        ("items", {"type": "FeatureCollection", "features": items}),
+        ("catalog", catalog | {"links": links}),
+    ):
+        (tmp_path / "served" / f"{name}.json").write_text(json.dumps(content))
+        report = xhsinr.archive(f"{server}/{name}.json", tmp_path / name, retries=0, progress=False)
+        assert {row.status for row in report.rows} == {"failed"}
+    with pytest.warns(UserWarning, match="is left out"), pytest.raises(SourceError):
+        xhsinr.open_catalog(f"{server}/items.json")

@@ -85,7 +85,8 @@ def test_a_chunk_of_a_zarr_store_that_changes_meanwhile_is_a_change(
     cube: np.ndarray, tmp_path: Path
 ) -> None:
     pytest.importorskip("zarr")
-    xr.Dataset({"cube": (("y", "x", "band"), cube)}).to_zarr(tmp_path / "cube.zarr")
+    stored = xr.Dataset({"cube": (("y", "x", "band"), cube)})
+    stored.to_zarr(tmp_path / "cube.zarr", zarr_format=2)
     origin = Origin.of(tmp_path / "cube.zarr")
     origin.check()
     files = [file for file in (tmp_path / "cube.zarr" / "cube").rglob("*") if file.is_file()]

@@ -104,7 +104,7 @@ def size_of(place: Place) -> int:
 
 
 def state_of(place: Place) -> list[int | str]:
-    """Sizes and times of a file, or of the files in a folder, by which it is told from a changed one.
+    """Size and time of a file, or of all in a folder, by which it is told from a changed one.
 
     Nothing where a server does not tell.
     """
@@ -175,7 +175,7 @@ def remotely(url: str, action: Callable[[Any, str], T]) -> T:
     try:
         # What others have written meanwhile counts.
         system, path = url_to_fs(url, use_listings_cache=False, **_waiting(url))
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # each file system has errors of its own
         raise RemoteError(
             f"{url} cannot be opened: {error} (pip install 'xhsinr[remote]' for http)"
         ) from error
@@ -186,7 +186,7 @@ def remotely(url: str, action: Callable[[Any, str], T]) -> T:
             raise FileNotFoundError(f"{url}: no such file") from error
         except (RemoteError, FileExistsError):
             raise
-        except Exception as error:  # each file system has errors of its own
+        except Exception as error:  # as above
             if getattr(error, "status", None) in (404, 410):
                 raise FileNotFoundError(f"{url}: no such file") from error
             if pause is None or not _passing(error):

@@ -17,7 +17,7 @@ import xarray as xr
 from xhsinr.errors import HsinrError, SceneError
 from xhsinr.scene import products
 from xhsinr.scene.arrays import variable_of, with_general_attrs
-from xhsinr.scene.hdf5 import NEEDED, is_hdf5, open_hdf5
+from xhsinr.scene.hdf5 import NEEDED, check_alone, is_hdf5, open_hdf5
 from xhsinr.scene.images import place_of
 from xhsinr.scene.matlab import open_mat, open_mat73
 from xhsinr.scene.npy import open_npy
@@ -195,6 +195,7 @@ def _is_zarr(path: Path) -> bool:
 
 def _open_hdf5(path: Path, variable: str | None) -> xr.DataArray:
     with open_hdf5(path) as file:
+        check_alone(path, file)
         product = None if variable else products.of_hdf5(file)
     if product is not None:
         return product.open(path)

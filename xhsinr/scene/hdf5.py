@@ -13,7 +13,7 @@ import numpy.typing as npt
 from xhsinr.errors import SceneError
 from xhsinr.scene.chunks import lazily_read
 
-__all__ = ["NEEDED", "attributes", "is_hdf5", "lazy_cube", "open_hdf5"]
+__all__ = ["NEEDED", "attributes", "check_alone", "is_hdf5", "lazy_cube", "open_hdf5"]
 
 Indices = npt.NDArray[np.intp]
 
@@ -43,6 +43,28 @@ def open_hdf5(path: str | Path) -> Any:
             f"{path} is an HDF5 or netCDF file, and h5py is not installed: {NEEDED}"
         ) from error
     return h5py.File(path, "r")
+
+
+def check_alone(path: Path, file: Any) -> None:
+    """Refuse a file that sends HDF5 to others: by links, virtual datasets or external storage."""
+    import h5py
+
+    def named(name: str, link: Any) -> str | None:
+        if isinstance(link, h5py.ExternalLink):
+            return str(link.filename)
+        found = file.get(name)
+        if not isinstance(found, h5py.Dataset):
+            return None
+        storage = [part[0] for part in found.external or ()]
+        sources = [part.file_name for part in (found.virtual_sources() if found.is_virtual else ())]
+        return next((str(other) for other in (*storage, *sources) if other != "."), None)
+
+    other = file.visititems_links(named)
+    if other is not None:
+        raise SceneError(
+            f"{path}: it names another file, {other}, which is not read for it: make one file of "
+            "both, or open it with xarray and pass the variable, where you trust it"
+        )
 
 
 def attributes(holder: Any) -> dict[str, Any]:

@@ -27,7 +27,14 @@ from xhsinr.folders import at, located
 from xhsinr.pictures.picture import image_html, png_bytes
 from xhsinr.pictures.preview import small_preview
 from xhsinr.stac.extension import MEDIA_TYPE, QUALITY
-from xhsinr.stac.walking import LOCAL_RULE, NETWORK_RULE, is_in_store, is_remote, walk
+from xhsinr.stac.walking import (
+    LOCAL_RULE,
+    NETWORK_RULE,
+    is_in_store,
+    is_remote,
+    leads_to_network,
+    walk,
+)
 
 __all__ = ["Entry", "Moment", "SceneCatalog", "open_catalog"]
 
@@ -169,9 +176,11 @@ def open_catalog(
             entry = None if found.item is None else _entry(found.item)
         except Exception as wrong:  # items may hold anything, and pystac lets most of it pass
             error = f"it is malformed: {type(wrong).__name__}: {wrong}"
-        if entry is not None and is_remote(entry.href) != is_remote(href):
-            rule = f"only {NETWORK_RULE}" if is_remote(entry.href) else LOCAL_RULE
-            error = f"its scene is at {entry.href}, and {rule}"
+        if entry is not None and is_remote(href):
+            if not leads_to_network(entry.href, href):
+                error = f"its scene is at {entry.href}, and {LOCAL_RULE}"
+        elif entry is not None and is_remote(entry.href):
+            error = f"its scene is at {entry.href}, and only {NETWORK_RULE}"
         if error:
             warnings.warn(f"{found.href} is left out: {error}", stacklevel=2)
         if error or entry is None:

@@ -26,6 +26,7 @@ from xhsinr.stac.walking import (
     is_catalog,
     is_in_store,
     is_remote,
+    leads_to_network,
     walk,
 )
 from xhsinr.storage import suffix_of
@@ -141,13 +142,13 @@ def sources(source: str | Path, search: Search | None = None) -> Iterator[Source
     """
     text = str(source)
     if search:
-        found = _of_items(searched(text, search), local=False)
+        found = _of_items(searched(text, search), text)
     elif is_remote(text) and suffix_of(text).lower() in _SUFFIXES and "*" not in text:
         found = _of_urls([text])
     elif is_in_store(text):
         found = _of_urls(url for url in matching(text) if _is_named_like_one(url))
     elif is_catalog(text):
-        found = _of_items(walk(text), local=not is_remote(text))
+        found = _of_items(walk(text), text)
     else:
         found = _of_files(Path(text))
     taken = {RESERVED, *ARCHIVE_FILES}
@@ -203,26 +204,27 @@ def _is_scene(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES or path.with_name(name + ".hdr").is_file()
 
 
-def _of_items(items: Iterable[Found], *, local: bool) -> Iterator[Source]:
+def _of_items(items: Iterable[Found], root: str) -> Iterator[Source]:
     for found in items:
         if found.item is None:
             yield Source(Path(found.href).stem, "", error=f"{found.href}: {found.error}")
             continue
         try:
-            yield _of_item(found.item, found.collection, local=local)
+            yield _of_item(found.item, found.collection, root)
         except Exception as error:  # items may hold anything, and pystac lets most of it pass
             text = f"{found.href} is malformed: {type(error).__name__}: {error}"
             yield Source(str(found.item.id), "", error=text[:_LONGEST_ERROR])
 
 
-def _of_item(item: pystac.Item, collection: pystac.Collection | None, *, local: bool) -> Source:
+def _of_item(item: pystac.Item, collection: pystac.Collection | None, root: str) -> Source:
+    local = not is_remote(root)
     try:
         key, asset = _asset_of(item)
         href = asset.get_absolute_href() or asset.href
         href = href.removeprefix("file://")
         if local and is_remote(href):
             raise SourceError(f"its asset {key} is at {href}, and only {NETWORK_RULE}")
-        if not local and not is_remote(href):
+        if not local and not leads_to_network(href, root):
             raise SourceError(f"its asset {key} is at {href}, and {LOCAL_RULE}")
         if local and not Path(href).exists():
             raise SourceError(f"its asset {key} is missing: there is no file {href}")

@@ -21,6 +21,7 @@ __all__ = [
     "is_catalog",
     "is_in_store",
     "is_remote",
+    "leads_to_network",
     "walk",
 ]
 
@@ -29,6 +30,9 @@ NETWORK_RULE = "a catalog that is given by its URL makes xhsinr use the network"
 
 LOCAL_RULE = "what comes from the network leads to the network only, to no file of this machine"
 """For errors, after "and"."""
+
+
+_NETWORK = {"http", "https", "ftp", "s3", "gs", "gcs", "az", "abfs", "abfss"}
 
 
 class Found(NamedTuple):
@@ -57,6 +61,17 @@ def is_remote(href: str) -> bool:
     return "://" in href and not href.startswith("file://")
 
 
+def leads_to_network(href: str, source: str) -> bool:
+    """Whether an address in what came from a URL is in the network, as far as is known.
+
+    Of fsspec's many schemes some are of this machine, and some wrap others: they may be the user's,
+    who gave ``source``, and no document's.
+    """
+    scheme = href.partition("://")[0].lower()
+    own = source.partition("://")[0].lower()
+    return is_remote(href) and "::" not in href and scheme in {*_NETWORK, own}
+
+
 def is_catalog(source: str) -> bool:
     """Whether it is called like a STAC document, or is a URL."""
     return is_remote(source) or Path(source).suffix.lower() in (".json", ".geojson")
@@ -79,7 +94,7 @@ def walk(href: str) -> Iterator[Found]:
     SourceError
         If the document itself cannot be read.
     """
-    io = _RemoteIO() if is_remote(href) else _LocalIO()
+    io = _RemoteIO(href) if is_remote(href) else _LocalIO()
     try:
         content = io.read_json(href)
         features = content["features"] if content.get("type") == "FeatureCollection" else None
@@ -109,8 +124,15 @@ class _LocalIO(DefaultStacIO):
 class _RemoteIO(DefaultStacIO):
     """Reads URLs and no files."""
 
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.source = source
+
+    def leads_on(self, href: str) -> bool:
+        return href == self.source or leads_to_network(href, self.source)
+
     def read_text_from_href(self, href: str) -> str:
-        if not is_remote(href):
+        if not self.leads_on(href):
             raise SourceError(f"{href}: {LOCAL_RULE}")
         return read(href).decode("utf-8")
 
@@ -147,7 +169,7 @@ def _address(link: pystac.Link) -> str:
 
 def _texts(hrefs: list[str], io: DefaultStacIO) -> Iterator[str | bytes | Exception]:
     """What stands at addresses; of those behind the network, many are read at a time."""
-    if isinstance(io, _RemoteIO) and all(map(is_remote, hrefs)):
+    if isinstance(io, _RemoteIO) and all(map(io.leads_on, hrefs)):
         yield from read_each(hrefs)
         return
     for href in hrefs:
