@@ -62,17 +62,15 @@ class BoundedCoding:
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
         parts: dict[str, bytes] = {}
-        shape = samples.shape[1:]
         integers = samples if self.lattice.trivial else self.lattice.to_integers(samples)
         if max(-int(integers.min()), int(integers.max())) > LARGEST:
             raise ValueError(
                 f"integers may be up to {LARGEST}; the step of the lattice is too fine"
             )
         integers = integers.astype(self._limits[0].dtype)
+        base = None
         if self.base is not None:
-            coded = self.base.encode(integers, valid, device)
-            parts["base"] = coded.get("planes", b"")
-        base = self._base(parts, *shape)
+            parts["base"], base = self.base.encode_decoded(integers)
         parts["bound"], decoded = encode_integers(integers, base, self._units, valid)
         if not self.lattice.trivial:
             found = self._samples(decoded, None)

@@ -60,11 +60,23 @@ class PlanesCoding:
     network: Prior | None = None
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
+        content, _ = self._coded(samples)
+        return {"planes": content} if content else {}
+
+    def encode_decoded(self, samples: Samples) -> tuple[bytes, Samples | None]:
+        """The part ``planes`` of a tile, and what it decodes to: without bytes nothing."""
+        content, planes = self._coded(samples)
+        if not content:
+            return content, None
+        return content, samples_of_scores(self._in_units(planes), self.basis, self.frame, None)
+
+    def _coded(self, samples: Samples) -> tuple[bytes, list[npt.NDArray[np.float64]]]:
+        """Bytes of a tile, and the planes that they decode to, in steps."""
         if not self.basis.components or not self.step:
-            return {}
+            return b"", []
         encoder = PlaneEncoder(self._planes(samples), self._prior)
-        encoder.planes()
-        return {"planes": encoder.content()} if encoder.components else {}
+        planes = encoder.planes()
+        return (encoder.content(), planes) if encoder.components else (b"", [])
 
     def expected_errors(
         self, samples: Samples, steps: npt.NDArray[np.float64]
@@ -156,7 +168,11 @@ class PlanesCoding:
         planes = decoder.planes(left_out)
         if not left_out:
             decoder.check()
-        scores = np.empty((len(planes), rows, cols))
+        return self._in_units(planes) if planes else np.zeros((0, rows, cols))
+
+    def _in_units(self, planes: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+        """Scores of planes in steps."""
+        scores = np.empty((len(planes), *planes[0].shape))
         for plane, score in zip(planes, scores, strict=True):
             np.multiply(plane, self.step, out=score)
         return scores

@@ -26,6 +26,7 @@ _APART = 0.75  # share of its distance by which an impulse differs from its neig
 _TINY = 0.02  # of a band's spread, below which nothing is an impulse
 _MOST = 0.02  # share of a tile's samples: more are no exceptions
 _PIXELS = 1024  # that deviations are estimated from
+_FEW_TOLD = 16  # of them, from which a deviation is no estimate
 _LEAST = 0.002  # share of a tile's pixels that a repeated spectrum has at least
 _FEWEST = 8
 
@@ -66,21 +67,26 @@ def _usual(
     spectra: npt.NDArray[np.float64], known: Valid, beside: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """What is usual of a band's distance to the bands beside it: centre, and how far is too far."""
-    bands, (low, high) = len(spectra), beside
+    low, high = beside
     distances = spectra - (spectra[low] + spectra[high]) / 2
-    distances[~(known & known[low] & known[high])] = np.nan
-    centres = np.zeros(bands)
-    limits = np.full(bands, np.inf)
-    for band in range(bands):
-        here = distances[band][~np.isnan(distances[band])]
-        if len(here) < 16:
-            continue
-        centres[band] = np.median(here)
-        deviation = 1.4826 * np.median(np.abs(here - centres[band]))
-        lowest, highest = np.quantile(spectra[band][known[band]], [0.01, 0.99])
-        limits[band] = max(_FAR * deviation, _TINY * (highest - lowest))
-    limits[~(limits > 0)] = np.inf
-    return centres, limits
+    told = known & known[low] & known[high]
+    centres = _quantiles(distances, told, 0.5)
+    deviations = 1.4826 * _quantiles(np.abs(distances - centres[:, None]), told, 0.5)
+    spread = _quantiles(spectra, known, 0.99) - _quantiles(spectra, known, 0.01)
+    limits = np.maximum(_FAR * deviations, _TINY * spread)
+    few = np.count_nonzero(told, axis=1) < _FEW_TOLD
+    return np.where(few, 0.0, centres), np.where(few | ~(limits > 0), np.inf, limits)
+
+
+def _quantiles(
+    values: npt.NDArray[np.float64], known: Valid, share: float
+) -> npt.NDArray[np.float64]:
+    """Of the known values of each row, below which such a share of them lies."""
+    ordered = np.sort(np.where(known, values, np.inf), axis=1)
+    place = share * np.maximum(np.count_nonzero(known, axis=1) - 1, 0)
+    before, rows = place.astype(np.intp), np.arange(len(values))
+    first, second = ordered[rows, before], ordered[rows, np.ceil(place).astype(np.intp)]
+    return np.asarray(first + (place - before) * (second - first))
 
 
 @njit(cache=True, nogil=True)

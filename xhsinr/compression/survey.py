@@ -31,7 +31,7 @@ from xhsinr.tiling import Window
 __all__ = ["Border", "Survey", "TileSurvey", "survey", "survey_tile"]
 
 # Spectra that the covariance is estimated from; more make the basis no better.
-_SPECTRA = 1 << 18
+_SPECTRA = 1 << 16
 # Spectra whose samples are looked at for a step.
 _STEP_SPECTRA = 1 << 13
 # Samples among which outliers are looked for.
@@ -245,7 +245,8 @@ def _statistics(spectra: Samples, known: Valid) -> SpectralStatistics:
     if not some.any():
         return statistics
     if 2 * complete.sum() >= some.sum():
-        statistics.update(np.where(live[:, None], spectra[:, complete], 0))
+        chosen = spectra if complete.all() else spectra[:, complete]
+        statistics.update(chosen if live.all() else np.where(live[:, None], chosen, 0))
         return statistics
     filled = np.zeros((len(spectra), int(some.sum())))
     filled[live] = complete_spectra(spectra[np.ix_(live, some)], known[np.ix_(live, some)])

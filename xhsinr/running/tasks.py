@@ -141,8 +141,8 @@ def run_tiles(
 def on_tile(
     function: TileFunction[T], window: Window, nodata: int | float | None, samples: object
 ) -> T:
-    """Call a function on the samples of a tile."""
-    return function(Scene(data=np.asarray(samples), nodata=nodata), window)
+    """Call a function on the samples of a tile, band after band in memory."""
+    return function(Scene(data=np.ascontiguousarray(samples), nodata=nodata), window)
 
 
 def client_in_scope() -> Client | None:
