@@ -12,8 +12,8 @@ import xarray as xr
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import VerificationError
-from xhsinr.reading.verification import LEVELS
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.target import VERIFY_LEVELS
 
 TARGETS: tuple[dict[str, Any], ...] = (
     {"quality": "standard"},
@@ -49,7 +49,7 @@ def damaged(path: Path, folder: Path, *tiles: int) -> Path:
     return copy
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", VERIFY_LEVELS)
 def test_a_whole_file_is_valid_at_every_level(path: Path, level: str) -> None:
     found = xhsinr.verify(path, level=level, progress=False)
     assert found.valid

@@ -19,6 +19,7 @@ __all__ = [
     "DEFAULT_QUALITY",
     "ENCODING_KEY",
     "PROFILES",
+    "VERIFY_LEVELS",
     "Options",
     "Settings",
     "Target",
@@ -35,6 +36,9 @@ PROFILES = {
     "archive": "lossless",
 }
 DEFAULT_QUALITY = "standard"
+VERIFY_LEVELS = ("structure", "checksum", "decode")
+"""How much of a sidecar is verified, from least to most."""
+
 ENCODING_KEY = "hsinr"
 """Key of a variable's encoding under which a decoded scene says what it was compressed to."""
 

@@ -20,7 +20,7 @@ from xhsinr.cli.common import (
     preview_option,
     quality_options,
 )
-from xhsinr.reading.verification import LEVELS
+from xhsinr.target import VERIFY_LEVELS
 
 __all__ = ["compress", "decompress", "info", "verify"]
 
@@ -105,7 +105,7 @@ def info(src: Path | str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("src", type=SIDECAR)
-@click.option("--level", type=click.Choice(LEVELS), default="decode", show_default=True)
+@click.option("--level", type=click.Choice(VERIFY_LEVELS), default="decode", show_default=True)
 @click.option("--against", type=SOURCE, help="The original, to measure the decoded scene.")
 def verify(src: Path | str, level: str, against: Path | str | None) -> None:
     """Check that the sidecar SRC is whole; exit code 1 if it is not."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from xhsinr.cli.common import OUT, overwrite_option
 from xhsinr.errors import NetworkError, SceneError
-from xhsinr.network.file import Network
-from xhsinr.network.places import load_network
-from xhsinr.network.prior import Prior
+
+if TYPE_CHECKING:
+    from xhsinr.network.file import Network
 
 __all__ = ["train"]
 
@@ -52,6 +53,8 @@ def train(
     unless they are named with --only.
     """
     from xhsinr import training
+    from xhsinr.network.places import load_network
+    from xhsinr.network.prior import Prior
     from xhsinr.outputs import check_output
 
     check_output(out, overwrite=overwrite)

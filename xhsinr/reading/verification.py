@@ -15,10 +15,9 @@ from xhsinr.metrics import Quality
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.storage import Place, locate
+from xhsinr.target import VERIFY_LEVELS
 
-__all__ = ["LEVELS", "Verification", "verify"]
-
-LEVELS = ("structure", "checksum", "decode")
+__all__ = ["Verification", "verify"]
 
 # Where no bound was promised, decoding may differ in the last digits from machine to machine.
 _TOLERANCE = 1e-3
@@ -82,8 +81,8 @@ def verify(
         If the level is unknown, or too low for ``against``.
     """
     place = locate(path)
-    if level not in LEVELS:
-        raise VerificationError(f"level {level!r} is unknown: choose one of {LEVELS}")
+    if level not in VERIFY_LEVELS:
+        raise VerificationError(f"level {level!r} is unknown: choose one of {VERIFY_LEVELS}")
     if against is not None and level != "decode":
         raise VerificationError(f"level {level!r} decodes nothing to compare: ask for 'decode'")
     errors: list[str] = []
