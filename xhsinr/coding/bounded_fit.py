@@ -123,34 +123,14 @@ def solve(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _error(integers: Any, expected: Any, classes: Any, at: Any, bad: Any, most: Any) -> Any:
-    if classes[at] >= bad:
-        return 0.0
-    error = (np.int64(integers[at]) << 6) - expected[at]
-    return float(min(max(error, -most), most))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _around(
-    integers: Any,
-    expected: Any,
-    classes: Any,
-    bad: int,
-    most: int,
-    cols: int,
-    at: Any,
-    col: Any,
-    errors: Any,
+def _errors_of_row(
+    integers: Any, expected: Any, classes: Any, bad: int, most: int, start: int, errors: Any
 ) -> None:
-    """Errors at NW, N, NE, W, E of a pixel that is not in the first row."""
-    for i in range(3):
-        there = col + i - 1
-        inside = there >= 0 and there < cols
-        errors[i] = (
-            _error(integers, expected, classes, at - cols + i - 1, bad, most) if inside else 0.0
-        )
-    errors[3] = _error(integers, expected, classes, at - 1, bad, most) if col > 0 else 0.0
-    errors[4] = _error(integers, expected, classes, at + 1, bad, most) if col < cols - 1 else 0.0
+    """Errors of the pixels of a row between two zeros; of bad ones zeros, too."""
+    for col in range(len(errors) - 2):
+        at = start + col
+        error = (np.int64(integers[at]) << 6) - expected[at]
+        errors[col + 1] = 0.0 if classes[at] >= bad else float(min(max(error, -most), most))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -184,14 +164,16 @@ def error_weights(
     weights = np.zeros(NEIGHBOURS, np.int64)
     grams, moments = np.zeros((2, 5, 5)), np.zeros((2, 5))
     energies, numbers = np.zeros(2), np.zeros(2)
-    errors = np.zeros(5)
+    errors, above, beside = np.zeros(5), np.zeros(cols + 2), np.zeros(cols + 2)
     for start in range(cols, len(integers), cols * every):
+        _errors_of_row(integers, expected, classes, bad, most, start - cols, above)
+        _errors_of_row(integers, expected, classes, bad, most, start, beside)
         for col in range(cols):
-            at = start + col
-            if classes[at] >= bad:
+            if classes[start + col] >= bad:
                 continue
-            target = _error(integers, expected, classes, at, bad, most)
-            _around(integers, expected, classes, bad, most, cols, at, col, errors)
+            target = beside[col + 1]
+            errors[0], errors[1], errors[2] = above[col], above[col + 1], above[col + 2]
+            errors[3], errors[4] = beside[col], beside[col + 2]
             odd = col & 1
             size = 5 if odd else 3
             for i in range(size):
@@ -231,23 +213,25 @@ def symbol_counts(
 ) -> Any:
     """How often symbols of each magnitude come in each class, shape (classes, bins)."""
     counts = np.zeros((bad, _BINS))
-    errors = np.zeros(5)
+    above, beside = np.zeros(cols + 2), np.zeros(cols + 2)
     first = cols if len(integers) > cols else 0
     for start in range(first, len(integers), cols * every):
+        if start:
+            _errors_of_row(integers, expected, classes, bad, most, start - cols, above)
+            _errors_of_row(integers, expected, classes, bad, most, start, beside)
         for col in range(cols):
             at = start + col
             which = classes[at]
             if which >= bad:
                 continue
-            total = 0.0
-            if start:
-                _around(integers, expected, classes, bad, most, cols, at, col, errors)
-                if col & 1:
-                    for i in range(5):
-                        total += weights[3 + i] * errors[i]
-                else:
-                    for i in range(3):
-                        total += weights[i] * errors[i]
+            if col & 1:
+                total = weights[3] * above[col] + weights[4] * above[col + 1]
+                total += weights[5] * above[col + 2]
+                total += weights[6] * beside[col]
+                total += weights[7] * beside[col + 2]
+            else:
+                total = weights[0] * above[col] + weights[1] * above[col + 1]
+                total += weights[2] * above[col + 2]
             left = (np.int64(integers[at]) << 6) - expected[at] - np.int64(total) // 256
             symbol = (abs(left) + 32 * step) // (64 * step)
             if symbol >= _EXACT_BINS:

@@ -59,6 +59,7 @@ _ROOTS = (8192, 9195, 10321, 11585, 13004, 14596)
 """Scales of the lowest octave, times ``2**16``."""
 _BOX = 6
 """Values on either side that a histogram is smoothed over, three times."""
+_WIDTH = 2 * _BOX + 1
 _LARGEST_STRETCH = 64 * 64
 """Most 64ths of a step that a value takes on an axis: distances stay below ``2**30``."""
 
@@ -158,33 +159,65 @@ def stretch(counts: Any, dampening: int, axis: Any) -> None:
     """
     values = len(counts)
     gains, smooth = np.empty(values), np.empty(values)
+    one, two = np.empty(values), np.empty(values)
     for i in range(values):
-        gains[i] = counts[i]
-    _smooth(gains, smooth)
+        smooth[i] = counts[i]
+    _smooth(smooth, one, two)
     for i in range(values):
-        gains[i] = (4.0 * counts[i] + dampening) / (4.0 * gains[i] + dampening)
-    relative = gains.copy()
-    _smooth(relative, smooth)
-    total = 0
-    axis[0] = 0
+        gains[i] = (4.0 * counts[i] + dampening) / (4.0 * smooth[i] + dampening)
+        smooth[i] = gains[i]
+    _smooth(smooth, one, two)
     for i in range(values):
         # Floats to whole numbers at once: sums of these are exact in any order.
-        total += min(max(int(gains[i] / relative[i] * 64.0), 1), _LARGEST_STRETCH)
-        axis[i + 1] = total
+        axis[i + 1] = min(max(int(gains[i] / smooth[i] * 64.0), 1), _LARGEST_STRETCH)
+    axis[0] = 0
+    for i in range(values):
+        axis[i + 1] += axis[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _smooth(values: Any, spare: Any) -> None:
-    """Three running means in place, of a fixed width, zeros beyond the ends."""
-    for _ in range(3):
-        total = 0.0
-        for i in range(min(_BOX, len(values))):
-            total += values[i]
-        for i in range(len(values)):
-            if i + _BOX < len(values):
-                total += values[i + _BOX]
-            spare[i] = total / (2 * _BOX + 1)
-            if i >= _BOX:
-                total -= values[i - _BOX]
-        for i in range(len(values)):
-            values[i] = spare[i]
+def _smooth(values: Any, one: Any, two: Any) -> None:
+    """Three running means in place, of a fixed width, zeros beyond the ends.
+
+    Each follows the one before at once, a window behind: their sums wait for nothing but
+    themselves.
+    """
+    n, lag = len(values), _BOX + 1
+    first = _mean_some(values, one, _head(values), 0, min(2 * lag, n))
+    second = _mean_some(one, two, _head(one), 0, min(lag, n))
+    third = _head(two)
+    for i in range(2 * lag, n):
+        j, k = i - lag, i - 2 * lag
+        if i + _BOX < n:
+            first += values[i + _BOX]
+        second += one[j + _BOX]
+        third += two[k + _BOX]
+        one[i], two[j] = first / _WIDTH, second / _WIDTH
+        first -= values[i - _BOX]
+        second -= one[j - _BOX]
+        values[k] = third / _WIDTH
+        if k >= _BOX:
+            third -= two[k - _BOX]
+    _mean_some(one, two, second, max(min(lag, n), n - lag), n)
+    _mean_some(two, values, third, max(0, n - 2 * lag), n)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _head(values: Any) -> float:
+    """What a running sum begins with."""
+    total = 0.0
+    for i in range(min(_BOX, len(values))):
+        total += values[i]
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mean_some(values: Any, means: Any, total: float, start: int, stop: int) -> float:
+    """Running means from some place to another; returns the sum at the end."""
+    for i in range(start, stop):
+        if i + _BOX < len(values):
+            total += values[i + _BOX]
+        means[i] = total / _WIDTH
+        if i >= _BOX:
+            total -= values[i - _BOX]
+    return total

@@ -54,9 +54,9 @@ class History:
 
     def __init__(self, labels: npt.NDArray[np.uint8], clusters: int, bands: int) -> None:
         self.shape = labels.shape
-        self.order = np.argsort(labels, axis=None, kind="stable")
+        self.order = np.argsort(labels, axis=None, kind="stable").astype(np.int32)
         self.place = np.empty_like(self.order)
-        self.place[self.order] = np.arange(labels.size)
+        self.place[self.order] = np.arange(labels.size, dtype=np.int32)
         self.starts = np.searchsorted(labels.ravel()[self.order], np.arange(clusters + 1))
         self.lags, self.near_lags = min(LAGS, bands - 1), min(NEAR_LAGS, bands - 1)
         self.values = np.zeros((self.lags + self.near_lags, labels.size), np.int32)
@@ -194,7 +194,8 @@ def _expect(
 ) -> None:
     total = np.empty(_CHUNK, np.int64)
     used = np.empty(len(slots) + 4, np.int64)
-    factors = np.empty(len(slots) + 4, np.int64)
+    # Of 32 bits, as what they are multiplied with: processors have such products in parallel.
+    factors = np.empty(len(slots) + 4, np.int32)
     for cluster in range(len(fixed)):
         count = 0
         for i in range(len(slots)):
