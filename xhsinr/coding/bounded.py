@@ -156,7 +156,7 @@ class BoundedCoding:
     def _samples(self, integers: Ints, bands: Bands | None) -> Samples:
         if self.lattice.trivial:
             return integers.astype(self.frame.dtype)
-        samples = self.lattice.to_samples(integers.astype(np.int64), bands)
+        samples = self.lattice.to_samples(integers, bands)
         return self.frame.clip(samples)
 
 

@@ -8,6 +8,7 @@ otherwise, what is left of it is kept beside the integers, and every bit comes b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Self
@@ -88,29 +89,49 @@ class Lattice:
         bands : ndarray of int, optional
             Which bands these are, without it all.
         """
-        steps, offsets = self._for(bands, samples.ndim)
+        return self._by_band(self._integers, samples, bands, np.dtype(np.int64))
+
+    def _integers(self, samples: Samples, steps: Any, offsets: Any) -> Int64Array:
         if self.dtype.kind != "f":
             shifted = samples.astype(np.int64) - offsets
             whole = shifted if (steps == 1).all() else (shifted + steps // 2) // steps
             return np.asarray(whole, np.int64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            shifted = samples.astype(np.float64) - offsets
-            scaled = shifted * steps if self.rule == QUOTIENT else shifted / steps
-            return np.asarray(np.rint(scaled), np.int64)
+        shifted = samples.astype(np.float64) - offsets
+        scaled = shifted * steps if self.rule == QUOTIENT else shifted / steps
+        return np.asarray(np.rint(scaled), np.int64)
 
     def to_samples(
         self, integers: Int64Array, bands: npt.NDArray[np.intp] | None = None
     ) -> Samples:
         """Samples of integers, shape (bands, ...): the same bits on every machine."""
-        steps, offsets = self._for(bands, integers.ndim)
+        return self._by_band(self._made, integers, bands, self.dtype)
+
+    def _made(self, integers: Int64Array, steps: Any, offsets: Any) -> Samples:
         if self.dtype.kind != "f":
             return np.asarray(integers * steps + offsets).astype(self.dtype)
+        values = integers.astype(np.float64)
+        values = values / steps if self.rule == QUOTIENT else values * steps
+        if self.rule == ROUNDED:
+            values = values.astype(self._computed).astype(np.float64)
+        return np.asarray(values + offsets).astype(self._computed).astype(self.dtype)
+
+    def _by_band(
+        self,
+        function: Callable[[npt.NDArray[Any], Any, Any], npt.NDArray[Any]],
+        values: npt.NDArray[Any],
+        bands: npt.NDArray[np.intp] | None,
+        dtype: np.dtype[Any],
+    ) -> npt.NDArray[Any]:
+        """A function of values, steps and offsets; of a tile band by band, in little memory."""
+        steps, offsets = self._for(bands, values.ndim)
         with np.errstate(over="ignore", invalid="ignore"):
-            values = integers.astype(np.float64)
-            values = values / steps if self.rule == QUOTIENT else values * steps
-            if self.rule == ROUNDED:
-                values = values.astype(self._computed).astype(np.float64)
-            return np.asarray(values + offsets).astype(self._computed).astype(self.dtype)
+            if values.ndim < 3:
+                return function(values, steps, offsets)
+            out = np.empty(values.shape, dtype)
+            steps, offsets = (np.broadcast_to(n, (len(values), 1, 1)) for n in (steps, offsets))
+            for band in range(len(values)):
+                out[band] = function(values[band], steps[band], offsets[band])
+            return out
 
     def means(
         self, integers: npt.NDArray[Any], bands: npt.NDArray[np.intp] | None = None

@@ -67,12 +67,14 @@ class _Samples:
     def __getitem__(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
         asked = [np.arange(size)[part] for size, part in zip(self.shape, key, strict=True)]
         places = [np.atleast_1d(part) for part in asked]
-        out = np.empty([place.size for place in places], self.dtype)
-        if out.size:
+        if not all(place.size for place in places):
+            out = np.empty([place.size for place in places], self.dtype)
+        else:
             lows = [int(place.min()) for place in places]
             sizes = [int(p.max()) + 1 - low for p, low in zip(places, lows, strict=True)]
-            block = self._block(lows, sizes)
-            out[...] = block[np.ix_(*(p - low for p, low in zip(places, lows, strict=True)))]
+            out = self._block(lows, sizes)
+            if any((np.diff(place) != 1).any() for place in places):
+                out = out[np.ix_(*(p - low for p, low in zip(places, lows, strict=True)))]
         # An integer takes its axis away.
         return out.reshape([part.size for part in asked if part.ndim])
 
