@@ -93,6 +93,9 @@ def test_the_next_run_measures_only_what_is_missing(
     assert _bench(folder, out, "--codecs", "jpegls,sz3").exit_code == 0
     assert set(measured) == {"sz3"}
     assert _rows(out / "results.csv")[: len(before)] == before
+    # A run of one codec leaves the others' rows in the tables.
+    assert _bench(folder, out, "--codecs", "sz3").exit_code == 0
+    assert "| JPEG-LS |" in (out / "tables.md").read_text()
 
 
 def test_a_codec_that_fails_is_a_row_that_says_why(

@@ -43,6 +43,10 @@ class Checkpoint:
         """The stored row with the same identity."""
         return self._rows.get(self._key(row))
 
+    def rows(self) -> list[Row]:
+        """All rows, those that were there before first."""
+        return list(self._rows.values())
+
     def add(self, row: Row) -> None:
         self._rows[self._key(row)] = row
         with replacing(self._path) as part, part.open("w", newline="") as file:

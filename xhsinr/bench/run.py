@@ -35,7 +35,7 @@ def bench(folder: Path, names: Sequence[str], plan: Plan, out: Path) -> Path:
     out : Path
         Folder for ``results.csv``, ``tables.md`` and the figures; where the scenes are all of
         the default ones and the plan isn't quick, for ``downstream.csv``, too. Rows that are
-        there already are not measured again.
+        there already are not measured again, and stand in the tables whatever the plan.
 
     Returns
     -------
@@ -43,19 +43,21 @@ def bench(folder: Path, names: Sequence[str], plan: Plan, out: Path) -> Path:
         The Markdown file.
     """
     out.mkdir(parents=True, exist_ok=True)
-    scenes = [load_scene(folder, name) for name in names]
+    scenes = {name: load_scene(folder, name) for name in names}
     with one_thread():
-        rows = _results(plan, scenes, out / "results.csv")
-        whole = set(names) >= set(DEFAULT_SCENES) and not plan.quick
-        used = _downstream(folder, scenes, out / "downstream.csv") if whole else []
+        rows = _results(plan, list(scenes.values()), out / "results.csv")
+        used = Checkpoint(out / "downstream.csv", downstream.COLUMNS, downstream.IDENTITY)
+        if set(names) >= set(DEFAULT_SCENES) and not plan.quick:
+            _downstream(folder, scenes, used)
     parts = [_heading()]
-    for scene in scenes:
+    for name in dict.fromkeys(row["scene"] for row in rows):
+        scene = scenes.get(name) or load_scene(folder, name)
         of_scene = [row for row in rows if row["scene"] == scene.name]
         figures = charts.draw(scene.name, of_scene, out)
         pictures = [f"![{path.stem.replace('_', ' ')}]({path.name})\n" for path in figures]
         parts += [scene_section(scene, of_scene), *pictures]
-    if used:
-        parts.append(downstream.section(used))
+    if used.rows():
+        parts.append(downstream.section(used.rows()))
     page = out / "tables.md"
     page.write_text("\n".join(parts))
     return page
@@ -73,27 +75,26 @@ def _results(plan: Plan, scenes: Sequence[BenchScene], path: Path) -> list[Row]:
                 known = measure(case)
                 checkpoint.add(known)
             rows.append(known)
-    return rows
+    # A codec that was arranged otherwise has rows that this run's replace.
+    here = {_place(row) for row in rows}
+    return [*rows, *(row for row in checkpoint.rows() if _place(row) not in here)]
 
 
-def _downstream(folder: Path, scenes: Sequence[BenchScene], path: Path) -> list[Row]:
-    checkpoint = Checkpoint(path, downstream.COLUMNS, downstream.IDENTITY)
-    loaded = {scene.name: scene for scene in scenes}
+def _place(row: Row) -> tuple[str, ...]:
+    return tuple(row[column] for column in ("scene", "codec", "protocol", "target"))
+
+
+def _downstream(folder: Path, loaded: dict[str, BenchScene], checkpoint: Checkpoint) -> None:
     chosen = [
         loaded.get(name) or load_scene(folder, name)
         for name in downstream.SCENES
         if name in loaded or (folder / f"{name}.npy").is_file()
     ]
-    rows = []
     for scene, key, rate in tqdm(
         list(downstream.plan(chosen)), "downstream", unit="case", disable=None
     ):
-        known = checkpoint.find(downstream.identify(scene, key, rate))
-        if known is None:
-            known = downstream.measure(scene, folder, key, rate)
-            checkpoint.add(known)
-        rows.append(known)
-    return rows
+        if downstream.identify(scene, key, rate) not in checkpoint:
+            checkpoint.add(downstream.measure(scene, folder, key, rate))
 
 
 def _heading() -> str:
