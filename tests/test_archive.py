@@ -27,6 +27,7 @@ from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError, SourceError, TargetError, VerificationError
 from xhsinr.network.prior import package_prior
+from xhsinr.scene import read
 from xhsinr.training import PriorSettings
 
 IDS = ("one", "three", "two")
@@ -496,7 +497,9 @@ def test_a_sample_is_verified(sources: Path, out: Path) -> None:
         verify_archive(sources)
 
 
-def test_a_scene_comes_back_as_a_geotiff(sources: Path, out: Path, tmp_path: Path) -> None:
+def test_a_scene_comes_back_in_the_format_of_the_suffix(
+    sources: Path, out: Path, tmp_path: Path
+) -> None:
     import rioxarray
 
     xhsinr.archive(sources, out, lossless=True, progress=False)
@@ -506,6 +509,16 @@ def test_a_scene_comes_back_as_a_geotiff(sources: Path, out: Path, tmp_path: Pat
         assert done.exit_code == 0, done.output
         back = rioxarray.open_rasterio(path).transpose("y", "x", "band").values
         assert np.array_equal(back, np.load(sources / "one.npy"))
+    done = CliRunner().invoke(
+        main, ["archive", "--restore", str(out / "one"), str(tmp_path / "a.nc")]
+    )
+    assert done.exit_code == 0, done.output
+    assert np.array_equal(read(tmp_path / "a.nc").data.compute(), back.transpose(2, 0, 1))
+    done = CliRunner().invoke(
+        main, ["archive", "--restore", str(out / "one"), str(tmp_path / "a.x")]
+    )
+    assert "no format that is written" in done.output
+    assert not (tmp_path / "a.x").exists()
 
 
 def test_a_prior_is_tuned_to_the_archive_and_counted_once(tmp_path: Path) -> None:

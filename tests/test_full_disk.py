@@ -20,6 +20,7 @@ _COMMANDS = """
 import resource, signal, sys
 import xhsinr
 from xhsinr.cli import main
+from xhsinr.scene import read
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 command, path, out, *sizes = sys.argv[1:]
@@ -39,18 +40,20 @@ for size in map(int, sizes):
     with open(out, "rb") as file:
         print("RESULT", size, code, file.read() == b"before", flush=True)
     if code == "done":
-        import rasterio
-        print("SUM", rasterio.open(out).read().astype("i8").sum(), flush=True)
+        print("SUM", read(out).data.astype("i8").sum().compute(), flush=True)
         open(out, "wb").write(b"before")
 """
 
 
-@pytest.mark.parametrize("command", ["decompress", "salvage"])
-def test_no_part_of_a_file_is_a_success(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "suffix"),
+    [("decompress", ".tif"), ("salvage", ".tif"), ("decompress", ".img"), ("decompress", ".nc")],
+)
+def test_no_part_of_a_file_is_a_success(command: str, suffix: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     cube = synthetic_scene(70, 80, 6)
     cube = cube.copy(data=rng.integers(0, 30_000, cube.shape).astype(np.int16))
-    path, out = tmp_path / "scene.hsinr", tmp_path / "scene.tif"
+    path, out = tmp_path / "scene.hsinr", tmp_path / f"scene{suffix}"
     xhsinr.compress(cube, path, lossless=True, progress=False)
     from xhsinr.cli import main
 
@@ -72,4 +75,4 @@ def test_no_part_of_a_file_is_a_success(command: str, tmp_path: Path) -> None:
         assert (code == "done") != (kept == "True"), (size, code, kept)
     assert [code for _, code, _ in results][-1] == "done"
     assert sum(code != "done" for _, code, _ in results) > _SIZES - 2
-    assert sorted(tmp_path.iterdir()) == [path, out]
+    assert not [*tmp_path.glob(".*")]

@@ -160,7 +160,8 @@ def test_emit_is_orthorectified_by_its_lookup_table(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     path, cube = product_files.emit(tmp_path, rng)
-    xhsinr.compress(path, tmp_path / "a.hsinr", lossless=True, tile=5, progress=False)
+    with pytest.warns(UserWarning, match="lookup table that leads to the ground; lon, lat of"):
+        xhsinr.compress(path, tmp_path / "a.hsinr", lossless=True, tile=5, progress=False)
     ground = xhsinr.open(tmp_path / "a.hsinr").open().hsinr.orthorectify()
     assert ground.dims == ("bands", "y", "x")
     assert ground.shape == (5, 14, 16)
@@ -175,6 +176,17 @@ def test_emit_is_orthorectified_by_its_lookup_table(
     done = CliRunner().invoke(main, ["decompress", str(tmp_path / "a.hsinr"), str(out), "--ortho"])
     assert done.exit_code == 0, done.output
     np.testing.assert_array_equal(read(out).window(slice(None), slice(None)), expected)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".nc", ".img"])
+def test_a_lookup_table_that_a_format_cannot_hold_is_named(
+    tmp_path: Path, rng: np.random.Generator, suffix: str
+) -> None:
+    path, _ = product_files.emit(tmp_path, rng)
+    xhsinr.compress(path, tmp_path / "a.hsinr", lossless=True, progress=False)
+    command = ["decompress", str(tmp_path / "a.hsinr"), str(tmp_path / f"a{suffix}")]
+    with pytest.warns(UserWarning, match="lookup table has no place in it"):
+        assert CliRunner().invoke(main, command).exit_code == 0
 
 
 def test_a_lookup_table_is_not_that_of_a_part(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -54,6 +54,9 @@ def test_no_other_format_is_written_under_a_foreign_name(folder: Path) -> None:
     assert result.exit_code == 1
     assert ".jp2 is no format that is written; give one of .tif" in result.output
     assert not (folder / "a.jp2").exists()
+    result = run("salvage a.hsinr a.nc")
+    assert result.exit_code == 1
+    assert "give a name with .tif" in result.output
 
 
 def test_without_netcdf_both_ways_say_what_to_install(

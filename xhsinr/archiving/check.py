@@ -1,4 +1,4 @@
-"""Looking after an archive: are its files whole, and a scene of it back as a GeoTIFF."""
+"""Looking after an archive: are its files whole, and a scene of it back as a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xhsinr.folders import at, exists, folder_of, located, name_of, stem_of
 from xhsinr.outputs import check_output
 from xhsinr.reading.reader import Reader
 from xhsinr.reading.verification import verify
-from xhsinr.scene import write_geotiff
+from xhsinr.scene.formats import check_format, write_scene
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.storage import Place
 
@@ -95,14 +95,14 @@ def verify_archive(
 
 
 def restore(scene: str | Path, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Decode a scene of an archive into a GeoTIFF, once its checksum is right.
+    """Decode a scene of an archive into a file, once its checksum is right.
 
     Parameters
     ----------
     scene : str or Path
         The scene's folder in the archive, its STAC item or its sidecar; a path or a URL.
     path : str or Path
-        Of the GeoTIFF to write.
+        Of the file to write, in the format of its suffix: ``.tif``, ``.nc``, ``.zarr``, ``.img``.
     overwrite : bool
         Replace ``path`` if it exists.
 
@@ -114,13 +114,14 @@ def restore(scene: str | Path, path: str | Path, *, overwrite: bool = False) -> 
         If its file is not the one that its item describes.
     """
     item, path = _item_of(located(scene)), Path(path)
+    check_format(path)
     check_output(path, overwrite=overwrite, source=item)
     data = stac.data_asset_of(item)
     errors = data.errors()
     if errors:
         raise VerificationError("; ".join(errors))
     reader = Reader(Sidecar.open(data.path))
-    write_geotiff(reader.scene(), reader.to_dask(), path)
+    write_scene(reader.scene(), reader.to_dask(), path)
     return path
 
 

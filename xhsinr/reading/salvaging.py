@@ -109,6 +109,8 @@ def salvage(
     OutputExistsError
     """
     target = Path(out)
+    if target.suffix.lower() not in (".tif", ".tiff"):
+        raise SceneError(f"{target}: what is saved is written as GeoTIFF: give a name with .tif")
     check_output(target, overwrite=overwrite, source=os.fspath(path))
     try:
         reader = Reader(Sidecar.open(path, whole=False))

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import xarray as xr
-from rasterio.errors import NotGeoreferencedWarning
-from rasterio.windows import Window
 
 from xhsinr.errors import SceneError
-from xhsinr.outputs import replacing
-from xhsinr.scene.geotiff import gdal_profile, write_geotiff, write_tags
+from xhsinr.outputs import replacing, scratch, sync
+from xhsinr.scene.geotiff import gdal_profile, write_geotiff, write_image
 from xhsinr.scene.hdf5 import NEEDED
 from xhsinr.scene.model import Scene
 
@@ -58,6 +53,13 @@ def write_scene(scene: Scene, data: Any, path: Path) -> None:
         If the format is not written, or cannot hold the samples.
     """
     check_format(path)
+    if scene.lookup is not None:
+        warnings.warn(
+            f"{path}: the geometry lookup table has no place in it and stays in the sidecar: write "
+            "the scene on the ground (--ortho, da.hsinr.orthorectify()), or keep the sidecar",
+            UserWarning,
+            stacklevel=2,
+        )
     _WRITERS[path.suffix.lower()](scene, data, path)
 
 
@@ -87,8 +89,8 @@ def _write_netcdf(scene: Scene, data: Any, path: Path) -> None:
 
 
 def _write_zarr(scene: Scene, data: Any, path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        part = Path(folder) / "store"
+    with scratch(path.parent, path.name) as folder:
+        part = folder / "store"
         dataset = _dataset(scene, data)
         try:
             with warnings.catch_warnings():
@@ -101,22 +103,16 @@ def _write_zarr(scene: Scene, data: Any, path: Path) -> None:
 
 def _write_envi(scene: Scene, data: Any, path: Path) -> None:
     """Samples and header, which appear together."""
-    with (
-        tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder,
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        part = Path(folder) / path.name
+    with scratch(path.parent, path.name) as folder:
+        part = folder / path.name
         profile = gdal_profile(scene, np.dtype(data.dtype)) | {"driver": "ENVI"}
-        with rasterio.open(part, "w", **profile) as out:
-            write_tags(scene, out)
-            for start in range(0, scene.rows, _ROWS):
-                rows = slice(start, min(start + _ROWS, scene.rows))
-                window = Window.from_slices(rows, slice(0, scene.cols))
-                out.write(np.asarray(data[:, rows]), window=window)
+        write_image(scene, data, part, path, profile)
         _add_spectrum(scene, part.with_suffix(".hdr"))
-        for made in sorted(Path(folder).iterdir(), key=lambda file: file == part):
-            shutil.move(made, path.with_name(made.name))
+        found = sorted(folder.iterdir(), key=lambda file: file == part)
+        for made in found:
+            sync(made)
+        for made in found:
+            made.replace(path.with_name(made.name))
 
 
 def _add_spectrum(scene: Scene, header: Path) -> None:

@@ -57,24 +57,38 @@ def write_geotiff(scene: Scene, data: Any, path: str | Path) -> None:
     dtype = np.dtype(data.dtype)
     if not rasterio.dtypes.check_dtype(dtype.name):
         raise SceneError(f"GeoTIFF cannot hold {dtype}; convert the scene to float32 first")
-    with replacing(target) as part, warnings.catch_warnings():
+    with replacing(target) as part:
+        write_image(scene, data, part, target, _geotiff_profile(scene, dtype))
+
+
+def write_image(
+    scene: Scene, data: Any, part: Path, target: Path, profile: Mapping[str, Any]
+) -> None:
+    """Write samples and tags to ``part``, which is to be ``target``, by GDAL; read all of it back.
+
+    Raises
+    ------
+    OSError
+        As `write_geotiff`.
+    """
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         checksums = {}
-        with rasterio.open(part, "w", **_geotiff_profile(scene, dtype)) as out:
+        with rasterio.open(part, "w", **profile) as out:
             write_tags(scene, out)
             for rows, cols in _windows(data):
                 block = np.ascontiguousarray(data[:, rows, cols])
                 window = Window.from_slices(rows, cols)
                 checksums[window] = google_crc32c.value(block.tobytes())
                 out.write(block, window=window)
-        _check_written(part, target, checksums)
+        _check_written(part, target, profile["driver"], checksums)
 
 
-def _check_written(part: Path, target: Path, checksums: Mapping[Window, int]) -> None:
+def _check_written(part: Path, target: Path, driver: str, checksums: Mapping[Window, int]) -> None:
     """Read all of it back: GDAL keeps to itself what goes wrong when it closes a file."""
     try:
         sync(part)
-        with rasterio.open(part, driver="GTiff") as found:
+        with rasterio.open(part, driver=driver) as found:
             whole = all(
                 google_crc32c.value(found.read(window=window).tobytes()) == checksum
                 for window, checksum in checksums.items()

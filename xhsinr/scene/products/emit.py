@@ -59,6 +59,7 @@ def open_emit(path: Path) -> xr.DataArray:
         known_place = "lat" in location and "lon" in location
         points = ground_control_points(location["lat"], location["lon"]) if known_place else []
         lookup = _lookup(location, known)
+        others = [str(name) for name in location if name not in ("glt_x", "glt_y")]
     samples = lazy_cube(path, {samples_name: None}, (2, 0, 1))
     array = xr.DataArray(
         xr.Variable(("bands", "downtrack", "crosstrack"), samples), name=samples_name
@@ -90,6 +91,13 @@ def open_emit(path: Path) -> xr.DataArray:
     )
     if lookup is not None:
         array.encoding["lookup"] = lookup
+        if others:
+            warnings.warn(
+                f"{path}: the scene stays in sensor geometry, with the lookup table that leads to "
+                f"the ground; {', '.join(others)} of each pixel are left out",
+                UserWarning,
+                stacklevel=2,
+            )
     else:
         warnings.warn(
             f"{path}: it has no geometry lookup table, so the scene stays in sensor geometry",
