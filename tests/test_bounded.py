@@ -137,6 +137,15 @@ def test_wide_ranges_cost_no_more_than_their_noise() -> None:
     assert 8 * size / samples.size < 24 + np.log2(np.sqrt(2 * np.pi * np.e)) + 0.15
 
 
+@pytest.mark.parametrize("axis", [1, 2])
+def test_steps_without_noise_cost_next_to_nothing(axis: int) -> None:
+    steps = np.indices((5, 100, 100))[axis] // 8
+    samples = (steps + np.arange(5)[:, None, None]).astype(np.uint8)
+    coding = coding_of(samples)
+    assert len(coding.encode(samples, None, "cpu")["bound"]) < 0.8 / 8 * samples.size
+    assert np.array_equal(round_trip(coding, samples), samples)
+
+
 def test_values_on_a_comb_cost_less() -> None:
     """A gain above one leaves values that never come: their share goes to the others."""
     plain = scene(16, 128, 128)

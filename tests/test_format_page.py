@@ -47,7 +47,10 @@ def test_the_second_reader_reads_what_stands_before_the_tiles(name: str) -> None
         assert list(parts.values()) == list(sidecar.payload(number).values())
 
 
-@pytest.mark.parametrize("name", CASES)
+SLOW = pytest.param("bounded_segments", marks=pytest.mark.slow)  # 5 million samples in plain Python
+
+
+@pytest.mark.parametrize("name", [*(CASES.keys() - {"bounded_segments"}), SLOW])
 def test_the_second_reader_decodes_the_same_samples(name: str) -> None:
     path = GOLDEN / f"{name}.hsinr"
     expected, found = samples_of(path), second_reader.decode(path, GOLDEN)

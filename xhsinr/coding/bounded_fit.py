@@ -260,22 +260,31 @@ def _costs() -> Floats:
     return costs
 
 
-def choose_scales(counts: Floats) -> tuple[int, list[int]]:
-    """Shape of a band and level of each class's scale, from `symbol_counts`."""
+def choose_scales(counts: Floats, least: int = 0) -> tuple[int, list[int], float]:
+    """Shape of a band, level of each class's scale, and bits, from `symbol_counts`.
+
+    One class has `least` for its level at least: the one that loses least by it.
+    """
     bits = (counts @ _costs().reshape(-1, _BINS).T).reshape(len(counts), SHAPES, LEVELS)
-    shape = int(bits.min(axis=2).sum(axis=0).argmin())
-    return shape, bits[:, shape].argmin(axis=1).tolist()
+    fewest = bits.min(axis=2)
+    more = bits[:, :, least:].min(axis=2) - fewest
+    total = fewest.sum(axis=0) + more.min(axis=0)
+    shape = int(total.argmin())
+    levels = bits[:, shape].argmin(axis=1)
+    one = int(more[:, shape].argmin())
+    levels[one] = least + bits[one, shape, least:].argmin()
+    return shape, levels.tolist(), float(total[shape])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _comb_gains(samples: Any, low: int, values: int, cols: int, combs: Any) -> Any:
-    """Bits that each axis learned from even rows saves on odd ones."""
+def _comb_gains(samples: Any, low: int, values: int, combs: Any) -> Any:
+    """Bits that each axis learned from the first half of the samples saves on the second."""
     learned, tried = np.zeros(values, np.int32), np.zeros(values, np.int32)
     for at in range(len(samples)):
-        if (at // cols) & 1:
-            tried[samples[at] - low] += 1
-        else:
+        if at < len(samples) // 2:
             learned[samples[at] - low] += 1
+        else:
+            tried[samples[at] - low] += 1
     gains = np.zeros(len(combs))
     axis = np.zeros(values + 1, np.int64)
     for i in range(len(combs)):
@@ -287,7 +296,7 @@ def _comb_gains(samples: Any, low: int, values: int, cols: int, combs: Any) -> A
     return gains
 
 
-def choose_comb(samples: npt.NDArray[Any], low: int, high: int, cols: int) -> int:
+def choose_comb(samples: npt.NDArray[Any], low: int, high: int) -> int:
     """Which of `COMBS` suits the samples of a band, none of them filler."""
-    gains = _comb_gains(samples, low, high - low + 1, cols, np.array(COMBS))
+    gains = _comb_gains(samples, low, high - low + 1, np.array(COMBS))
     return int(gains.argmax())

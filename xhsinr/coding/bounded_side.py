@@ -113,9 +113,9 @@ def symbols(low: int, high: int, max_error: int) -> tuple[int, int]:
     return (reach >> shift) + 1, shift
 
 
-def most(levels: npt.ArrayLike, step: int) -> int:
+def most(level: Ints, step: int) -> Ints:
     """Largest error that predicts: four of the largest scale, in 64ths; a symbol has that step."""
-    return int(scale(np.asarray(levels)).max()) * step >> 8
+    return scale(level) * step >> 8
 
 
 class Numbers:
@@ -183,7 +183,7 @@ class Numbers:
             np.ascontiguousarray(self._rows[self._errors : self._weights, band]),
             spreads,
             (1 << 44) // spreads,
-            most(levels, (2 * max_error + 1) << shift),
+            int(most(np.max(levels), (2 * max_error + 1) << shift)),
             largest,
             shift,
             comb,

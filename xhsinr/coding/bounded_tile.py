@@ -8,6 +8,9 @@ symbol, and decode to what is expected of them.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -31,6 +34,8 @@ _SEGMENT = 1 << 22
 """Symbols after which a range coder ends and another begins: they wait for it to take them."""
 _FAR = 6
 """Mean errors, beyond which an error is one of few and says no more of its neighbours."""
+_SHORT = 4
+"""Times by which scales may cut errors shorter than what weights were fitted with."""
 _ROWS_PIXELS = 16384
 """Pixels, roughly, that scales are found from."""
 _PER_SAMPLE, _PER_PIXEL, _SEGMENT_BYTES = 48, 1024, 1 << 27
@@ -104,11 +109,13 @@ def encode_integers(
         apart = np.abs((target << 6) - expected[fitted.pixels])
         far = int(_FAR * apart.mean()) if len(apart) else 0
         errors = fit.error_weights(*scope, far, cols, every, noise)
-        bins = fit.symbol_counts(*scope, far, cols, every, errors, unit)
-        shape, levels = fit.choose_scales(bins)
+        count_symbols = partial(
+            fit.symbol_counts, *scope, cols=cols, every=every, weights=errors, step=unit
+        )
+        shape, levels = _scales(count_symbols, far, unit)
         comb = 0
         if step == 1 and high - low < min(side.COMB_RANGE, 8 * pixels):
-            comb = fit.choose_comb(seen, low, high, cols)
+            comb = fit.choose_comb(seen, low, high)
         numbers.put_model(band, shape, comb, levels, errors)
         known = numbers.band(band, expected, below, which, max_error)
         table = model.distributions()[shape]
@@ -124,6 +131,29 @@ def encode_integers(
     parts = [struct.pack("<B", clusters)]
     parts += [struct.pack("<I", len(part)) + part for part in head + segments]
     return b"".join(parts), decoded.reshape(samples.shape)
+
+
+def _scales(count: Callable[[int], fit.Floats], far: int, unit: int) -> tuple[int, list[int]]:
+    """Shape of a band and levels of its scales, the largest of which cuts the errors that predict.
+
+    Parameters
+    ----------
+    count : callable
+        From the largest error that predicts to `bounded_fit.symbol_counts`.
+    far : int
+        The one that weights of errors were fitted with.
+    unit : int
+        Step of a symbol.
+    """
+    counts = count(far)
+    shape, levels, _ = fit.choose_scales(counts)
+    if _SHORT * (cut := side.most(np.max(levels), unit)) < far:
+        # Scales of what is hardly ever off cut what they rely on: they are found for the errors
+        # that they leave, or one of them lets all errors through.
+        least = int(np.searchsorted(side.most(np.arange(model.LEVELS - 1), unit), far))
+        ways = [fit.choose_scales(count(cut)), fit.choose_scales(counts, least)]
+        shape, levels, _ = min(ways, key=itemgetter(2))
+    return shape, levels
 
 
 def _segment(firsts: Ints, shares: Ints, count: int) -> bytes:

@@ -154,7 +154,7 @@ class Survey:
         if not self.fills:
             return None
         shares = [
-            f"{100 * share:.2g} % of the pixels are {v:.9g}" for v, share in self.fills.items()
+            f"{100 * share:.3g} % of the pixels are {v:.9g}" for v, share in self.fills.items()
         ]
         value = next(iter(self.fills))
         return (
