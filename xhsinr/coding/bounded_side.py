@@ -113,7 +113,7 @@ def symbols(low: int, high: int, max_error: int) -> tuple[int, int]:
     return (reach >> shift) + 1, shift
 
 
-def most(level: Ints, step: int) -> Ints:
+def most(level: Any, step: int) -> Any:
     """Largest error that predicts: four of the largest scale, in 64ths; a symbol has that step."""
     return scale(level) * step >> 8
 
