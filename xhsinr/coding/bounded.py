@@ -94,6 +94,12 @@ class BoundedCoding:
         samples = self._samples(integers if bands is None else integers[bands], bands)
         return self.lattice.correct(samples, parts.get("rest", b""), bands, self.frame.bands)
 
+    def blocks_of_details(self, samples: Samples) -> npt.NDArray[np.float64]:
+        """Wavelet coefficients of the base's scores, see `PlanesCoding.blocks_of_details`."""
+        assert self.base is not None
+        integers = samples if self.lattice.trivial else self.lattice.to_integers(samples)
+        return self.base.blocks_of_details(integers)
+
     def decode_coarse(
         self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands | None
     ) -> Planes | None:

@@ -64,8 +64,11 @@ _EXPONENTS = -80, 100
 Forecast = Callable[[TileCodec, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 """``forecast(codec, steps)``: mean squared error of a scene's scores at each quantiser's step."""
 
-Details = Callable[[TileCodec], npt.NDArray[np.float64]]
-"""``details(codec)``: wavelet coefficients of a scene's scores, see `sparsest_turn`."""
+Details = Callable[[TileCodec], npt.NDArray[np.float64] | None]
+"""``details(codec)``: wavelet coefficients of a scene's scores, see `sparsest_turn`.
+
+None where what was looked at has no valid sample.
+"""
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,8 @@ class Candidates:
         coding = PlanesCoding(self._frame, self._basis(aim), network=self._prior)
         if coding.basis.components == 0:
             return self._around(coding)
-        blocks = self.details(self._around(coding))
-        basis = self._basis(aim, sparsest_turn(blocks, water_level(survey.variances, aim * bands)))
+        turn = self._turn(coding, water_level(survey.variances, aim * bands))
+        basis = self._basis(aim, turn)
         coding = replace(coding, basis=basis)
         # What the components left out cost already; some has to remain for the others.
         left = max(aim - basis.unexplained(survey.mean, survey.covariance), 0.2 * aim)
@@ -160,8 +163,11 @@ class Candidates:
         # A step is for the way off nodata, see `TileCodec`.
         within = self.nodata is not None and self.survey.low < self.nodata < self.survey.high
         units = units - (within & (units > 0))
+        coding = BoundedCoding(self._frame, lattice, units, limit=max(self.limit, 0.0))
         base = self._base(level) if level < self.highest_level else None
-        return self._around(BoundedCoding(self._frame, lattice, units, base, max(self.limit, 0.0)))
+        if base is not None:
+            base = self._base(level, self._turn(replace(coding, base=base), level))
+        return self._around(replace(coding, base=base))
 
     def bounded_like(self, mse: float) -> TileCodec | None:
         """Integers within the bound whose errors have this mean square; None for no such bound.
@@ -206,7 +212,9 @@ class Candidates:
         weighted = self._scaled * self._weights * self._weights[:, None]
         return float(max(np.linalg.eigvalsh(weighted)[-1], 0.0))
 
-    def _base(self, level: float) -> PlanesCoding | None:
+    def _base(
+        self, level: float, turn: npt.NDArray[np.float64] | None = None
+    ) -> PlanesCoding | None:
         """The base below the bound, in the units of the lattice."""
         assert self.bound is not None
         survey, weights, lattice = self.survey, self._weights, self.bound[0]
@@ -220,6 +228,7 @@ class Candidates:
             distortion=max(distortion, SMALLEST),
             pixels=survey.pixels,
             weights=weights,
+            turn=turn,
         )
         if not basis.components:
             return None
@@ -314,6 +323,11 @@ class Candidates:
         return TileCodec(
             survey.voids, survey.states, survey.live, self.nodata, coding, survey.filler
         )
+
+    def _turn(self, coding: Coding, level: float) -> npt.NDArray[np.float64] | None:
+        """What makes the scores of a coding sparse that will err by this level."""
+        blocks = self.details(self._around(coding))
+        return None if blocks is None else sparsest_turn(blocks, level)
 
     def _basis(self, aim: float, turn: npt.NDArray[np.float64] | None = None) -> SpectralBasis:
         survey = self.survey

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 import xhsinr
 from xhsinr.coding import mask
+from xhsinr.coding.bounded import BoundedCoding
 from xhsinr.coding.contract import NetworkCoding
 from xhsinr.coding.planes import PlanesCoding
 from xhsinr.coding.tile import TileCodec
@@ -107,13 +108,12 @@ def forecast_tile(
     return np.asarray(errors * tile.data[0].size)
 
 
-def detail_tile(tile: Scene, _: Window, codec: TileCodec) -> npt.NDArray[np.float64]:
-    """Blocks of wavelet coefficients of a tile's scores, none where no sample is valid."""
-    assert isinstance(codec.coding, PlanesCoding)
+def detail_tile(tile: Scene, _: Window, codec: TileCodec) -> npt.NDArray[np.float64] | None:
+    """Blocks of wavelet coefficients of a tile's scores, None where no sample is valid."""
+    coding = codec.coding
+    assert isinstance(coding, BoundedCoding | PlanesCoding)
     live = _filled(tile, codec)
-    if live is None:
-        return np.zeros((codec.coding.basis.components, 0, 4))
-    return codec.coding.blocks_of_details(live)
+    return None if live is None else coding.blocks_of_details(live)
 
 
 def _filled(tile: Scene, codec: TileCodec) -> npt.NDArray[Any] | None:
@@ -228,7 +228,7 @@ class Compression:
         mean: npt.NDArray[np.float64] = total / sum(math.prod(tiling.shape(t)) for t in tiles)
         return mean
 
-    def _details(self, codec: TileCodec) -> npt.NDArray[np.float64]:
+    def _details(self, codec: TileCodec) -> npt.NDArray[np.float64] | None:
         """Blocks of wavelet coefficients of the scores, from a spread of small tiles.
 
         See `xhsinr.compression.candidates.Details`.
@@ -238,7 +238,8 @@ class Compression:
         function = partial(detail_tile, codec=codec)
         tiles = _spread(tiling, _DETAIL_TILES)
         found = self.tasks.run(function, tiling, tiles, "forecast", need)
-        return np.concatenate(list(found), axis=1)
+        blocks = [part for part in found if part is not None]
+        return np.concatenate(blocks, axis=1) if blocks else None
 
     def _samples(self, tiling: Tiling) -> int:
         """Samples of the largest tile."""
