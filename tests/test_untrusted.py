@@ -70,7 +70,7 @@ def read(path):
         dataset = xr.open_dataset(path, engine="hsinr")
         repr(dataset), dataset.load()
         Reader(handle.sidecar, 2).tile(0)
-        xhsinr.gdal.vrt.vrt_text(path)
+        xhsinr.gdal.vrt._with_functions(handle.sidecar, {})
     except HsinrError:
         return False
     return True

@@ -247,19 +247,56 @@ def test_only_absolute_paths_are_opened(name: str) -> None:
         pixel_function.read_band((), *window, path=name.encode(), band=b"0")
 
 
-def test_every_band_calls_the_trusted_module_with_an_absolute_path(
-    compressed: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_band_calls_the_trusted_module_and_carries_no_code(
+    compressed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(compressed.parent)
-    bands = ElementTree.fromstring(vrt.vrt_text(compressed.name)).findall("VRTRasterBand")
-    assert {band.findtext("PixelFunctionType") for band in bands} == {
-        f"{vrt.TRUSTED_MODULE}.read_band"
-    }
+    text = vrt.write_vrt(compressed.name, tmp_path / "scene.vrt").read_text()
+    bands = ElementTree.fromstring(text).findall("VRTRasterBand")
+    assert {band.get("PixelFunctionType") for band in bands} == {f"{vrt.TRUSTED_MODULE}.read_band"}
+    mark = f"{Sidecar.open(compressed).front_crc:08x}"
     arguments = [band.find("PixelFunctionArguments") for band in bands]
     assert [found.attrib for found in arguments if found is not None] == [
-        {"path": str(compressed), "band": str(number)} for number in range(BANDS)
+        {"path": str(compressed), "band": str(number), "mark": mark} for number in range(BANDS)
     ]
-    assert not any(band.find("PixelFunctionCode") for band in bands)
+    assert "Code" not in text
+
+
+def test_a_copied_pair_is_read_where_it_is(
+    compressed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    shutil.copy(compressed, old / "scene.hsinr")
+    vrt.write_vrt(old / "scene.hsinr", old / "scene.vrt")
+    shutil.copytree(old, new)
+    expected = decoded(new / "scene.hsinr")
+    (old / "scene.hsinr").write_bytes(b"not this one")
+    code = "import sys, rasterio; print(rasterio.open(sys.argv[1]).read(3).sum(dtype=int))"
+    monkeypatch.setenv(vrt.TRUSTED_MODULES_OPTION, vrt.TRUSTED_MODULE)
+    for folder, name in ((tmp_path, new / "scene.vrt"), (new, "scene.vrt")):
+        command = [sys.executable, "-c", code, str(name)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=True)
+        assert int(done.stdout) == expected[2].sum(dtype=int)
+    # A program may also get the VRT's name in another way.
+    monkeypatch.chdir(new)
+    with rasterio.open("scene.vrt") as dataset:
+        np.testing.assert_array_equal(dataset.read(), expected)
+        assert "CENTRAL_WAVELENGTH_UM" in dataset.tags(1, ns="IMAGERY")
+        assert "wavelength" not in dataset.tags(1)
+
+
+def test_a_file_of_the_same_name_is_not_taken_for_the_sidecar(
+    compressed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = synthetic_scene(ROWS, COLS, BANDS, seed=1)
+    xhsinr.compress(other, tmp_path / "other" / "scene.hsinr", lossless=True, progress=False)
+    file = vrt.write_vrt(compressed, tmp_path / "scene.vrt")
+    monkeypatch.chdir(tmp_path / "other")
+    monkeypatch.setenv(vrt.TRUSTED_MODULES_OPTION, vrt.TRUSTED_MODULE)
+    with rasterio.open(file) as dataset:
+        np.testing.assert_array_equal(dataset.read(1), decoded(compressed)[0])
 
 
 def test_a_file_is_not_replaced_without_being_asked_to(compressed: Path, tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ def vrt(src: Path, dst: Path | None, overwrite: bool) -> None:
     """Write a VRT that lets GDAL read the sidecar SRC (SRC with .vrt if DST is not given).
 
     GDAL calls Python for the samples, which has to be allowed in the environment of that command,
-    as it is printed here; do not export it: it lets any VRT run code. The VRT names SRC by its
-    absolute path: write it again where SRC was moved. Without Python: `xhsinr decompress`.
+    as it is printed here; do not export it: it lets any VRT run code. SRC is found beside
+    the VRT, where both were moved together, or where it is now; write the VRT again where SRC was
+    compressed again. Without Python: `xhsinr decompress`.
     """
     from xhsinr.gdal.doctor import before_a_command
     from xhsinr.gdal.vrt import write_vrt

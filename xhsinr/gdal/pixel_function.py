@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from functools import lru_cache
@@ -31,6 +32,7 @@ from xhsinr.sidecar.file import Sidecar
 __all__ = ["read_band", "without_samples"]
 
 _OPEN_FILES = 16
+_OTHER = "the VRT was written for another file"
 
 Samples = npt.NDArray[Any]
 Indices = npt.NDArray[np.intp]
@@ -62,6 +64,7 @@ def read_band(
     *,
     path: bytes,
     band: bytes,
+    mark: bytes = b"",
 ) -> None:
     """Fill GDAL's buffer with a window of one band of a sidecar.
 
@@ -78,6 +81,9 @@ def read_band(
         Size of the raster in pixels.
     path, band : bytes
         From the VRT: absolute path of the sidecar in UTF-8, number of the band from zero.
+    mark : bytes
+        From a VRT that is a file: `Sidecar.front_crc` in hexadecimal. The sidecar has to have it,
+        and may be beside the VRT instead.
 
     Raises
     ------
@@ -87,14 +93,13 @@ def read_band(
     if getattr(_this_thread, "decodes_nothing", False):
         return
     try:
-        name = os.fsdecode(path)
-        number = int(band)
-        full = _open(name, _state_of(name))
+        name, number = os.fsdecode(path), int(band)
+        full = _of_mark(name, mark.decode()) if mark else _open(name, _state_of(name))
         expected = (full.shape[1:], full.dtype)
         known = 0 <= number < full.shape[0]
         if not known or ((raster_ysize, raster_xsize), out_ar.dtype) != expected:
             raise SidecarError(
-                f"{name}, band {number}: the VRT was written for another file, of {raster_ysize} x "
+                f"{full.sidecar.name}, band {number}: {_OTHER}, of {raster_ysize} x "
                 f"{raster_xsize} pixels of {out_ar.dtype}: write it again with: xhsinr vrt"
             )
         shrink = min(ysize / out_ar.shape[0], xsize / out_ar.shape[1])
@@ -106,6 +111,34 @@ def read_band(
     except HsinrError as error:
         # Without the frames that the user cannot do anything about.
         raise type(error)(str(error)) from None
+
+
+def _of_mark(written: str, mark: str) -> Reader:
+    """The sidecar that a VRT was written for, wherever that is now."""
+    name = os.path.basename(written)  # noqa: PTH119 (called for every band of every window)
+    beside = [os.path.join(folder, name) for folder in (*_folders_named(), os.getcwd())]  # noqa: PTH109, PTH118
+    failures: list[SidecarError] = []
+    for place in (*filter(os.path.isfile, beside), written):
+        try:
+            found = _open(place, _state_of(place))
+        except SidecarError as error:
+            failures.append(error)
+            continue
+        if f"{found.sidecar.front_crc:08x}" == mark:
+            return found
+        failures.append(SidecarError(f"{place}: {_OTHER}: write it again with: xhsinr vrt"))
+    raise failures[0]
+
+
+@lru_cache(1)
+def _folders_named() -> tuple[str, ...]:
+    """Folders of the VRTs that this program was called with; GDAL itself does not tell."""
+    try:
+        words = Path("/proc/self/cmdline").read_bytes().split(b"\0")
+    except OSError:  # not on Linux
+        words = [os.fsencode(word) for word in sys.orig_argv]
+    paths = [Path(os.fsdecode(word)) for word in words if word.lower().endswith(b".vrt")]
+    return tuple(dict.fromkeys(str(path.absolute().parent) for path in paths))
 
 
 def _nearest(offset: int, size: int, count: int) -> Indices:

@@ -27,10 +27,7 @@ from xhsinr.sidecar.file import Sidecar
 __all__ = [
     "TRUSTED_MODULE",
     "TRUSTED_MODULES_OPTION",
-    "described",
     "open_rasterio_dataset",
-    "to_text",
-    "vrt_text",
     "write_vrt",
 ]
 
@@ -40,21 +37,50 @@ TRUSTED_MODULE = "xhsinr.gdal.pixel_function"
 TRUSTED_MODULES_OPTION = "GDAL_VRT_PYTHON_TRUSTED_MODULES"
 """GDAL's configuration option, or environment variable, that names trusted modules."""
 
+_SPECTRAL = {"wavelength", "wavelength_units", "fwhm"}
+"""What the IMAGERY domain says in micrometres."""
 
-def vrt_text(path: str | os.PathLike[str]) -> str:
-    """The VRT of a sidecar, as XML.
+
+def write_vrt(
+    path: str | os.PathLike[str], vrt_path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
+    """Write the VRT of a sidecar to a file.
+
+    GDAL tells a pixel function nothing of where the VRT is. So the VRT knows its sidecar by name
+    and checksum: it is looked for beside the VRT that a program was called with, in the current
+    folder, and at last where it was when the VRT was written; no other file is read for it.
 
     Parameters
     ----------
     path : str or path
-        Of the ``.hsinr`` file, on this machine; the VRT names it by its absolute path.
+        Of the ``.hsinr`` file, on this machine.
+    vrt_path : str or path
+        Of the VRT.
+    overwrite : bool
+        Replace a file that is there.
 
     Raises
     ------
-    FileNotFoundError, NotASidecarError, UnsupportedVersionError, DamagedSidecarError
+    FileNotFoundError, OutputExistsError, NotASidecarError, UnsupportedVersionError,
+    DamagedSidecarError
     """
+    target = Path(vrt_path)
+    check_output(target, overwrite=overwrite, source=os.fspath(path))
     sidecar = Sidecar.open(os.fspath(path))
-    root = described(Reader(sidecar).scene())
+    root = _with_functions(sidecar, {"mark": f"{sidecar.front_crc:08x}"})
+    _shorten(root)
+    with replacing(target) as part:
+        part.write_text(ElementTree.tostring(root, encoding="unicode") + "\n", "utf-8")
+    return target
+
+
+def _with_functions(sidecar: Sidecar, more: dict[str, str]) -> ElementTree.Element:
+    """The VRT of a sidecar, whose bands call the pixel function.
+
+    GDAL takes an attribute where it takes an element of that name with a text, and that is
+    shorter.
+    """
+    root = _described(Reader(sidecar).scene())
     absolute = str(sidecar.path.absolute())
     side = str(sidecar.header.tile)
     for number, band in enumerate(root.iter("VRTRasterBand")):
@@ -62,28 +88,29 @@ def vrt_text(path: str | os.PathLike[str]) -> str:
             "subClass": "VRTDerivedRasterBand",
             "blockXSize": side,
             "blockYSize": side,
+            "PixelFunctionType": f"{TRUSTED_MODULE}.read_band",
+            "PixelFunctionLanguage": "Python",
         }
-        ElementTree.SubElement(band, "PixelFunctionType").text = f"{TRUSTED_MODULE}.read_band"
-        ElementTree.SubElement(band, "PixelFunctionLanguage").text = "Python"
-        arguments = {"path": absolute, "band": str(number)}
+        arguments = {"path": absolute, "band": str(number), **more}
         ElementTree.SubElement(band, "PixelFunctionArguments", arguments)
-    return to_text(root)
+    return root
 
 
-def write_vrt(
-    path: str | os.PathLike[str], vrt_path: str | os.PathLike[str], *, overwrite: bool = False
-) -> Path:
-    """Write the VRT of a sidecar to a file, see `vrt_text`.
-
-    Raises
-    ------
-    OutputExistsError, NotASidecarError, UnsupportedVersionError, DamagedSidecarError
-    """
-    target = Path(vrt_path)
-    check_output(target, overwrite=overwrite, source=os.fspath(path))
-    with replacing(target) as part:
-        part.write_text(vrt_text(path), "utf-8")
-    return target
+def _shorten(root: ElementTree.Element) -> None:
+    """Leave out of the bands what stands there twice, and write what is left in few letters."""
+    for band in root.iter("VRTRasterBand"):
+        spectral = band.find("Metadata[@domain='IMAGERY']")
+        for entries in band.findall("Metadata"):
+            for entry in entries.findall("MDI"):
+                if spectral not in (None, entries) and entry.get("key") in _SPECTRAL:
+                    entries.remove(entry)
+            if len(entries) == 0:
+                band.remove(entries)
+        for element in list(band):
+            if element.text and not element.attrib and len(element) == 0:
+                band.attrib[element.tag] = element.text
+                band.remove(element)
+    ElementTree.indent(root, "")
 
 
 def open_rasterio_dataset(path: str | os.PathLike[str]) -> rasterio.DatasetReader:
@@ -110,7 +137,8 @@ def open_rasterio_dataset(path: str | os.PathLike[str]) -> rasterio.DatasetReade
     >>> with xhsinr.open_rasterio_dataset("scene.hsinr") as dataset:  # doctest: +SKIP
     ...     red = dataset.read(30, window=Window(0, 0, 512, 512))
     """
-    text = vrt_text(path)
+    root = _with_functions(Sidecar.open(os.fspath(path)), {})
+    text = ElementTree.tostring(root, encoding="unicode")
     # In the main thread rasterio sets options of GDAL for all threads.
     with ThreadPoolExecutor(1) as own:
         return own.submit(_with_pixel_function, text).result()
@@ -129,7 +157,7 @@ def _with_pixel_function(text: str) -> rasterio.DatasetReader:
     return dataset
 
 
-def described(scene: Scene) -> ElementTree.Element:
+def _described(scene: Scene) -> ElementTree.Element:
     """A VRT of the scene's size, data type and metadata, whose bands have no source yet."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -137,9 +165,3 @@ def described(scene: Scene) -> ElementTree.Element:
             with memory.open(driver="VRT", **gdal_profile(scene, scene.dtype)) as out:
                 write_tags(scene, out)
             return ElementTree.fromstring(bytes(memory.getbuffer()))
-
-
-def to_text(root: ElementTree.Element) -> str:
-    """XML for people to read, too."""
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
