@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from affine import Affine
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import ChangedSidecarError, SourceError
+from xhsinr.reading.store import forget_tiles
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.storage import read_range
 
 IDS = ("b", "c", "a")
 
@@ -63,12 +67,36 @@ def test_sidecars_are_opened_when_their_samples_are_used(
 
     opened, real = [], Sidecar.open
     monkeypatch.setattr(Sidecar, "open", lambda path: opened.append(path) or real(path))
-    module._reader.cache_clear()
+    module._opened.cache_clear()
     cube = xhsinr.virtual(archive, datetime="2021/2022")["scene"]
     assert cube.sizes["time"] == 2
     assert not opened
     cube[1].compute()
     assert {Path(path).stem for path in opened} == {"a"}
+
+
+def test_a_band_of_all_scenes_takes_no_more_requests_than_tiles(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xhsinr.sidecar import file
+    from xhsinr.stac import cube as module
+
+    asked = []
+
+    def counted(place: Any, start: int, stop: int) -> bytes:
+        if start < stop:
+            asked.append(place)
+        return read_range(Path(urlsplit(str(place)).path), start, stop)
+
+    monkeypatch.setattr(file, "read_range", counted)
+    module._opened.cache_clear()
+    forget_tiles()
+    cube = xhsinr.virtual(archive.as_uri() + "/catalog.json")["scene"]
+    assert not asked
+    band = cube.isel(band=3).compute()
+    # These files are so small that each is opened and read by one request, whoever comes first.
+    assert len(asked) == len({*asked}) == len(IDS)
+    assert np.array_equal(band[0].values, xhsinr.open_catalog(archive)["b"][3].values)
 
 
 def test_scenes_of_different_grids_make_no_cube(archive: Path, tmp_path: Path) -> None:

@@ -131,8 +131,11 @@ def url(files: Path, tmp_path: Path, server: Server) -> str:
     return f"{server.url}/scene.hsinr"
 
 
-def test_one_request_opens_and_one_reads_each_tile(url: str, server: Server, files: Path) -> None:
+def test_one_request_opens_and_one_reads_each_tile(
+    url: str, server: Server, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sidecar = Sidecar.open(files / "scene.hsinr")
+    monkeypatch.setattr("xhsinr.sidecar.file._FIRST_READ", sidecar.tiles_start)
     lazy = xr.open_dataset(url, engine="hsinr")["reflectance"]
     assert [method for method, _, _ in server.requests] == ["GET"]
     server.requests.clear()
@@ -144,6 +147,14 @@ def test_one_request_opens_and_one_reads_each_tile(url: str, server: Server, fil
     # All but the tile that the spectrum came from.
     assert len(server.requests) == TILES - 1
     assert server.sent == sidecar.index.sizes.sum() - sidecar.index.sizes[5].sum()
+
+
+def test_tiles_that_came_with_the_first_request_are_not_asked_for(
+    url: str, server: Server, files: Path
+) -> None:
+    read = xhsinr.open(url).open().values
+    assert len(server.requests) == 1
+    assert np.array_equal(read, xhsinr.open(files / "scene.hsinr").open().values)
 
 
 def test_two_requests_open_a_file_with_a_long_index(

@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,8 @@ class Sidecar:
         CRC32C of all bytes before the tiles, backwards, by which a replaced file is told.
     limits : Limits
         Those in force when it was opened.
+    beginning : bytes
+        Of a file behind a URL: what the first request brought, which is not asked for again.
     """
 
     place: Place
@@ -83,6 +85,7 @@ class Sidecar:
     file_bytes: int
     front_crc: int
     limits: Limits
+    beginning: bytes = field(default=b"", repr=False)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, whole: bool = True) -> Sidecar:
@@ -163,6 +166,7 @@ class Sidecar:
             file_bytes=file_bytes,
             front_crc=_front_crc(content[:start]),
             limits=limits,
+            beginning=content if isinstance(place, str) else b"",
         )
 
     @property
@@ -279,7 +283,9 @@ class Sidecar:
         """
         sizes = self.index.sizes[tile]
         start, size = int(self._starts[tile]), int(sizes.sum())
-        content = read_range(self.place, start, start + size)
+        content = self.beginning[start : start + size]
+        if len(content) < size:
+            content = read_range(self.place, start, start + size)
         stored, found = int(self.index.crcs[tile]), google_crc32c.value(content)
         if len(content) != size or found != stored:
             self._check_unchanged()

@@ -5,6 +5,7 @@ No sidecar is opened before samples of its scene are asked for.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,7 @@ from xhsinr.stac.opening import Entry, Moment, open_catalog
 __all__ = ["virtual"]
 
 _OPEN = 64
+_OPENING = tuple(threading.Lock() for _ in range(_OPEN))
 _SHAPE = {"data_type", "bands", "proj:shape"}
 _GRID = ("data_type", "nodata", "bands", "proj:shape", "proj:transform", "proj:code", "proj:wkt2")
 _SCALING = {"scale_factor": "raster:scale", "add_offset": "raster:offset", "units": "unit"}
@@ -131,8 +133,14 @@ class _Samples:
         return reader[key]
 
 
-@lru_cache(_OPEN)
 def _reader(href: str) -> Reader:
+    # Many tiles are asked for at once, and their file is opened by the first one.
+    with _OPENING[hash(href) % _OPEN]:
+        return _opened(href)
+
+
+@lru_cache(_OPEN)
+def _opened(href: str) -> Reader:
     return Reader(Sidecar.open(href))
 
 
