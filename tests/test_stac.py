@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pystac
 import pytest
+import rashid
 import rasterio
 import xarray as xr
 from affine import Affine
@@ -33,21 +34,23 @@ from xhsinr.sidecar.report import report
 from xhsinr.stac import Source
 from xhsinr.stac.footprint import footprint
 
-SCHEMAS = Path(__file__).parent / "stac_schemas"
+PUBLISHED = Path(rashid.__file__).parent / "_schemas" / "extensions"
+OURS = Path(__file__).parent / "stac_schemas"
 UTM33 = CRS.from_epsg(32633)
 
 
 @pytest.fixture(scope="module")
 def validator() -> JsonSchemaSTACValidator:
-    """Validates with schemas on disk alone."""
+    """Validates with schemas on disk alone: the published ones where a package carries them."""
     validator = JsonSchemaSTACValidator()
-    schemas = [json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")]
+    published = PUBLISHED.rglob("*schema.json")
+    schemas = [json.loads(path.read_text()) for path in (*published, *OURS.glob("*.json"))]
     view = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": "https://stac-extensions.github.io/view/v1.0.0/schema.json",
     }
     for schema in [*schemas, stac.schema(), view]:
-        validator.schema_cache[schema["$id"]] = schema
+        validator.schema_cache[schema["$id"].removesuffix("#")] = schema
     return validator
 
 
@@ -264,6 +267,23 @@ def test_items_and_catalogs_are_valid(archive: Path, validator: JsonSchemaSTACVa
     assert len(found) == 5
     for each in found:
         each.validate(validator)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("proj:shape", [24, 32, 5]),
+        ("proj:code", 32633),
+        ("raster:spatial_resolution", "30 m"),
+        ("file:checksum", "sha256:12"),
+    ],
+)
+def test_the_published_schemas_refuse_what_is_wrong(
+    item: pystac.Item, validator: JsonSchemaSTACValidator, key: str, value: object
+) -> None:
+    item.assets["data"].extra_fields[key] = value
+    with pytest.raises(pystac.errors.STACValidationError):
+        item.validate(validator)
 
 
 def test_the_schema_of_the_extension_refuses_what_is_wrong(
