@@ -21,6 +21,7 @@ __all__ = [
     "UnknownSceneError",
     "UnsupportedVersionError",
     "VerificationError",
+    "printable",
 ]
 
 
@@ -96,3 +97,8 @@ class NetworkNotFoundError(NetworkError, FileNotFoundError):
 
 class NetworkDigestError(NetworkError):
     """A base network of the right name has other contents than the file needs."""
+
+
+def printable(text: str) -> str:
+    """Text as a terminal may show it: names and what libraries say may hold what would steer it."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

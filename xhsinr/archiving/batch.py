@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from xhsinr import stac
 from xhsinr.archiving.executors import Run, executor
+from xhsinr.archiving.files import origins_in
 from xhsinr.archiving.folder import check_free, keep_network, one_run, with_own_ids
 from xhsinr.archiving.job import Job, do, finished
 from xhsinr.archiving.memory import agree
@@ -107,8 +108,9 @@ def archive(
     search = stac.Search(named, None if bbox is None else tuple(bbox), datetime)
     found = list(stac.sources(source, search))
     with one_run(out), _stopped_by_sigterm():
-        scenes = with_own_ids(out, found)
-        check_free(out, scenes, overwrite=overwrite)
+        origins = origins_in(out)
+        scenes = with_own_ids(found, origins)
+        check_free(out, scenes, origins, overwrite=overwrite)
         memory, settings = agree(out, settings, overwrite=overwrite)
         base = held = None
         if settings.network is not None:

@@ -13,15 +13,15 @@ import os
 import platform
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from xhsinr import stac
-from xhsinr.archiving.files import ROOT, SceneFiles, item_of, origin_in
+from xhsinr.archiving.files import ROOT, SceneFiles
 from xhsinr.archiving.memory import recall
 from xhsinr.errors import HsinrError
-from xhsinr.folders import end_uploads, names_below, put, read, read_each, remove, write
+from xhsinr.folders import end_uploads, names_below, put, read, remove, write
 
 __all__ = ["foreign", "one_run", "publish"]
 
@@ -43,20 +43,19 @@ def publish(files: SceneFiles, out: str) -> None:
         remove(place)
 
 
-def foreign(out: str, scenes: Sequence[stac.Source], overwrite: bool) -> list[str]:
+def foreign(
+    out: str, scenes: Sequence[stac.Source], origins: Mapping[str, str | None], overwrite: bool
+) -> list[str]:
     """What is there already and is not known to be this archive's own."""
-    names = names_below(out)
     if recall(out) is None:
         taken = ROOT | {source.id for source in scenes}
-        return [f"{out}/{name}" for name in names if name.partition("/")[0] in taken]
-    items = {*stac.scene_items(out, names)}
-    held = [source for source in scenes if item_of(out, source.id) in items]
-    others = []
-    for source, text in zip(held, read_each([item_of(out, s.id) for s in held]), strict=True):
-        origin = origin_in(text)
-        if not (overwrite if origin is None else origin["href"] == source.identity):
-            others.append(f"{out}/{source.id}")
-    return others
+        return [f"{out}/{name}" for name in names_below(out) if name.partition("/")[0] in taken]
+
+    def is_free(source: stac.Source) -> bool:
+        origin = origins.get(source.id, source.identity)
+        return overwrite if origin is None else origin == source.identity
+
+    return [f"{out}/{source.id}" for source in scenes if not is_free(source)]
 
 
 @contextlib.contextmanager

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from xhsinr.folders import at, read
+from xhsinr import stac
+from xhsinr.folders import at, read_each, stem_of
 from xhsinr.pictures.preview import preview_path
 from xhsinr.stac.sources import ARCHIVE_FILES, RESERVED
 from xhsinr.storage import Place
 
-__all__ = ["ROOT", "SceneFiles", "item_of", "origin_in", "origin_of"]
+__all__ = ["ROOT", "SceneFiles", "item_of", "origins_in"]
 
 ROOT = ARCHIVE_FILES | {RESERVED}
 """What an archive has beside its scenes."""
@@ -66,21 +66,18 @@ def item_of(out: Place, name: str) -> Place:
     return at(at(out, name), f"{name}.json")
 
 
-def origin_of(item: Place) -> dict[str, Any] | None:
-    """What a scene of an archive was made from, as its item says; None if it is no such item."""
-    try:
-        return origin_in(read(item))
-    except OSError:
-        return None
+def origins_in(out: Place) -> dict[str, str | None]:
+    """What each scene of an archive was made from, as its item says; None where it does not."""
+    items = stac.scene_items(out)
+    return {stem_of(i): _origin(text) for i, text in zip(items, read_each(items), strict=True)}
 
 
-def origin_in(item: bytes | OSError) -> dict[str, Any] | None:
-    """What `origin_of` says, of an item that was read."""
+def _origin(item: bytes | OSError) -> str | None:
     try:
         if isinstance(item, OSError):
             return None
         properties = json.loads(item)["properties"]
-        source, _ = properties["hsinr:source"], properties["hsinr:settings"]
-        return source if isinstance(source["href"], str) else None
+        origin, _ = properties["hsinr:source"]["href"], properties["hsinr:settings"]
     except (ValueError, KeyError, TypeError):
         return None
+    return origin if isinstance(origin, str) else None

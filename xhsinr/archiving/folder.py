@@ -16,17 +16,16 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 from xhsinr import stac
 from xhsinr.archiving import bucket
-from xhsinr.archiving.files import ROOT, SceneFiles, origin_in, origin_of
+from xhsinr.archiving.files import ROOT, SceneFiles
 from xhsinr.archiving.memory import recall
 from xhsinr.errors import HsinrError, OutputExistsError
-from xhsinr.folders import read_each, stem_of
 from xhsinr.network.file import Network
 from xhsinr.outputs import replacing, scratch, sweep, sync
 from xhsinr.storage import Place
@@ -91,14 +90,20 @@ def making(out: Place, name: str) -> Iterator[SceneFiles]:
         yield SceneFiles(folder, name)
 
 
-def with_own_ids(out: Place, found: Iterable[stac.Source]) -> list[stac.Source]:
+def with_own_ids(
+    found: Iterable[stac.Source], origins: Mapping[str, str | None]
+) -> list[stac.Source]:
     """Sources with the ids that they have in the archive: a scene's identity is its source.
 
     A new source gets its own id, with a mark where another has it.
+
+    Parameters
+    ----------
+    found : iterable of Source
+    origins : mapping
+        Of the archive, see `xhsinr.archiving.files.origins_in`.
     """
-    items = stac.scene_items(out)
-    texts = zip(items, read_each(items), strict=True)
-    origins = {stem_of(i): origin["href"] for i, text in texts if (origin := origin_in(text))}
+    origins = {name: origin for name, origin in origins.items() if origin is not None}
     taken = {name.lower() for name in origins}
     named = []
     for source in found:
@@ -115,7 +120,13 @@ def with_own_ids(out: Place, found: Iterable[stac.Source]) -> list[stac.Source]:
     return named
 
 
-def check_free(out: Place, scenes: Sequence[stac.Source], *, overwrite: bool) -> None:
+def check_free(
+    out: Place,
+    scenes: Sequence[stac.Source],
+    origins: Mapping[str, str | None],
+    *,
+    overwrite: bool,
+) -> None:
     """Refuse to start where anything would be replaced that is not this archive's own.
 
     Raises
@@ -124,9 +135,9 @@ def check_free(out: Place, scenes: Sequence[stac.Source], *, overwrite: bool) ->
     """
     readable = [source for source in scenes if source.href]
     if isinstance(out, str):
-        foreign = bucket.foreign(out, readable, overwrite)
+        foreign = bucket.foreign(out, readable, origins, overwrite)
     else:
-        foreign = _foreign(out, readable, overwrite)
+        foreign = _foreign(out, readable, origins, overwrite)
     if foreign:
         more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
         raise OutputExistsError(
@@ -135,16 +146,18 @@ def check_free(out: Place, scenes: Sequence[stac.Source], *, overwrite: bool) ->
         )
 
 
-def _foreign(out: Path, scenes: Sequence[stac.Source], overwrite: bool) -> list[str]:
+def _foreign(
+    out: Path, scenes: Sequence[stac.Source], origins: Mapping[str, str | None], overwrite: bool
+) -> list[str]:
     paths = [out / name for name in sorted(ROOT)]
     found = [path for path in paths if path.is_symlink()]
     if recall(out) is None:
         found = [path for path in paths if os.path.lexists(path)]
-    found += [out / s.id for s in scenes if not _is_free(out, s, overwrite=overwrite)]
+    found += [out / s.id for s in scenes if not _is_free(out, s, origins.get(s.id), overwrite)]
     return [str(path) for path in found]
 
 
-def _is_free(out: Path, source: stac.Source, *, overwrite: bool) -> bool:
+def _is_free(out: Path, source: stac.Source, origin: str | None, overwrite: bool) -> bool:
     files = SceneFiles(out / source.id, source.id)
     if not os.path.lexists(files.folder):
         return True
@@ -152,9 +165,8 @@ def _is_free(out: Path, source: stac.Source, *, overwrite: bool) -> bool:
         return False
     if any(path.is_symlink() or (path.exists() and not path.is_file()) for path in files.all):
         return False
-    origin = origin_of(files.item)
     if origin is not None:
-        return bool(origin["href"] == source.identity)
+        return origin == source.identity
     # Nobody can tell what it was made from.
     return overwrite or not any(files.folder.iterdir())
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from xhsinr.errors import printable
 from xhsinr.folders import write
 from xhsinr.storage import Place
 
@@ -98,14 +99,9 @@ class ArchiveReport:
         stored = sum(row.bytes or 0 for row in self.rows)
         original = sum(row.original_bytes or 0 for row in self.rows)
         size = f"{original:,} bytes in {stored:,}" if stored else "nothing stored"
-        errors = [f"  {row.id}: {_printable(row.error)}" for row in self.failed]
-        errors += [f"  {row.id}: caution: {_printable(row.caution)}" for row in self.cautions]
+        errors = [f"  {row.id}: {printable(row.error)}" for row in self.failed]
+        errors += [f"  {row.id}: caution: {printable(row.caution)}" for row in self.cautions]
         return [f"{self.path}: {len(self.rows)} scenes, {parts or 'none'}; {size}", *errors]
-
-
-def _printable(text: str) -> str:
-    """Without what would steer a terminal: names and errors of libraries may hold anything."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def write_table(rows: Iterable[Any], kind: type[Any], place: Place) -> None:

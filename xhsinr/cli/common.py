@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from xhsinr.errors import HsinrError
+from xhsinr.errors import HsinrError, printable
 from xhsinr.storage import locate
 from xhsinr.target import PROFILES, Settings
 
@@ -22,7 +22,6 @@ __all__ = [
     "echo",
     "overwrite_option",
     "preview_option",
-    "printable",
     "quality_options",
 ]
 
@@ -63,13 +62,8 @@ class Group(click.Group):
             ) from error
 
 
-def printable(text: str) -> str:
-    """Text as a terminal may show it: names of files may hold what would steer it."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-
-
 def echo(text: str, *, err: bool = False) -> None:
-    """Print a line or several, see `printable`."""
+    """Print a line or several, see `xhsinr.errors.printable`."""
     click.echo(printable(text), err=err)
 
 

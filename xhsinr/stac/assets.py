@@ -19,14 +19,23 @@ from xhsinr.stac.extension import MEDIA_TYPE
 from xhsinr.storage import Place, read_range, size_of
 
 __all__ = [
+    "ASSETS",
     "data_asset",
-    "metadata_asset",
+    "file_asset",
     "multihash",
     "preview_asset",
-    "spectra_asset",
-    "thumbnail_asset",
     "valid_pixels",
 ]
+
+ASSETS = {
+    "data": ("Compressed scene", MEDIA_TYPE, "data"),
+    # As an "overview" it would be passed over by odc-stac.
+    "preview": ("Preview in natural colours", pystac.MediaType.COG, "visual"),
+    "metadata": ("Report of the compression", pystac.MediaType.JSON, "metadata"),
+    "thumbnail": ("Thumbnail", pystac.MediaType.JPEG, "thumbnail"),
+    "spectra": ("Spectra before and after, error of each band", "image/svg+xml", "metadata"),
+}
+"""Title, media type and role of each asset of a scene's item."""
 
 _SHA256 = "1220"  # multihash: the function sha2-256, 32 bytes
 _PIECE = 1 << 24
@@ -62,7 +71,7 @@ def data_asset(sidecar: Path, scene: Scene) -> pystac.Asset:
     # Without a transform, pixels have no place in the CRS of their ground control points.
     crs = None if scene.transform is None else scene.crs
     place = _projection((scene.rows, scene.cols), crs, scene.transform)
-    return _asset(sidecar, "Compressed scene", MEDIA_TYPE, "data", {**place, **fields})
+    return _asset("data", sidecar, {**place, **fields})
 
 
 def preview_asset(preview: Path) -> pystac.Asset:
@@ -74,8 +83,7 @@ def preview_asset(preview: Path) -> pystac.Asset:
         fields = _projection(picture.shape, crs, transform)
         fields["data_type"] = picture.dtypes[0]
         fields["bands"] = [{"name": colour.name} for colour in picture.colorinterp]
-    # As an "overview" it would be passed over by odc-stac.
-    return _asset(preview, "Preview in natural colours", pystac.MediaType.COG, "visual", fields)
+    return _asset("preview", preview, fields)
 
 
 def valid_pixels(preview: Path) -> npt.NDArray[np.bool_]:
@@ -85,20 +93,9 @@ def valid_pixels(preview: Path) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def thumbnail_asset(thumbnail: Path) -> pystac.Asset:
-    """The picture that browsers show."""
-    return _asset(thumbnail, "Thumbnail", pystac.MediaType.JPEG, "thumbnail", {})
-
-
-def spectra_asset(spectra: Path) -> pystac.Asset:
-    """The picture of what compression changed."""
-    title = "Spectra before and after, error of each band"
-    return _asset(spectra, title, "image/svg+xml", "metadata", {})
-
-
-def metadata_asset(metadata: Path) -> pystac.Asset:
-    """The figures of ``xhsinr info``."""
-    return _asset(metadata, "Report of the compression", pystac.MediaType.JSON, "metadata", {})
+def file_asset(key: str, path: Path) -> pystac.Asset:
+    """A file of which nothing more is said: ``metadata``, ``thumbnail`` or ``spectra``."""
+    return _asset(key, path, {})
 
 
 def _projection(
@@ -120,9 +117,8 @@ def _code(crs: rasterio.crs.CRS | None) -> str | None:
     return None if authority is None else ":".join(authority)
 
 
-def _asset(
-    path: Path, title: str, media_type: str, role: str, fields: dict[str, Any]
-) -> pystac.Asset:
+def _asset(key: str, path: Path, fields: dict[str, Any]) -> pystac.Asset:
+    title, media_type, role = ASSETS[key]
     facts = {"file:size": path.stat().st_size, "file:checksum": multihash(path)}
     return pystac.Asset(
         str(path.resolve()), title, media_type=media_type, roles=[role], extra_fields=facts | fields

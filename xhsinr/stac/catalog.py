@@ -34,8 +34,7 @@ from xhsinr.folders import (
     stem_of,
     write,
 )
-from xhsinr.stac.assets import multihash
-from xhsinr.stac.extension import MEDIA_TYPE
+from xhsinr.stac.assets import ASSETS, multihash
 from xhsinr.stac.items import COLLECTION
 from xhsinr.stac.page import page_html, page_row
 from xhsinr.stac.sources import RESERVED
@@ -53,13 +52,6 @@ __all__ = [
 
 _CATALOG, _SCENES, _PAGE = "catalog.json", "collection.json", "index.html"
 _WORLD = [-180.0, -90.0, 180.0, 90.0]
-_ASSETS = {
-    "data": ("Compressed scene", MEDIA_TYPE, "data"),
-    "preview": ("Preview in natural colours", pystac.MediaType.COG, "visual"),
-    "metadata": ("Report of the compression", pystac.MediaType.JSON, "metadata"),
-    "thumbnail": ("Thumbnail", pystac.MediaType.JPEG, "thumbnail"),
-    "spectra": ("Spectra before and after, error of each band", "image/svg+xml", "metadata"),
-}
 
 
 class FileAsset(NamedTuple):
@@ -251,7 +243,7 @@ def _collection(out: Place, title: str, names: list[str]) -> tuple[dict[str, Any
     content = collection.to_dict(include_self_link=False)
     content["item_assets"] = {
         name: {"title": label, "type": media_type, "roles": [role]}
-        for name, (label, media_type, role) in _ASSETS.items()
+        for name, (label, media_type, role) in ASSETS.items()
     }
     above = [_link("root", f"./{_CATALOG}"), _link("parent", f"./{_CATALOG}")]
     content["links"] = [*above, *links]

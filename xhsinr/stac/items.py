@@ -19,10 +19,8 @@ from xhsinr.sidecar.report import report
 from xhsinr.stac import extension
 from xhsinr.stac.assets import (
     data_asset,
-    metadata_asset,
+    file_asset,
     preview_asset,
-    spectra_asset,
-    thumbnail_asset,
     valid_pixels,
 )
 from xhsinr.stac.footprint import Footprint, footprint
@@ -105,12 +103,10 @@ def scene_item(
     item.add_asset("data", data_asset(Path(sidecar), scene))
     if preview is not None:
         item.add_asset("preview", preview_asset(Path(preview)))
-    if metadata is not None:
-        item.add_asset("metadata", metadata_asset(Path(metadata)))
-    if thumbnail is not None:
-        item.add_asset("thumbnail", thumbnail_asset(Path(thumbnail)))
-    if spectra is not None:
-        item.add_asset("spectra", spectra_asset(Path(spectra)))
+    files = {"metadata": metadata, "thumbnail": thumbnail, "spectra": spectra}
+    for key, path in files.items():
+        if path is not None:
+            item.add_asset(key, file_asset(key, Path(path)))
     item.properties["proj:code"] = item.assets["data"].extra_fields["proj:code"]
     _add_links(item, source, network)
     _set_extensions(item)
