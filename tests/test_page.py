@@ -67,8 +67,8 @@ def test_a_browser_lists_the_scenes_and_runs_nothing_of_theirs(
     assert re.findall(r'<a href="#(\w+)">', body) == ["a", "b", "c"]
     assert body.count("<img") == 2
     assert "&lt;img src=x" in body
-    assert shown.count('class="print"') == 3
-    # 90 km apart, scenes of a kilometre are less than a few pixels.
+    # 90 km apart, scenes of a kilometre are less than a few pixels: dots.
+    assert shown.count('class="print small"') == 3
     assert shown.count('class="dot" d="M') == 3
     assert 'style="display: none;"' not in shown
     assert "3 of 3 scenes" in shown

@@ -131,7 +131,7 @@ function look([left, top, width, height]) {
   grid(shown / box.height);
   // What would be smaller than a dot is one.
   for (const { dot, side } of scenes)
-    if (dot) dot.style.display = (side * box.height) / shown < SMALLEST ? "" : "none";
+    if (dot) dot.parentNode.classList.toggle("small", (side * box.height) / shown < SMALLEST);
 }
 
 function grid(pixel) {
