@@ -20,7 +20,7 @@ __all__ = ["DEFAULT_SCENES", "BenchScene", "load_scene", "mosaic"]
 
 DEFAULT_SCENES = (
     *("jasper_ridge_224", "indian_pines", "paviau_140x80", "enmap_potsdam_B"),
-    *("jasper_ridge_198_int16@512", "jasper_ridge_198_int16@1024"),
+    "jasper_ridge_198_int16@512",
 )
 _NODATA = -32768
 _WHOLE, _LARGEST_SIDE = "indian_pines", 4096

@@ -20,6 +20,8 @@ __all__ = ["sparsest_turn"]
 
 Float64Array = npt.NDArray[np.float64]
 
+_MOST = 48
+"""Components that are turned: of the weaker ones hardly anything is left to gain."""
 _SWEEPS = 3
 _WIDEST = 0.3  # first angle tried of a pair, in radians; half of it in the next sweep
 _HALVINGS = 5
@@ -33,7 +35,7 @@ def sparsest_turn(blocks: Float64Array, level: float) -> Float64Array:
     Parameters
     ----------
     blocks : ndarray of float64, shape (components, blocks, coefficients)
-        Wavelet coefficients of scores. They are turned in place.
+        Wavelet coefficients of scores, strongest component first. They are turned in place.
     level : float
         Energy of a coefficient that is worth half a bit: about the error that scores will have.
 
@@ -44,7 +46,7 @@ def sparsest_turn(blocks: Float64Array, level: float) -> Float64Array:
     """
     turn = np.eye(len(blocks))
     for sweep in range(_SWEEPS):
-        _sweep(blocks, level, turn, _WIDEST * 0.5**sweep)
+        _sweep(blocks[:_MOST], level, turn, _WIDEST * 0.5**sweep)
     bits = np.log2(1 + np.square(blocks) / level).sum(axis=(1, 2))
     return np.asarray(turn[np.argsort(-bits, kind="stable")])
 
