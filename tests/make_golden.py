@@ -182,7 +182,7 @@ def _main() -> None:
         GOLDEN.mkdir(exist_ok=True)
         save_network(package_prior(), GOLDEN / "golden-prior.safetensors")
         save_network(siren_network(outputs=4), GOLDEN / "golden-siren.safetensors")
-    for name in CASES.keys() - content["samples"].keys():
+    for name in [name for name in CASES if name not in content["samples"]]:
         path = make(name, GOLDEN / f"{name}.hsinr")
         samples = samples_of(path)
         content["samples"][name] = digest(samples)

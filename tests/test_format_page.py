@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,10 +48,12 @@ def test_the_second_reader_reads_what_stands_before_the_tiles(name: str) -> None
         assert list(parts.values()) == list(sidecar.payload(number).values())
 
 
-SLOW = pytest.param("bounded_segments", marks=pytest.mark.slow)  # 5 million samples in plain Python
+def _marked(name: str) -> Any:
+    slow = name == "bounded_segments"  # 5 million samples in plain Python
+    return pytest.param(name, marks=pytest.mark.slow if slow else ())
 
 
-@pytest.mark.parametrize("name", [*(CASES.keys() - {"bounded_segments"}), SLOW])
+@pytest.mark.parametrize("name", map(_marked, CASES))
 def test_the_second_reader_decodes_the_same_samples(name: str) -> None:
     path = GOLDEN / f"{name}.hsinr"
     expected, found = samples_of(path), second_reader.decode(path, GOLDEN)
