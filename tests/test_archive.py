@@ -662,10 +662,13 @@ def test_a_run_that_cannot_be_is_refused(tmp_path: Path, wrong: dict[str, Any]) 
         xhsinr.archive(tmp_path / "a.npy", tmp_path / "out", progress=False, **wrong)
 
 
-def test_a_malformed_address_is_told_at_once_and_without_a_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["junk", "http://x:1"])
+def test_a_malformed_address_is_told_at_once_and_without_a_traceback(
+    tmp_path: Path, address: str
+) -> None:
     np.save(tmp_path / "a.npy", np.zeros((4, 4, 3), np.int16))
     command = "from xhsinr.cli import main; main()"
-    arguments = ["archive", str(tmp_path), str(tmp_path / "out"), "--scheduler", "junk"]
+    arguments = ["archive", str(tmp_path), str(tmp_path / "out"), "--scheduler", address]
     done = subprocess.run(
         [sys.executable, "-c", command, *arguments],
         capture_output=True, text=True, timeout=50, check=False,

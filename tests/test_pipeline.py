@@ -30,6 +30,7 @@ from xhsinr.compression import passes
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import (
     HsinrError,
+    LimitError,
     NetworkError,
     NetworkNotFoundError,
     OutputExistsError,
@@ -507,3 +508,12 @@ def test_masks_of_many_bands_cost_little_time(tmp_path: Path) -> None:
         xhsinr.compress(scene, tmp_path / "a.hsinr", overwrite=True, progress=False)
         taken[masked] = time.process_time() - start
     assert taken[True] < 3 * taken[False]
+
+
+def test_a_scene_that_no_reader_would_open_is_not_written(tmp_path: Path) -> None:
+    with (
+        xhsinr.set_limits(bands=5),
+        pytest.raises(LimitError, match=r"6 bands: the limit is 5.*set_limits\(bands=6\)"),
+    ):
+        xhsinr.compress(np.zeros((4, 4, 6), np.int16), tmp_path / "a.hsinr", lossless=True)
+    assert not any(tmp_path.iterdir())

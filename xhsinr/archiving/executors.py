@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "executor"]
 
+# Where a scheduler that another process started can listen, as this package reaches it.
+_SCHEMES = ("", "tcp", "tls", "ws", "wss")
+
 J = TypeVar("J")
 R = TypeVar("R")
 
@@ -109,9 +112,12 @@ def _client(address: str | None, **options: Any) -> Client:
             "dask.distributed is not installed: pip install 'xhsinr[cluster]'"
         ) from error
     try:
-        if address is not None and "://" not in address.removeprefix("tcp://"):
+        if address is not None:
             # A malformed one would be noticed late, and leave half a client behind.
-            parse_host_port(address.removeprefix("tcp://"))
+            scheme, _, place = address.rpartition("://")
+            if scheme not in _SCHEMES:
+                raise ValueError(f"{scheme}:// is no kind of address that it listens at")
+            parse_host_port(place)
         client: Client = Client(address, set_as_default=False, **options)
     except Exception as error:  # malformed addresses end in errors of many kinds
         raise HsinrError(

@@ -211,9 +211,13 @@ def _check_tile(tile: int | None) -> None:
 
 def _check_kept(scene: Scene) -> None:
     """Refuse what no reader would give back: its limits are the writer's."""
+    limits = current_limits()
+    limits.check("bands", scene.bands, f"the scene has {scene.bands:,} bands")
+    limits.check(
+        "side", max(scene.rows, scene.cols), f"it is {scene.rows:,} x {scene.cols:,} pixels"
+    )
     try:
         content = write_description(*scene.describe())
-        limits = current_limits()
         found = read_description(content, limits.header_bytes, limits.array_bytes)
         Scene.from_description(*found, scene.data)
     except (HsinrError, ValueError, RecursionError, OverflowError) as error:
