@@ -13,6 +13,7 @@ import math
 import re
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,14 +43,14 @@ def measured(scenes: Path, name: str, key: str, value: str) -> str:
     )
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("scenes", type=Path)
     parser.add_argument("page", type=Path, nargs="?", default=Path("docs/results.md"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     lines = arguments.page.read_text("utf-8").splitlines()
     rows = [row.groups() for line in lines if (row := _ROW.match(line))]
     for first in {row[1]: row for row in rows}.values():

@@ -69,6 +69,20 @@ def test_the_benchmark_reports_what_the_files_hold(folder: Path, benchmark: Modu
     assert float(held_out[-1]["PSNR (dB)"]) == np.inf
 
 
+def test_the_rows_of_a_page_are_measured_anew_and_its_text_stays(folder: Path) -> None:
+    page = folder / "page.md"
+    rows = ["| tiny | `lossless=True` | 1 | 9 |", "| tiny | `psnr=45` | 1 | 9 |"]
+    page.write_text("\n".join(["# Measured", "| scene | target | bytes |", *rows, "The end."]))
+    _load("renew_results").main([str(folder), str(page)])
+    first, head, lossless, lossy, last = page.read_text().splitlines()
+    assert (first, head, last) == ("# Measured", "| scene | target | bytes |", "The end.")
+    path = folder / "a.hsinr"
+    for row, target in ((lossless, {"lossless": True}), (lossy, {"psnr": 45.0})):
+        xhsinr.compress(np.load(folder / "tiny.npy"), path, overwrite=True, **target)
+        assert row.split(" | ")[2] == f"{path.stat().st_size:,}"
+    assert lossless.split(" | ")[4:6] == ["inf", "0"]
+
+
 def test_no_tile_edge_lies_on_a_seam_of_the_mosaic(benchmark: ModuleType) -> None:
     mirrored = benchmark.mirrored(np.arange(6).reshape(2, 3, 1), 5, 4)
     assert mirrored[..., 0].tolist() == [

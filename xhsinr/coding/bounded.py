@@ -62,7 +62,7 @@ class BoundedCoding:
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
         parts: dict[str, bytes] = {}
-        integers = samples if self.lattice.trivial else self.lattice.to_integers(samples)
+        integers = self._integers(samples)
         if max(-int(integers.min()), int(integers.max())) > LARGEST:
             raise ValueError(
                 f"integers may be up to {LARGEST}; the step of the lattice is too fine"
@@ -97,8 +97,7 @@ class BoundedCoding:
     def blocks_of_details(self, samples: Samples) -> npt.NDArray[np.float64]:
         """Wavelet coefficients of the base's scores, see `PlanesCoding.blocks_of_details`."""
         assert self.base is not None
-        integers = samples if self.lattice.trivial else self.lattice.to_integers(samples)
-        return self.base.blocks_of_details(integers)
+        return self.base.blocks_of_details(self._integers(samples))
 
     def decode_coarse(
         self, parts: Mapping[str, bytes], rows: int, cols: int, factor: int, bands: Bands | None
@@ -158,6 +157,9 @@ class BoundedCoding:
         if self.base is None or not coded:
             return None
         return self.base.decode({"planes": coded}, rows, cols, None)
+
+    def _integers(self, samples: Samples) -> Ints:
+        return samples if self.lattice.trivial else self.lattice.to_integers(samples)
 
     def _samples(self, integers: Ints, bands: Bands | None) -> Samples:
         if self.lattice.trivial:

@@ -115,7 +115,8 @@ def read_band(
 
 def _of_mark(written: str, mark: str) -> Reader:
     """The sidecar that a VRT was written for, wherever that is now."""
-    name = os.path.basename(written)  # noqa: PTH119 (called for every band of every window)
+    # This runs for every band of every window: texts take a fraction of what objects of paths do.
+    name = os.path.basename(written)  # noqa: PTH119
     beside = [os.path.join(folder, name) for folder in (*_folders_named(), os.getcwd())]  # noqa: PTH109, PTH118
     failures: list[SidecarError] = []
     for place in (*filter(os.path.isfile, beside), written):
