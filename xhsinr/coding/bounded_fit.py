@@ -245,7 +245,7 @@ def symbol_counts(
 
 @functools.cache
 def _costs() -> Floats:
-    """Bits of a symbol of each magnitude, shape (SHAPES, LEVELS, bins)."""
+    """Bits of a symbol of each magnitude, shape (bins, SHAPES * LEVELS)."""
     magnitudes = np.arange(_EXACT_BINS, dtype=np.float64)
     bins = np.arange(_BINS - _EXACT_BINS)
     magnitudes = np.append(magnitudes, (8.5 + bins % 8) * 2.0 ** (bins // 8 + 2))
@@ -257,7 +257,7 @@ def _costs() -> Floats:
         # The upper tail by the lower one, which has more digits.
         reached = np.interp(-edges, cells, distributions()[shape, :-1] / ONE)
         costs[shape] = -np.log2(np.maximum(reached[:, 0] - reached[:, 1], 2.0**-30))
-    return costs
+    return np.ascontiguousarray(costs.reshape(-1, _BINS).T)
 
 
 def choose_scales(counts: Floats, least: int = 0) -> tuple[int, list[int], float]:
@@ -265,7 +265,8 @@ def choose_scales(counts: Floats, least: int = 0) -> tuple[int, list[int], float
 
     One class has `least` for its level at least: the one that loses least by it.
     """
-    bits = (counts @ _costs().reshape(-1, _BINS).T).reshape(len(counts), SHAPES, LEVELS)
+    bins = int(np.flatnonzero(counts.sum(axis=0)).max(initial=0)) + 1
+    bits = (counts[:, :bins] @ _costs()[:bins]).reshape(len(counts), SHAPES, LEVELS)
     fewest = bits.min(axis=2)
     more = bits[:, :, least:].min(axis=2) - fewest
     total = fewest.sum(axis=0) + more.min(axis=0)

@@ -54,9 +54,7 @@ class History:
 
     def __init__(self, labels: npt.NDArray[np.uint8], clusters: int, bands: int) -> None:
         self.shape = labels.shape
-        self.order = np.argsort(labels, axis=None, kind="stable").astype(np.int32)
-        self.place = np.empty_like(self.order)
-        self.place[self.order] = np.arange(labels.size, dtype=np.int32)
+        self.order = np.argsort(labels, axis=None, kind="stable").astype(np.uint32)
         self.starts = np.searchsorted(labels.ravel()[self.order], np.arange(clusters + 1))
         self.lags, self.near_lags = min(LAGS, bands - 1), min(NEAR_LAGS, bands - 1)
         self.values = np.zeros((self.lags + self.near_lags, labels.size), np.int32)
@@ -90,7 +88,7 @@ class History:
             own = self.band % self.lags
             near = self.lags + self.band % self.near_lags
             _remember(
-                decoded, centre, self.place, self.shape[1], self.values[own], self.values[near]
+                decoded, centre, self.order, self.shape[1], self.values[own], self.values[near]
             )
         self.band += 1
 
@@ -113,26 +111,33 @@ class Fit:
         cuts = np.searchsorted(self._places, history.starts)
         self._clusters = [slice(a, b) for a, b in itertools.pairwise(cuts)]
         size = len(history.values) + 1
-        self._features = np.zeros((size, len(self._places)))
-        self._features[-1] = 64.0
+        self._features = np.zeros((size, len(self._places)), np.int32)
+        self._features[-1] = 64
         self._grams = np.zeros((len(self._clusters), size, size))
-        self._renew([size - 1])
+        self._new = [size - 1, size - 1]
 
     def update(self) -> None:
         """Take in the band that the history remembers last."""
         history = self._history
         if history.lags:
             band = history.band - 1
-            slots = [band % history.lags, history.lags + band % history.near_lags]
-            for slot in slots:
+            self._new = [band % history.lags, history.lags + band % history.near_lags]
+            for slot in self._new:
                 self._features[slot] = history.values[slot, self._places]
-            self._renew(slots)
 
-    def _renew(self, slots: list[int]) -> None:
-        for gram, part in zip(self._grams, self._clusters, strict=True):
-            features = self._features[:, part]
-            gram[:, slots] = features @ features[slots].T
-            gram[slots] = gram[:, slots].T
+    def _moments(self, values: Ints) -> npt.NDArray[np.float64]:
+        """Sums of the features' products with values, shape (clusters, features).
+
+        Those with the newest features are renewed in the same pass, as reading the features takes
+        most of the time.
+        """
+        products = np.zeros((len(self._clusters), len(self._features), 3))
+        for gram, product, part in zip(self._grams, products, self._clusters, strict=True):
+            one, other = self._new
+            _multiply(self._features, one, other, values, part.start, part.stop, product)
+            gram[:, self._new] = product[:, :2]
+            gram[self._new] = product[:, :2].T
+        return products[..., 2]
 
     def weights(self, target: Ints, noise: float) -> tuple[Ints, Ints]:
         """Offsets and weights for the band to come, as `History.expect` takes them.
@@ -147,9 +152,9 @@ class Fit:
             Variance that the quantiser adds.
         """
         wanted = np.append(self._history.slots(), len(self._features) - 1)
-        values = target.astype(np.float64)
+        moments = self._moments(target)[:, wanted]
         grams = self._grams[:, wanted[:, None], wanted]
-        moments = np.stack([self._features[:, p] @ values[p] for p in self._clusters])[:, wanted]
+        values = target.astype(np.float64)
         energies = np.array([values[p] @ values[p] for p in self._clusters])
         counts = np.array([p.stop - p.start for p in self._clusters])
         found = np.zeros((len(self._clusters) + 1, len(wanted)))
@@ -188,6 +193,31 @@ class Fit:
         return offsets.astype(np.int64), weights.astype(np.int64)
 
 
+# Sums in any order: only the encoder has them.
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def _multiply(
+    features: Any, one: int, other: int, values: Any, first: int, end: int, products: Any
+) -> None:
+    """Add sums of the products of all features with two of them, and with values."""
+    factors = np.empty((3, _CHUNK))
+    for start in range(first, end, _CHUNK):
+        size = min(_CHUNK, end - start)
+        factors[0, :size] = features[one, start : start + size]
+        factors[1, :size] = features[other, start : start + size]
+        factors[2, :size] = values[start : start + size]
+        a, b, c = factors[0, :size], factors[1, :size], factors[2, :size]
+        for i in range(len(features)):
+            feature = features[i, start : start + size]
+            by_a, by_b, by_c = 0.0, 0.0, 0.0
+            for j in range(size):
+                by_a += feature[j] * a[j]
+                by_b += feature[j] * b[j]
+                by_c += feature[j] * c[j]
+            products[i, 0] += by_a
+            products[i, 1] += by_b
+            products[i, 2] += by_c
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _expect(
     values: Any, slots: Any, starts: Any, fixed: Any, weights: Any, order: Any, expected: Any
@@ -220,20 +250,27 @@ def _expect(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _remember(decoded: Any, centre: int, place: Any, cols: int, own: Any, near: Any) -> None:
+def _remember(decoded: Any, centre: int, order: Any, cols: int, own: Any, near: Any) -> None:
     pixels = len(decoded)
+    values, around = np.empty(pixels, np.int32), np.empty(pixels, np.int32)
+    for at in range(pixels):
+        values[at] = min(max(decoded[at] - centre, -_LIMIT), _LIMIT)
     for start in range(0, pixels, cols):
-        up = start - cols if start else start
-        down = start + cols if start + cols < pixels else start
-        for col in range(cols):
-            left, right = max(col - 1, 0), min(col + 1, cols - 1)
-            value = np.int64(decoded[start + col]) - centre
-            around = np.int64(decoded[up + col]) + np.int64(decoded[down + col])
-            around += np.int64(decoded[start + left]) + np.int64(decoded[start + right])
-            around = (around - 4 * centre + 2) >> 2
-            at = place[start + col]
-            own[at] = min(max(value, -_LIMIT), _LIMIT)
-            near[at] = min(max(around, -_LIMIT), _LIMIT)
+        # Rows of their own: loops over them are vectorised.
+        here, means = decoded[start : start + cols], around[start : start + cols]
+        up = decoded[start - cols : start] if start else here
+        down = decoded[start + cols : start + 2 * cols] if start + cols < pixels else here
+        for col in range(1, cols - 1):
+            total = np.int64(up[col]) + down[col] + here[col - 1] + here[col + 1]
+            means[col] = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
+        for col in (0, cols - 1):
+            total = np.int64(up[col]) + down[col]
+            total += np.int64(here[max(col - 1, 0)]) + here[min(col + 1, cols - 1)]
+            means[col] = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
+    for place in range(pixels):
+        own[place] = values[order[place]]
+    for place in range(pixels):
+        near[place] = around[order[place]]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -260,7 +297,8 @@ def classify(
     shift = 0
     while (high - low) >> shift >= _BINS:
         shift += 1
-    histogram = np.zeros(_BINS, np.int64)
+    bins = ((high - low) >> shift) + 1
+    histogram = np.zeros(bins, np.int32)
     keys = np.empty(pixels, np.uint16)
     for at in range(pixels):
         value = (expected[at] + 32) >> 6
@@ -270,10 +308,11 @@ def classify(
         keys[at] = key
         histogram[key] += 1
     below = 0
-    of_key = np.empty(_BINS, np.uint8)
-    for key in range(_BINS):
-        of_key[key] = min((below + (histogram[key] >> 1)) * count // pixels, count - 1)
-        below += histogram[key]
+    of_key = np.empty(bins, np.uint8)
+    for key in range(bins):
+        if histogram[key]:
+            of_key[key] = min((below + (histogram[key] >> 1)) * count // pixels, count - 1)
+            below += histogram[key]
     for at in range(pixels):
         classes[at] = of_key[keys[at]]
         if len(skipped) and skipped[at]:
