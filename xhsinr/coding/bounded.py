@@ -12,6 +12,7 @@ that misses is then coded as above.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -165,7 +166,16 @@ class BoundedCoding:
         if self.lattice.trivial:
             return integers.astype(self.frame.dtype)
         samples = self.lattice.to_samples(integers, bands)
-        return self.frame.clip(samples)
+        return samples if self._in_range else self.frame.clip(samples)
+
+    @property
+    def _in_range(self) -> bool:
+        """Whether the integers' limits are samples within the range, and no zero gets a sign."""
+        least, greatest = self.frame.low, self.frame.high
+        if greatest == 0 or (least == 0 and math.copysign(1, least) < 0):
+            return False
+        low, high = map(self.lattice.to_samples, self._limits)
+        return bool((low >= least).all() and (high <= greatest).all())
 
 
 def _split(content: bytes) -> tuple[list[int], bytes, bytes]:
