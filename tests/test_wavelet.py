@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xhsinr.transform.wavelet import LEVELS, analyse, band_shape, gain, synthesise
+from xhsinr.transform.wavelet import LEVELS, analyse, band_shape, gain, smooth_columns, synthesise
 
 SIDES = st.integers(1, 40)
 
@@ -16,6 +16,16 @@ def test_any_size_comes_back(rows, cols, seed):
     bands = analyse(plane)
     assert [band.shape for band in bands] == [band_shape(rows, cols, 1, o) for o in range(4)]
     np.testing.assert_allclose(synthesise(*bands), plane, atol=1e-9)
+
+
+@given(SIDES, SIDES, st.integers(0, LEVELS))
+def test_smooth_columns_are_a_synthesis_without_details(rows, cols, levels):
+    coarse = np.random.default_rng(0).normal(0, 1, band_shape(rows, cols, levels, 0))
+    plane = coarse
+    for level in range(levels, 0, -1):
+        plane = synthesise(plane, *(np.zeros(band_shape(rows, cols, level, o)) for o in (1, 2, 3)))
+    found = smooth_columns(rows, levels).T @ coarse @ smooth_columns(cols, levels)
+    np.testing.assert_allclose(found, plane, atol=1e-9)
 
 
 @given(SIDES, SIDES)

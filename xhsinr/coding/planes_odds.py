@@ -282,31 +282,41 @@ def expect_row(
     _evaluate(count, group, near, network, room)
 
 
+@njit(cache=True, nogil=True)
 def fixed_inputs(
     level: int,
     orientation: int,
     component: int,
     components: int,
-    means: list[int],
+    means: tuple[int, int, int, int],
     expected: bool,
-) -> npt.NDArray[np.int64]:
+) -> Any:
     """Numbers that are the same for all coefficients of a group of a band, shape (4, FIXED).
 
     Parameters
     ----------
     level : int
         0 for the coarse image.
-    means : list of int
+    means : tuple of int
         Codes of the means of this band, its parent, and both of the component before.
     expected : bool
         Whether the band was predicted.
+
+    Returns
+    -------
+    ndarray of float32
+        Whole numbers.
     """
-    fixed = np.zeros((4, FIXED), np.int64)
-    fixed[:, :4] = 4 * np.array(means)
-    fixed[:, 4 + level] = 32
-    fixed[:, 9 + orientation] = 32
-    fixed[range(4), range(13, 17)] = 32
+    fixed = np.zeros((4, FIXED), np.float32)
     bits = np.array([1 + component, 1 + components], np.float32).view(np.int32)
-    fixed[:, 17:19] = (bits >> 19) - (127 << 4)
-    fixed[:, 19] = 32 * expected
+    for group in range(4):
+        row = fixed[group]
+        for i in range(4):
+            row[i] = 4 * means[i]
+        row[4 + level] = 32
+        row[9 + orientation] = 32
+        row[13 + group] = 32
+        row[17] = (bits[0] >> 19) - (127 << 4)
+        row[18] = (bits[1] >> 19) - (127 << 4)
+        row[19] = 32 * expected
     return fixed

@@ -32,6 +32,8 @@ _MIDDLE = MEAN_SYMBOLS // 2
 _LARGEST_MEAN = 127  # magnitude of a code; the prior's sums are exact with it
 _COUNT = 16  # bits of the number of components
 
+_WEAK = 0.005  # share of a level's energy that coarse reads do without
+
 _NOTHING = np.zeros((0, 0))
 _CHOICES = np.array([10924, 10922, 10922], np.uint16)  # frequencies of `STRENGTHS`
 
@@ -46,6 +48,7 @@ class _Bands:
         self.components, self.rows, self.cols = components, rows, cols
         self.prior, self.network = prior, Network.of(prior)
         self.means = np.full((LEVELS + 2, components, 3), _NO_MEAN)
+        self._none_before = np.full(LEVELS + 2, _NO_MEAN)
         self.magnitudes = [self._blank(level) for level in range(LEVELS + 1)]
         self.earlier = [np.zeros(m.shape[1:], np.float32) for m in self.magnitudes]
 
@@ -67,32 +70,38 @@ class _Bands:
         Parameters
         ----------
         left_out : int
-            So many of the finest levels are not coded: their coefficients count as zero.
+            So many of the finest levels are not coded, and of the level before them nothing of
+            components that are weak there: planes are those of that level.
         """
         coarse = []
         for component in range(self.components):
             values = self.band(component, 0, 0, _NOTHING)
             coarse.append(values / gain(LEVELS, 0))
+        coded = self.components
         for level in range(LEVELS, left_out, -1):
             predictor = None
             if level < FINEST_UNPREDICTED and self.components > 1:
                 predictor = Predictor(coarse, level)
             finer: list[Planes] = []
+            energies = np.zeros(self.components)
             for component in range(self.components):
                 expected = [_NOTHING] * 3
-                if predictor and component and coarse[component].any():
+                if component < coded and predictor and component and coarse[component].any():
                     expected = self._expected(component, level, predictor, finer)
                 bands = []
                 for orientation in (1, 2, 3):
+                    if component >= coded:
+                        bands.append(np.zeros(self.shape(level, orientation)))
+                        continue
                     guess = expected[orientation - 1]
                     values = self.band(component, level, orientation, guess)
                     decoded = values + guess if guess.size else values
+                    energies[component] += np.vdot(decoded, decoded)
                     bands.append(decoded / gain(level, orientation))
                 finer.append(synthesise(coarse[component], *bands))
             coarse = finer
-        for level in range(left_out, 0, -1):
-            details = [np.zeros(self.shape(level, orientation)) for orientation in (1, 2, 3)]
-            coarse = [synthesise(plane, *details) for plane in coarse]
+            if left_out and level == left_out + 2:
+                coded = _strong(energies)  # what comes after them ends the stream
         return coarse
 
     def _expected(
@@ -116,16 +125,17 @@ class _Bands:
 
     def _fixed(
         self, component: int, level: int, index: int, expected: Planes
-    ) -> npt.NDArray[np.int64]:
+    ) -> npt.NDArray[np.float32]:
         """See `fixed_inputs`."""
         parent = level + 1 if level else LEVELS + 1
-        codes = [self.means[level, component, index], self.means[parent, component, index]]
-        before = self.means[[level, parent], component - 1, index]
-        codes += list(before) if component else [_NO_MEAN, _NO_MEAN]
+        now = self.means[:, component, index]
+        before = self.means[:, component - 1, index] if component else self._none_before
+        codes = int(now[level]), int(now[parent]), int(before[level]), int(before[parent])
         orientation = index + 1 if level else 0
-        return fixed_inputs(
+        fixed: npt.NDArray[np.float32] = fixed_inputs(
             level, orientation, component, self.components, codes, expected.size > 0
         )
+        return fixed
 
     def _near(self, component: int, level: int, index: int, expected: Planes) -> Neighbours:
         return Neighbours(
@@ -312,7 +322,7 @@ class PlaneEncoder(_Bands):
 
     def _keep(
         self,
-        fixed: npt.NDArray[np.int64],
+        fixed: npt.NDArray[np.float32],
         inputs: npt.NDArray[np.int16],
         kinds: npt.NDArray[np.uint8],
     ) -> None:
@@ -351,6 +361,12 @@ def _cost(target: Any, predicted: Any, strength: float) -> float:
         for x in range(cols):
             total += logs[x] * 2.0**-23 - 127
     return total
+
+
+def _strong(energies: npt.NDArray[np.float64]) -> int:
+    """How many components have nearly all of the energy of a level, and so of the one below."""
+    later = np.cumsum(energies[::-1])[::-1]
+    return int(np.count_nonzero(later > _WEAK * energies.sum()))
 
 
 def _matters(band: Planes) -> bool:

@@ -175,16 +175,15 @@ class Prior(Network):
             path=None,
         )
 
-    def fixed_biases(self, fixed: npt.NDArray[np.int64]) -> Float32:
+    def fixed_biases(self, fixed: Float32) -> Float32:
         """Biases of the first layer with numbers in it that stay the same; exact.
 
         Parameters
         ----------
-        fixed : ndarray of int, shape (groups, FIXED)
-            In units of ``2**-5``.
+        fixed : ndarray of float32, shape (groups, FIXED)
+            Whole numbers in units of ``2**-5``.
         """
-        reach = fixed @ self.weights_1[INPUTS:].astype(np.int64)
-        return (reach + self.bias_1.astype(np.int64)).astype(np.float32)
+        return np.asarray(fixed @ self.weights_1[INPUTS:] + self.bias_1)
 
     def settings(self) -> dict[str, Any]:
         """See `Network.settings`; all priors have the same sizes."""

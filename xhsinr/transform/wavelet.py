@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["LEVELS", "analyse", "band_shape", "gain", "synthesise"]
+__all__ = ["LEVELS", "analyse", "band_shape", "gain", "smooth_columns", "synthesise"]
 
 LEVELS = 4
 """Levels of a plane's decomposition, whatever its size."""
@@ -169,3 +169,16 @@ def synthesise(coarse: Plane, across: Plane, down: Plane, both: Plane) -> Plane:
         for x in range(cols):
             plane[y, x] = row[x]
     return plane
+
+
+def smooth_columns(side: int, levels: int) -> npt.NDArray[np.float64]:
+    """What each sample of a column becomes without its finest levels, shape (samples, side)."""
+    sides = [band_shape(side, 1, level, 0)[0] for level in range(levels + 1)]
+    columns = np.empty((sides[-1], side))
+    for column, unit in zip(columns, np.eye(sides[-1]), strict=True):
+        plane = unit[:, None]
+        for rows in reversed(sides[:-1]):
+            down = np.zeros((rows - len(plane), 1))
+            plane = synthesise(plane, plane[:, :0], down, down[:, :0])
+        column[:] = plane[:, 0]
+    return columns
