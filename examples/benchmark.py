@@ -24,6 +24,7 @@ from tqdm import tqdm
 import xhsinr
 from xhsinr.bench.tables import markdown
 from xhsinr.metrics import Quality, bpppb
+from xhsinr.network.prior import package_prior
 
 Cube = npt.NDArray[Any]
 
@@ -90,7 +91,7 @@ def held_out(scenes: dict[str, Path]) -> Table:
         for profile in PROFILES
         for result in [measure(path, quality=profile)]
     ]
-    network = xhsinr.load_network("prior")
+    network = package_prior()
     note = (
         f"Prior `{network.name}` ({network.file_bytes:,} bytes, in the package), which has seen "
         "none of these scenes. bpppb counts the whole file; bpppb of samples leaves out the "

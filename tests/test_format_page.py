@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import second_reader
 from make_golden import CASES, GOLDEN, samples_of
-from second_reader.networks import PACKAGE_PRIOR
+from second_reader.networks import PACKAGE_PRIORS
 
 from xhsinr.sidecar.description import DICTIONARY
 from xhsinr.sidecar.file import Sidecar
@@ -22,8 +22,9 @@ def test_the_page_prints_the_dictionary() -> None:
     assert second_reader.dictionary() == DICTIONARY
 
 
-def test_the_page_names_the_packages_prior() -> None:
-    assert hashlib.sha256(PACKAGE_PRIOR.read_bytes()).hexdigest() in PAGE
+def test_the_page_names_the_packages_priors() -> None:
+    for path in PACKAGE_PRIORS.values():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in PAGE
 
 
 @pytest.mark.parametrize("name", CASES)

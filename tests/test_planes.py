@@ -226,7 +226,7 @@ def test_headers_of_no_planes_are_refused():
     with pytest.raises(DamagedSidecarError):
         PlanesCoding.from_bytes(b"\1", coding.frame)
     with pytest.raises(UnsupportedVersionError):
-        PlanesCoding.from_bytes(b"\2" + coding.to_bytes()[1:], coding.frame)
+        PlanesCoding.from_bytes(b"\3" + coding.to_bytes()[1:], coding.frame)
     with pytest.raises(DamagedSidecarError):
         PlanesCoding.from_bytes(replace(coding, step=-1.0).to_bytes(), coding.frame)
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from second_reader.frame import Bytes
 
-__all__ = ["PACKAGE_PRIOR", "named", "network"]
+__all__ = ["PACKAGE_PRIORS", "named", "network"]
 
-PACKAGE_PRIOR = Path(__file__).parents[2] / "xhsinr" / "networks" / "prior.safetensors"
+_FOLDER = Path(__file__).parents[2] / "xhsinr" / "networks"
+PACKAGE_PRIORS = {1: _FOLDER / "prior.safetensors", 2: _FOLDER / "prior-2.safetensors"}
 
 
 def named(name: Bytes, networks: Path | None) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 
 from second_reader.coder import RangeDecoder
 from second_reader.frame import Bytes
-from second_reader.networks import PACKAGE_PRIOR, named, network
+from second_reader.networks import PACKAGE_PRIORS, named, network
 from second_reader.wavelet import analysis, gain, mirrored, sides, synthesis
 
 __all__ = ["PlanesCodec"]
@@ -29,8 +29,10 @@ class PlanesCodec:
     @classmethod
     def read(cls, codec: Bytes, bands: int, networks: Path | None) -> PlanesCodec:
         (package,) = codec.unpack("B")
-        assert package in (0, 1)
-        path = PACKAGE_PRIOR if package else named(Bytes(codec.take(codec.varint())), networks)
+        if package:
+            path = PACKAGE_PRIORS[package]
+        else:
+            path = named(Bytes(codec.take(codec.varint())), networks)
         about, prior = network(path)
         assert about["kind"] == "prior"
         (step,) = codec.unpack("f")

@@ -22,14 +22,14 @@ from xhsinr.coding.spectra import means_of_scores, samples_of_scores
 from xhsinr.entropy.cursor import Cursor, varint
 from xhsinr.errors import DamagedSidecarError, NetworkError, UnsupportedVersionError
 from xhsinr.network.places import network_of
-from xhsinr.network.prior import Prior, package_prior
+from xhsinr.network.prior import NEWEST_PRIOR, Prior, package_prior
 from xhsinr.spectral.basis import SpectralBasis
 from xhsinr.transform.wavelet import band_shape, smooth_columns
 
 __all__ = ["PlanesCoding"]
 
-# Which of the package's priors; a file written with it needs that one for ever. Or none of them.
-_PRIOR, _NAMED = 1, 0
+# In place of the number of a package's prior where a file needs one of the user's own.
+_NAMED = 0
 _STEP = np.dtype("<f4")
 # Copies of a sample as numbers; bytes of a component's score, and of the regressions of a pixel.
 _COPIES, _PER_SCORE, _PER_PIXEL = 3, 70, 300
@@ -50,7 +50,9 @@ class PlanesCoding:
         Of the quantiser, in the unit of scores, the same in all tiles and bands; a float32.
         Zero if nothing is coded but the mean spectrum.
     network : Prior or None
-        A prior of the user's own; None for the package's.
+        A prior of the user's own; None for one of the package's.
+    number : int
+        Which of the package's, see `package_prior`.
     """
 
     name: ClassVar[str] = "planes"
@@ -61,6 +63,7 @@ class PlanesCoding:
     basis: SpectralBasis
     step: float = 0.0
     network: Prior | None = None
+    number: int = NEWEST_PRIOR
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
         content, _ = self._coded(samples)
@@ -111,7 +114,7 @@ class PlanesCoding:
         return means_of_scores(down @ planes @ across.T, self.basis, self.frame, bands)
 
     def to_bytes(self) -> bytes:
-        prior = bytes([_PRIOR])
+        prior = bytes([self.number])
         if self.network is not None:
             use = NetworkUse.of(self.network).to_bytes()
             prior = bytes([_NAMED]) + varint(len(use)) + use
@@ -120,7 +123,7 @@ class PlanesCoding:
     @classmethod
     def network_use(cls, content: bytes) -> NetworkUse | None:
         """See `xhsinr.coding.contract.NetworkCoding`."""
-        return _take_prior(_cursor(content))
+        return _take_prior(_cursor(content))[1]
 
     @classmethod
     def from_bytes(cls, content: bytes, frame: Frame) -> Self:
@@ -133,7 +136,7 @@ class PlanesCoding:
         DamagedSidecarError, UnsupportedVersionError
         """
         cursor = _cursor(content)
-        use = _take_prior(cursor)
+        number, use = _take_prior(cursor)
         step = float(np.frombuffer(cursor.take(_STEP.itemsize), _STEP)[0])
         if not 0 <= step < np.inf:
             raise DamagedSidecarError(f"its header has a quantiser's step of {step}")
@@ -143,7 +146,7 @@ class PlanesCoding:
             raise NetworkError(
                 f"network {network.name!r} is a {network.kind}, and planes need a prior"
             )
-        return cls(frame, basis, step, network)
+        return cls(frame, basis, step, network, number)
 
     def memory(self, pixels: int) -> int:
         per_sample = _COPIES * max(self.frame.dtype.itemsize, 4)
@@ -152,7 +155,7 @@ class PlanesCoding:
 
     @property
     def _prior(self) -> Prior:
-        return package_prior() if self.network is None else self.network
+        return package_prior(self.number) if self.network is None else self.network
 
     def _planes(self, samples: Samples) -> npt.NDArray[np.float64]:
         """Scores of samples, in steps."""
@@ -193,14 +196,14 @@ def _cursor(content: bytes) -> Cursor:
     return Cursor(content, "the coding 'planes' in its header")
 
 
-def _take_prior(cursor: Cursor) -> NetworkUse | None:
-    """The prior that is named, or None for the package's."""
-    prior = cursor.byte()
-    if prior == _NAMED:
-        return NetworkUse.from_bytes(cursor.take(cursor.varint()))
-    if prior != _PRIOR:
+def _take_prior(cursor: Cursor) -> tuple[int, NetworkUse | None]:
+    """The number of the package's prior, or the prior that is named."""
+    number = cursor.byte()
+    if number == _NAMED:
+        return number, NetworkUse.from_bytes(cursor.take(cursor.varint()))
+    if number > NEWEST_PRIOR:
         raise UnsupportedVersionError(
-            f"it needs prior number {prior}, this version has number {_PRIOR}: install a "
-            "newer xhsinr"
+            f"it needs prior number {number}, this version has numbers up to {NEWEST_PRIOR}: "
+            "install a newer xhsinr"
         )
-    return None
+    return number, None

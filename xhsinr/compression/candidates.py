@@ -30,8 +30,8 @@ from xhsinr.compression.survey import Survey
 from xhsinr.network.file import Network
 from xhsinr.network.prior import Prior, package_prior
 from xhsinr.network.siren_network import SirenNetwork
-from xhsinr.spectral.basis import SpectralBasis, water_level, worthwhile_components
-from xhsinr.spectral.independent import sparsest_turn
+from xhsinr.spectral.basis import SpectralBasis, worthwhile_components
+from xhsinr.spectral.independent import sparse_basis, sparsest_turn
 
 __all__ = ["Candidates", "Details", "Forecast"]
 
@@ -39,11 +39,6 @@ __all__ = ["Candidates", "Details", "Forecast"]
 _UNEXPLAINED = 0.15
 # Share of the bound that errors are measured by where the noise is less: below it they are free.
 _BOUND_NOISE = 0.5
-# Errors of scores lie so far above what is aimed at where few of their coefficients are coded, and
-# a basis needs to be no more precise (fitted to training scenes).
-_BASIS_ERROR = 1.5
-# Share of the water level above which a direction adds to what is turned.
-_WORTHWHILE = 0.5
 # Share of a scene's variance that a preview leaves open.
 _PREVIEW_LEAVES = 0.05
 # A base pays where the bound is so many times the noise; its level is the sum of these multiples
@@ -139,12 +134,16 @@ class Candidates:
         """Planes that leave about this mean squared error per sample."""
         survey = self.survey
         bands = len(survey.mean)
-        coding = PlanesCoding(self._frame, self._basis(aim), network=self._prior)
-        if coding.basis.components == 0:
+
+        def details(basis: SpectralBasis) -> npt.NDArray[np.float64] | None:
+            return self.details(self._around(PlanesCoding(self._frame, basis)))
+
+        basis = sparse_basis(
+            survey.mean, survey.covariance, survey.variances, survey.pixels, aim, details
+        )
+        coding = PlanesCoding(self._frame, basis, network=self._prior)
+        if basis.components == 0:
             return self._around(coding)
-        turn = self._turn(coding, water_level(survey.variances, aim * bands))
-        basis = self._basis(aim, turn)
-        coding = replace(coding, basis=basis)
         # What the components left out cost already; some has to remain for the others.
         left = max(aim - basis.unexplained(survey.mean, survey.covariance), 0.2 * aim)
         wanted = left * bands / basis.components
@@ -328,14 +327,3 @@ class Candidates:
         """What makes the scores of a coding sparse that will err by this level."""
         blocks = self.details(self._around(coding))
         return None if blocks is None else sparsest_turn(blocks, level)
-
-    def _basis(self, aim: float, turn: npt.NDArray[np.float64] | None = None) -> SpectralBasis:
-        survey = self.survey
-        return SpectralBasis.from_statistics(
-            survey.mean,
-            survey.covariance,
-            components=worthwhile_components(survey.variances, aim * len(survey.mean), _WORTHWHILE),
-            distortion=_BASIS_ERROR * aim,
-            pixels=survey.pixels,
-            turn=turn,
-        )

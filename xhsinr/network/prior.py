@@ -31,6 +31,7 @@ __all__ = [
     "LARGEST_UNIT",
     "MEAN_CONTEXTS",
     "MEAN_SYMBOLS",
+    "NEWEST_PRIOR",
     "ODDS_LIMIT",
     "STICKS",
     "UNIT",
@@ -64,6 +65,11 @@ MEAN_CONTEXTS, MEAN_SYMBOLS = 4, 32
 ODDS_LIMIT = 1024
 """Log-odds, in ``2**-6``, are clipped to it; the table of probabilities has both signs."""
 
+NEWEST_PRIOR = 2
+"""Number of the package's prior that files are written with."""
+
+# By number; a file written with one needs it for ever.
+_PACKAGE_FILES = {1: "prior.safetensors", NEWEST_PRIOR: "prior-2.safetensors"}
 _WEIGHT = 64
 _LARGEST_INPUT = 512
 _LARGEST_WEIGHT = 1 << 14
@@ -206,9 +212,9 @@ class Prior(Network):
 
 
 @cache
-def package_prior() -> Prior:
-    """The prior that comes with the package."""
-    found = read_network(Path(__file__).parents[1] / "networks" / "prior.safetensors")
+def package_prior(number: int = NEWEST_PRIOR) -> Prior:
+    """The package's prior of a number from 1 to `NEWEST_PRIOR`."""
+    found = read_network(Path(__file__).parents[1] / "networks" / _PACKAGE_FILES[number])
     assert isinstance(found, Prior)
     return found
 

@@ -10,15 +10,25 @@ the coder how large coefficients are, so it is blocks whose energies should lie 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["sparsest_turn"]
+from xhsinr.spectral.basis import SpectralBasis, water_level, worthwhile_components
+
+__all__ = ["sparse_basis", "sparsest_turn"]
 
 Float64Array = npt.NDArray[np.float64]
+
+# Errors of scores lie so far above what is aimed at where few of their coefficients are coded, and
+# a basis needs to be no more precise (fitted to training scenes).
+_BASIS_ERROR = 1.5
+# Share of the water level above which a direction adds to what is turned.
+_WORTHWHILE = 0.5
 
 _MOST = 48
 """Components that are turned: of the weaker ones hardly anything is left to gain."""
@@ -27,6 +37,44 @@ _WIDEST = 0.3  # first angle tried of a pair, in radians; half of it in the next
 _HALVINGS = 5
 _LEAST = 1e-12  # share of a block's energies that counts as none
 _FACTORS = 16  # whose product a float64 has room for, each of them `_LEAST` at least
+
+
+def sparse_basis(
+    mean: Float64Array,
+    covariance: Float64Array,
+    variances: Float64Array,
+    pixels: int,
+    aim: float,
+    details: Callable[[SpectralBasis], Float64Array | None],
+) -> SpectralBasis:
+    """The basis of a scene whose planes leave about an error, turned.
+
+    Parameters
+    ----------
+    mean, covariance, pixels
+        As for `SpectralBasis.from_statistics`.
+    variances : ndarray of float64, shape (bands,)
+        Eigenvalues of the covariance, the largest first.
+    aim : float
+        Mean squared error per sample.
+    details : callable
+        Wavelet coefficients of scores in a basis, as for `sparsest_turn`; None where there are
+        none.
+    """
+    distortion = aim * len(mean)
+    make = partial(
+        SpectralBasis.from_statistics,
+        mean,
+        covariance,
+        components=worthwhile_components(variances, distortion, _WORTHWHILE),
+        distortion=_BASIS_ERROR * aim,
+        pixels=pixels,
+    )
+    basis = make()
+    blocks = details(basis) if basis.components else None
+    if blocks is None:
+        return basis
+    return make(turn=sparsest_turn(blocks, water_level(variances, distortion)))
 
 
 def sparsest_turn(blocks: Float64Array, level: float) -> Float64Array:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from xhsinr.coding.planes_forecast import blocks_of_details
 from xhsinr.coding.planes_tile import WORTH, PlaneEncoder, Record
 from xhsinr.network.prior import FIXED, INPUTS, MEAN_CONTEXTS, MEAN_SYMBOLS, Prior
-from xhsinr.spectral.basis import SpectralBasis, SpectralStatistics, worthwhile_components
+from xhsinr.spectral.basis import SpectralBasis, SpectralStatistics
+from xhsinr.spectral.independent import sparse_basis
 from xhsinr.training.scenes import SceneSamples
 
 __all__ = ["Examples", "examples", "tiles", "views"]
@@ -26,6 +28,8 @@ _SMALLEST_SIDE, _LARGEST_SIDE = 24, 512
 # Coefficients of a view at most, so that fine ones of all components do not take all the time.
 _MOST_COEFFICIENTS = 100_000
 _EXAMPLES = 8000
+# Side of the part of a scene whose details the basis is turned by, at most.
+_TURNED_SIDE = 128
 # Scenes of as many bands are put together to one of so many pixels a side.
 _MOSAIC = 400
 
@@ -114,18 +118,18 @@ def views(samples: npt.NDArray[np.float32], rng: np.random.Generator) -> Iterato
     statistics = SpectralStatistics(bands)
     statistics.update(samples.reshape(bands, -1))
     variances = np.maximum(np.linalg.eigvalsh(statistics.covariance)[::-1], 0.0)
+    part = samples[:, :_TURNED_SIDE, :_TURNED_SIDE]
+
+    def details(basis: SpectralBasis) -> Planes:
+        return blocks_of_details(basis.scores(part).astype(np.float64))
+
     for octave in _OCTAVES:
         mse = float(variances.mean()) * 2.0 ** -(octave + rng.uniform(-1.0, 1.0))
-        components = worthwhile_components(variances, mse * bands)
-        if components == 0:
-            continue
-        basis = SpectralBasis.from_statistics(
-            statistics.mean,
-            statistics.covariance,
-            components=components,
-            distortion=mse,
-            pixels=samples[0].size,
+        basis = sparse_basis(
+            statistics.mean, statistics.covariance, variances, samples[0].size, mse, details
         )
+        if not basis.components:
+            continue
         fits = int(np.sqrt(_MOST_COEFFICIENTS / max(basis.components, 1)))
         side = min(fits, int(rng.integers(_SMALLEST_SIDE, 2 * _LARGEST_SIDE)))
         crop = _turned(_crop(samples, max(side, _SMALLEST_SIDE), rng), rng)

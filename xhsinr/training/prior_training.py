@@ -47,7 +47,7 @@ class PriorSettings:
     seed : int
     """
 
-    steps: tuple[int, ...] = (500, 1500, 5000)
+    steps: tuple[int, ...] = (500, 1500, 12_000)
     batch: int = 4096
     rate: float = 4e-3
     seed: int = 0
