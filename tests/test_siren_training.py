@@ -13,8 +13,10 @@ from xhsinr.coding.contract import Frame  # noqa: E402
 from xhsinr.coding.latents import LatentsCoding  # noqa: E402
 from xhsinr.errors import NetworkError, SceneError  # noqa: E402
 from xhsinr.network.file import read_network  # noqa: E402
+from xhsinr.network.siren import Siren, random_parameters  # noqa: E402
 from xhsinr.network.siren_network import SirenNetwork  # noqa: E402
 from xhsinr.training import SceneSamples, SirenSettings, siren_training, train_siren  # noqa: E402
+from xhsinr.training.batches import draw  # noqa: E402
 from xhsinr.training.settings import read_settings  # noqa: E402
 from xhsinr.training.trainer import Trainer  # noqa: E402
 
@@ -94,6 +96,23 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_network(
 def test_scenes_of_other_bands_leave_the_outputs_that_they_lack_alone(tmp_path: Path) -> None:
     network = _train(tmp_path / "n.safetensors", WHOLE, scenes=[*SCENES, _scene(2, bands=5)])
     assert network.siren.outputs == 5
+
+
+def test_a_step_takes_each_whole_scene_once() -> None:
+    for count in (1, 2):
+        assert len(draw(SCENES[:count], replace(WHOLE, batch=3), 3, 5, "cpu").targets) == count
+
+
+def test_the_matrix_of_shifts_is_learned_more_slowly() -> None:
+    siren = Siren(2, 16, 12, 3, WHOLE.w0_first, WHOLE.w0)
+    start = random_parameters(siren, np.random.default_rng(0))
+    trainer = Trainer(siren, start, SCENES, WHOLE, "cpu")
+    trainer.advance()
+    moved = {
+        name: np.abs(tensor.detach().numpy() - start[name]).max()
+        for name, tensor in trainer.parameters.items()
+    }
+    assert moved.pop("shift.weight") < 0.2 * min(moved.values())
 
 
 def test_scenes_that_do_not_fit_are_named(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def draw(
     """
     rng = np.random.default_rng([settings.seed, step, 1])
     if settings.patch == 0:
-        first = step * settings.batch
-        chosen = [training[(first + i) % len(training)] for i in range(settings.batch)]
+        taken = min(settings.batch, len(training))
+        chosen = [training[(step * taken + i) % len(training)] for i in range(taken)]
         count = settings.pixels or min(scene.samples[0].size for scene in training)
         pixels, coords = [], []
         for scene in chosen:

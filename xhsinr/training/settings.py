@@ -41,7 +41,7 @@ class SirenSettings:
     second_order : bool
         Differentiate through the inner loop.
     steps, batch : int
-        Steps of the outer loop and patches in each; whole scenes are taken in turn.
+        Steps of the outer loop and patches in each; whole scenes are taken in turn, none twice.
     rate : float
         Adam's rate, after a short warm-up and then down along a cosine.
     pixels : int
@@ -55,15 +55,15 @@ class SirenSettings:
     layers: int = 10
     width: int = 60
     latents: int = 600
-    w0_first: float = 20.0
+    w0_first: float = 30.0
     w0: float = 5.0
-    inner_steps: int = 3
+    inner_steps: int = 2
     inner_rate: float = 0.01
     learn_rates: bool = False
-    second_order: bool = False
-    steps: int = 2000
+    second_order: bool = True
+    steps: int = 3000
     batch: int = 3
-    rate: float = 6e-3
+    rate: float = 4e-3
     pixels: int = 1000
     clip: float = 1.0
     seed: int = 0

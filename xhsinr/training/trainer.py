@@ -17,6 +17,10 @@ from xhsinr.training.settings import SirenSettings
 
 __all__ = ["Trainer"]
 
+# Adam moves each weight by about its rate, but the shift of a unit is a sum over all latents: at
+# the full rate the matrix that makes shifts outruns the inner loop, which then diverges.
+_SHIFT_RATE = 0.1
+
 
 class Trainer(Descent):
     """Shared parameters and learned rates, and scenes to learn them from."""
@@ -34,7 +38,12 @@ class Trainer(Descent):
             name: value.requires_grad_() for name, value in to_tensors(start, device).items()
         }
         self.rates = torch.full((siren.latents,), settings.inner_rate, device=device)
-        groups = [{"params": list(self.parameters.values()), "lr": settings.rate}]
+        others = [tensor for name, tensor in self.parameters.items() if name != "shift.weight"]
+        shifts = [self.parameters["shift.weight"]]
+        groups = [
+            {"params": others, "lr": settings.rate},
+            {"params": shifts, "lr": settings.rate * _SHIFT_RATE},
+        ]
         if settings.learn_rates:
             self.rates.requires_grad_()
             # Rates are of the order of the inner rate; Adam moves each by its own rate a step.
