@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import xarray as xr
 import xhsinr
 from xhsinr.accessor import HsinrAccessor
 from xhsinr.cli import scene as commands
+from xhsinr.demo import synthetic_scene
 from xhsinr.errors import TargetError
 from xhsinr.target import PROFILES, Options, Settings, Target, decided_by, parse_target
 
@@ -130,3 +132,15 @@ def test_the_margin_is_that_of_the_figure_that_decides() -> None:
     assert decided_by({"quality": "standard"}, 45.2, 0.5) == "psnr"
     assert decided_by({"quality": "standard"}, 50.0, 0.99) == "sam_deg"
     assert decided_by({"psnr": 45}, 50.0, 0.99) is None
+
+
+def test_outliers_that_raise_the_psnr_do_not_make_the_angle_decide(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    scene = synthetic_scene(48, 48, 16).astype("f4") + 3000 + rng.normal(0, 100, (16, 48, 48))
+    assert xhsinr.compress(scene, tmp_path / "a.hsinr", progress=False).info["decided_by"] == "psnr"
+    scene[:, :2, :2] = -1e6
+    with pytest.warns(UserWarning, match="counts against the range of these"):
+        found = xhsinr.compress(scene, tmp_path / "b.hsinr", progress=False).info
+    assert found["psnr_db"] - 45 > 20 * math.log10(1 / found["mean_sam_deg"]) > 1
+    assert found["decided_by"] == "psnr"

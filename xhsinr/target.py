@@ -43,6 +43,8 @@ ENCODING_KEY = "hsinr"
 """Key of a variable's encoding under which a decoded scene says what it was compressed to."""
 
 _STANDARD_PSNR, _STANDARD_ANGLE = 45.0, 1.0
+# Decibels: what a file was made for is met within less.
+_DECIDES = 1.0
 _HIGHEST_PSNR, _LARGEST_ANGLE = 200.0, 90.0
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -274,11 +276,15 @@ def _number(kind: str, value: Any) -> float:
 
 
 def decided_by(asked: Mapping[str, Any], psnr_db: float | None, angle: float | None) -> str | None:
-    """Which figure a file of the quality ``standard`` was made for; None of other files."""
+    """Which figure a file of the quality ``standard`` was made for; None of other files.
+
+    An angle that has decibels to spare decided nothing, however much of the PSNR is to spare: what
+    was asked for counts against the range without outliers, and ``psnr_db`` against all of it.
+    """
     if dict(asked) != {"quality": DEFAULT_QUALITY} or psnr_db is None:
         return None
     spare = 20 * math.log10(_STANDARD_ANGLE / angle) if angle else math.inf
-    return "psnr" if psnr_db - _STANDARD_PSNR <= spare else "sam_deg"
+    return "psnr" if psnr_db - _STANDARD_PSNR <= spare or spare > _DECIDES else "sam_deg"
 
 
 def remembered_target(source: Any) -> dict[str, Any]:
