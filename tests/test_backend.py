@@ -16,6 +16,8 @@ import xhsinr
 from xhsinr.backend import HsinrBackend
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError, NotASidecarError, UnsupportedVersionError
+from xhsinr.reading.reader import Reader
+from xhsinr.scene.formats import write_scene
 from xhsinr.sidecar.file import Sidecar
 
 SIZES = {"band": 7, "y": 23, "x": 30}
@@ -320,6 +322,43 @@ def test_nodata_is_nan_unless_stored_numbers_are_asked_for(tmp_path: Path) -> No
     for same in (stored, xhsinr.open(path).open()):
         assert same.dtype == np.int16
         assert np.array_equal(same.values, scene.values)
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {"_FillValue": "-32768"},
+        {"_FillValue": " -32768.0 "},
+        {"missing_value": "-32768"},
+        {"missing_value": np.array([-32768])},
+        {"Data_Ignore_Value": -32768},
+        {"data ignore value": "-32768"},
+        {"nodata": -32768},
+    ],
+    ids=str,
+)
+def test_nodata_is_nan_whatever_it_was_called(tmp_path: Path, attrs: dict) -> None:
+    path = tmp_path / "a.hsinr"
+    scene = synthetic_scene(20, 20, 5, nodata_corner=True)
+    hidden = scene.values == -32768
+    scene.attrs = attrs
+    xhsinr.compress(scene, path, lossless=True, progress=False)
+    masked = xr.open_dataset(path, engine="hsinr")["reflectance"]
+    assert np.array_equal(np.isnan(masked.values), hidden)
+    assert opened(path).attrs.keys() == attrs.keys()
+    made = Reader(Sidecar.open(path))
+    write_scene(made.scene(), made.to_dask(), tmp_path / "a.nc")
+    assert np.array_equal(np.isnan(xr.open_dataset(tmp_path / "a.nc")["reflectance"]), hidden)
+
+
+def test_nodata_that_is_no_number_masks_nothing_and_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.hsinr"
+    scene = synthetic_scene(20, 20, 5).assign_attrs(_FillValue="none")
+    xhsinr.compress(scene, path, lossless=True, progress=False)
+    with pytest.warns(UserWarning, match="_FillValue = 'none' is no number"):
+        shown = xr.open_dataset(path, engine="hsinr")["reflectance"]
+    assert np.array_equal(shown, scene)
+    assert opened(path).attrs["_FillValue"] == "none"
 
 
 def test_names_of_bands_are_a_coordinate_and_come_back_as_they_were(tmp_path: Path) -> None:

@@ -122,6 +122,22 @@ def test_a_band_between_others_is_no_alpha_band(cube: np.ndarray, tmp_path: Path
     assert np.array_equal(np.asarray(scenes.read(path).data), cube)
 
 
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_mask_that_is_marked_as_alpha_is_one_wherever_it_stands(
+    cube: np.ndarray, tmp_path: Path, place: int
+) -> None:
+    cube[place] = np.where(np.arange(16) < 4, 0, 255)
+    path = write(tmp_path / "a.tif", cube)
+    with rasterio.open(path, "r+") as out:
+        marks = [ColorInterp.gray, *[ColorInterp.undefined] * 4]
+        out.colorinterp = [*marks[:place], ColorInterp.alpha, *marks[place:]]
+    for source in (path, rioxarray.open_rasterio(path)):
+        scene = scenes.read(source)
+        samples = np.asarray(scene.data)
+        assert (samples[..., :4] == scene.nodata).all()
+        assert np.array_equal(samples[..., 4:], np.delete(cube, place, 0)[..., 4:])
+
+
 def test_a_part_of_a_rotated_grid_keeps_its_coordinates(cube: np.ndarray, tmp_path: Path) -> None:
     turned = Affine(26.0, 15.0, 300000, 15.0, -26.0, 5000010)
     array = rioxarray.open_rasterio(write(tmp_path / "a.tif", cube, crs=UTM33, transform=turned))

@@ -1043,3 +1043,9 @@ def test_lists_of_lists_in_attributes_come_back(tmp_path: Path) -> None:
     array.attrs["history"] = [["a", 1], 2.5, [[], "b"]]
     xhsinr.compress(array, tmp_path / "a.hsinr", progress=False)
     assert xhsinr.open(tmp_path / "a.hsinr").open().attrs["history"] == [["a", 1], 2.5, [[], "b"]]
+
+
+def test_of_several_nodata_values_the_first_counts_and_they_are_named() -> None:
+    array = xr.DataArray(np.ones((2, 3, 4), "i2"), dims=("band", "y", "x"))
+    with pytest.warns(UserWarning, match="several nodata values, -9999, -8888: the first counts"):
+        assert read(array.assign_attrs(missing_value=[-9999, -8888])).nodata == -9999

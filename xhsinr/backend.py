@@ -107,7 +107,7 @@ def lazy_scene(sidecar: Sidecar, overview: int = 1, *, scaled: bool = False) -> 
     }
     array.encoding["source"] = reader.sidecar.name
     if scaled:
-        array = with_named_bands(array, scene.band_dim)
+        array = scene.with_cf_nodata(with_named_bands(array, scene.band_dim))
     if lazy.scaling is not None:
         for name in (*_LISTS, *_SCALING):
             array.attrs.pop(name, None)

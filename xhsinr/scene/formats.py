@@ -65,7 +65,7 @@ def write_scene(scene: Scene, data: Any, path: Path) -> None:
 
 def _dataset(scene: Scene, data: Any) -> xr.Dataset:
     """With attributes that netCDF and Zarr can hold: what is nested becomes JSON."""
-    array = scene.to_xarray(data)
+    array = scene.with_cf_nodata(scene.to_xarray(data))
     array.attrs = {key: _plain(value) for key, value in array.attrs.items() if value is not None}
     name = array.name if array.name not in (None, *array.coords) else "scene"
     return array.to_dataset(name=name)

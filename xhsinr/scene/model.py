@@ -7,6 +7,7 @@ reads it back, and gives the scene as a DataArray laid out as it came.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -221,6 +222,27 @@ class Scene:
             array = array.assign_coords({mapping.name: place})
             if "grid_mapping" not in array.attrs:
                 array.encoding["grid_mapping"] = mapping.name
+        return array
+
+    def with_cf_nodata(self, array: xr.DataArray) -> xr.DataArray:
+        """What `to_xarray` gave, with nodata where xarray and CF look for it, under that name alone.
+
+        Sources call it by many names, and some write it as text, which masks nothing.
+        """
+        array = array.copy(deep=False)
+        for key in ("_FillValue", "missing_value"):
+            value = array.attrs.get(key, 0)
+            if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+                continue
+            del array.attrs[key]
+            if self.nodata is None:
+                warnings.warn(
+                    f"{key} = {value!r} is no number, so it masks nothing here",
+                    UserWarning,
+                    stacklevel=3,
+                )
+        if self.nodata is not None:
+            array.attrs["_FillValue"] = _as_sample(self.nodata, array.dtype)
         return array
 
     def describe(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:

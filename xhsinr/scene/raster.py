@@ -18,6 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from xhsinr.errors import RemoteError, SceneError, SidecarError
 from xhsinr.scene import envi
+from xhsinr.scene.arrays import LOOK
 from xhsinr.scene.grid import centre_coords
 from xhsinr.scene.images import check_alone, driver_of, gdal_name, patiently
 from xhsinr.scene.spectrum import (
@@ -183,11 +184,17 @@ def _bands(place: Place, source: rasterio.DatasetReader) -> tuple[list[int], lis
 
 def _is_alpha(source: rasterio.DatasetReader, number: int) -> bool:
     # GDAL takes the fourth band of any picture of bytes for alpha, unless it is said otherwise.
-    # And TIFF the first band beyond the colours: between bands of data there is none.
-    if source.colorinterp[number - 1] != ColorInterp.alpha or number != source.count:
+    if source.colorinterp[number - 1] != ColorInterp.alpha:
         return False
     named = (source.descriptions[number - 1] or "alpha").lower() != "alpha"
-    return not (named or _low(source.tags(number)).keys() & WAVELENGTH_NAMES)
+    if named or _low(source.tags(number)).keys() & WAVELENGTH_NAMES:
+        return False
+    if number == source.count:
+        return True
+    # And TIFF the first band beyond the colours: between bands of data its samples have to tell.
+    look = source.read(number, out_shape=tuple(min(side, LOOK) for side in source.shape))
+    values = np.unique(look)
+    return len(values) == 2 and values[0] == 0
 
 
 def _attributes(

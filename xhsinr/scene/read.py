@@ -226,6 +226,13 @@ def _from_attrs(
 def _nodata(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> int | float | None:
     value = nodata_of(attrs)
     if isinstance(value, list):
+        if len({repr(one) for one in value}) > 1:
+            warnings.warn(
+                f"there are several nodata values, {', '.join(map(str, value[:5]))}: the first "
+                "counts, and the others are data",
+                UserWarning,
+                stacklevel=2,
+            )
         value = value[0] if value else None
     if isinstance(value, str):
         value = _number(value)
