@@ -70,7 +70,7 @@ def test_keys_may_be_in_capitals(tmp_path: Path, samples: np.ndarray, change: ob
         (WAVELENGTHS + "fwhm = {5, 5, 5, 5, 6}", {"wavelength"}, "'fwhm' lists 5 values"),
         ("wavelength = {450, 500, 550, 600, 650}", set(), "'wavelength' lists 5 values"),
         (WAVELENGTHS.replace("}", ", 750}"), set(), "'wavelength' lists 7 values"),
-        (WAVELENGTHS.replace("650", "NA") + "bbl = {1,1,1,1,1,0}", {"bbl"}, "'wavelength' lists"),
+        (WAVELENGTHS.replace("650", "NA") + "bbl = {1,1,1,1,1,0}", {"bbl"}, "has 'NA' for band 5,"),
         (WAVELENGTHS.replace("wavelength", "wavelengths"), {"wavelength"}, None),
     ],
 )
@@ -138,7 +138,8 @@ def test_a_text_that_is_no_header_has_no_fields() -> None:
     [
         ("nm", 1e3), ("Nanometers", 1e3), ("um", 1), ("micrometer", 1), ("m", 1e-6),
         ("Angstrom", 1e4), ("Å", 1e4), ("1e-9 m", 1e3), ("1E-6 m", 1), ("10^-9 m", 1e3),
-        ("10**(-9) m", 1e3), ("mm", 1e-3), ("Index", None), ("", None), (None, None),
+        ("10**(-9) m", 1e3), ("Nanometers (nm)", 1e3), ("[um]", 1), ("nm.", 1e3),
+        ("mm", 1e-3), ("Index", None), ("", None), (None, None),
     ],
 )  # fmt: skip
 def test_units_of_wavelengths(units: str | None, per_micrometre: float | None) -> None:

@@ -352,6 +352,22 @@ def test_arrays_that_xarray_has_not_read_stay_lazy(tmp_path: Path, cube: np.ndar
     np.testing.assert_array_equal(scene.window(slice(None), slice(None)), cube)
 
 
+@pytest.mark.parametrize("listed", ["{450, 550, 650}", "450,550,650", ["450", "550", "650"]])
+def test_wavelengths_in_attributes_may_be_text(listed: str | list[str]) -> None:
+    attrs = {"Wavelength": listed, "wavelength_units": "Nanometers"}
+    scene = read(xr.DataArray(np.ones((3, 4, 5), "i2"), dims=("band", "y", "x"), attrs=attrs))
+    assert scene.wavelengths_um is not None
+    assert scene.wavelengths_um.tolist() == [0.45, 0.55, 0.65]
+    assert scene.attrs["Wavelength"] == listed
+
+
+def test_units_of_a_coordinate_may_be_called_in_capitals() -> None:
+    coords = {"Wavelength": ("band", [450.0, 550.0, 650.0], {"Units": "nm"})}
+    array = xr.DataArray(np.ones((3, 4, 5), "i2"), coords, ("band", "y", "x"))
+    assert read(array).wavelengths_um.tolist() == [0.45, 0.55, 0.65]
+    assert array.hsinr.sel_wavelength(0.55e3).Wavelength == 550
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_wavelengths_that_rioxarray_leaves_in_the_file_are_taken(
     tmp_path: Path, georeferenced: xr.DataArray, masked: bool

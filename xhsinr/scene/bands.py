@@ -106,7 +106,8 @@ def _in_nanometres(
     for name, coord in array.coords.items():
         if coord.ndim == 1 and str(name).lower() in names and coord.dtype.kind in "iuf":
             attrs = {key.lower(): value for key, value in array.attrs.items()}
-            units = [coord.attrs.get(key) for key in ("units", "unit")]
+            own = {str(key).lower(): value for key, value in coord.attrs.items()}
+            units = [own.get(key) for key in ("units", "unit")]
             units += [attrs.get(key) for key in UNIT_KEYS]
             divisor = next((micrometres(text) for text in units if isinstance(text, str)), None)
             scale = 1.0 if divisor is None else _NANOMETRES / divisor

@@ -225,7 +225,7 @@ class Scene:
         return array
 
     def with_cf_nodata(self, array: xr.DataArray) -> xr.DataArray:
-        """What `to_xarray` gave, with nodata where xarray and CF look for it, under that name alone.
+        """What `to_xarray` gave, with nodata where xarray and CF look for it, and nowhere else.
 
         Sources call it by many names, and some write it as text, which masks nothing.
         """

@@ -27,7 +27,13 @@ from xhsinr.scene.lookup import Lookup
 from xhsinr.scene.model import Scene
 from xhsinr.scene.parts import Coordinate, nodata_of, plain_attrs
 from xhsinr.scene.place import Place, place_of_array
-from xhsinr.scene.spectrum import FWHM_NAMES, UNIT_KEYS, WAVELENGTH_NAMES, micrometres
+from xhsinr.scene.spectrum import (
+    FWHM_NAMES,
+    UNIT_KEYS,
+    WAVELENGTH_NAMES,
+    micrometres,
+    numbers_of_text,
+)
 from xhsinr.storage import locate
 
 __all__ = ["read"]
@@ -125,7 +131,7 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
     units = None
     if spectral["wavelength"] is not None:
         own = coords[wavelength_name].attrs if wavelength_name is not None else {}
-        low = {key.lower(): value for key, value in attrs.items()}
+        own, low = ({key.lower(): v for key, v in told.items()} for told in (own, attrs))
         candidates = [own.get("units"), own.get("unit"), *(low.get(key) for key in UNIT_KEYS)]
         units = next((text for text in candidates if isinstance(text, str) and text), None)
     kept = {key: value for key, value in array.encoding.items() if key in _ENCODING_KEYS}
@@ -202,7 +208,8 @@ def _spectral_coord(array: xr.DataArray, band: str, names: Iterable[str]) -> str
 def _are_wavelengths(coord: xr.DataArray) -> bool:
     """Whether the coordinate of the band dimension has wavelengths and not numbers of bands."""
     values = coord.values
-    units = next((coord.attrs[key] for key in ("units", "unit") if key in coord.attrs), None)
+    told = {str(key).lower(): value for key, value in coord.attrs.items()}
+    units = told.get("units", told.get("unit"))
     if coord.ndim != 1 or values.dtype.kind not in "iuf" or values.size < 2:
         return False
     if isinstance(units, str) and micrometres(units) is not None:
@@ -217,8 +224,15 @@ def _from_attrs(
     attrs: Mapping[str, Any], names: Iterable[str], bands: int
 ) -> npt.NDArray[np.float64] | None:
     for key, value in attrs.items():
-        numbers = value if key.lower() in names and isinstance(value, list) else []
-        if len(numbers) == bands and all(type(number) in (int, float) for number in numbers):
+        numbers = value if key.lower() in names and isinstance(value, list | str) else []
+        if isinstance(numbers, list) and numbers and all(isinstance(n, str) for n in numbers):
+            numbers = ",".join(numbers)
+        if isinstance(numbers, str):
+            # As GDAL keeps lists in the tags of a file, and ENVI in its header.
+            found = numbers_of_text(numbers, bands)
+            if found is not None:
+                return found
+        elif len(numbers) == bands and all(type(number) in (int, float) for number in numbers):
             return np.array(numbers, np.float64)
     return None
 

@@ -52,7 +52,8 @@ def micrometres(units: str | None) -> float | None:
     >>> micrometres("Nanometers"), micrometres("1e-9 m"), micrometres("Angstrom")
     (1000.0, 1000.0, 10000.0)
     """
-    text = (units or "").strip().lower()
+    # "Nanometers (nm)", "[nm]", "nm."
+    text = re.sub(r"(?<=\w)\s*[(\[].*", "", (units or "").lower()).strip("[]()., ")
     power = _POWER.fullmatch(text)
     exponent = _METRES.get(power[2].strip() if power else text)
     if exponent is None:
@@ -98,11 +99,7 @@ def numbers_of_text(text: str, count: int) -> npt.NDArray[np.float64] | None:
 
     A comma may follow the last; ``True`` and ``False`` are 1 and 0.
     """
-    words = text.strip().strip("{}").strip().removesuffix(",").split(",")
-    try:
-        values = np.array([_number(word.strip()) for word in words])
-    except ValueError:
-        return None
+    values = np.array([_number(word) for word in _words(text)])
     return values if values.size == count and np.isfinite(values).all() else None
 
 
@@ -110,16 +107,27 @@ def listed(place: Place, name: str, text: str, count: int) -> npt.NDArray[np.flo
     """As `numbers_of_text`, warning of a list that is there and cannot be taken."""
     values = numbers_of_text(text, count)
     if values is None and text.strip():
-        words = text.strip().strip("{}").strip().removesuffix(",").split(",")
+        words = _words(text)
+        odd = [(n, word) for n, word in enumerate(words, 1) if not np.isfinite(_number(word))]
+        told = f"has {odd[0][1]!r} for band {odd[0][0]}, which is no number" if odd else ""
+        if len(words) != count:
+            told = f"lists {len(words)} values for {count} bands"
         warnings.warn(
-            f"{place}: {name!r} lists {len(words)} values for {count} bands, or something that is "
-            "no number, so it is left out; mend the list to keep it",
+            f"{place}: {name!r} {told}, so it is left out; mend the list to keep it",
             UserWarning,
             stacklevel=2,
         )
     return values
 
 
+def _words(text: str) -> list[str]:
+    words = text.strip().strip("{}").strip().removesuffix(",").split(",")
+    return [word.strip() for word in words]
+
+
 def _number(word: str) -> float:
-    flag = _FLAGS.get(word.lower())
-    return float(word) if flag is None else flag
+    """NaN where it is none."""
+    try:
+        return _FLAGS[word.lower()] if word.lower() in _FLAGS else float(word)
+    except ValueError:
+        return float("nan")
