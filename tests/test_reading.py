@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import pickle
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xhsinr
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError
+from xhsinr.gdal.vrt import open_rasterio_dataset
 from xhsinr.reading.reader import Reader
+from xhsinr.reading.store import STORE_VARIABLE, shared_store
 from xhsinr.sidecar.file import Sidecar
 
 BANDS, ROWS, COLS, TILE = 9, 37, 45, 16
@@ -105,6 +109,24 @@ def test_the_lazy_array_has_a_chunk_for_each_tile(reader: Reader, tiles: list[in
     assert lazy.chunks == ((BANDS,), (16, 16, 5), (16, 16, 13))
     assert tiles == []
     assert np.array_equal(lazy.compute(scheduler="synchronous"), everything(reader))
+
+
+DOORS = {
+    "handle": lambda path: xhsinr.open(path).open().values,
+    "xarray": lambda path: xr.open_dataset(path, engine="hsinr")["reflectance"].values,
+    "dask": lambda path: xr.open_dataset(path, engine="hsinr", chunks={}).compute(),
+    "a band through GDAL": lambda path: open_rasterio_dataset(path).read(3),
+}
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+def test_a_read_larger_than_the_store_decodes_each_tile_once(
+    path: Path, tiles: list[int], monkeypatch: pytest.MonkeyPatch, door: Callable[[Path], object]
+) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, "0")
+    door(path)
+    assert sorted(tiles) == list(range(9))
+    assert shared_store().held_bytes <= BANDS * TILE * TILE * 2
 
 
 def test_a_damaged_tile_is_named_and_the_others_stay_readable(path: Path, tmp_path: Path) -> None:
