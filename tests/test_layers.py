@@ -29,7 +29,7 @@ LAYERS = (
     {"training"},
     {"accessor", "registering", "stac"},
     {"archiving"},
-    {"gdal", "zarr"},
+    {"gdal", "serving", "zarr"},
     {"bench"},
     {"demo"},
     {"cli"},

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xhsinr.network.places import load_network
     from xhsinr.reading.salvaging import Salvage, salvage
     from xhsinr.reading.verification import verify
+    from xhsinr.serving import serve
     from xhsinr.sidecar.limits import set_limits
     from xhsinr.stac import open_catalog, virtual
 
@@ -40,6 +41,7 @@ __all__ = [
     "open_catalog",
     "open_rasterio_dataset",
     "salvage",
+    "serve",
     "set_limits",
     "verify",
     "virtual",
@@ -55,6 +57,7 @@ _LAZY = {
     "salvage": ("xhsinr.reading.salvaging", "salvage"),
     "load_network": ("xhsinr.network.places", "load_network"),
     "open": ("xhsinr.handle", "open_sidecar"),
+    "serve": ("xhsinr.serving", "serve"),
     "set_limits": ("xhsinr.sidecar.limits", "set_limits"),
     "open_catalog": ("xhsinr.stac", "open_catalog"),
     "open_rasterio_dataset": ("xhsinr.gdal.vrt", "open_rasterio_dataset"),

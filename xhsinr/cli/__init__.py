@@ -9,7 +9,7 @@ from xhsinr.cli.archive import archive
 from xhsinr.cli.bench import bench
 from xhsinr.cli.common import Group
 from xhsinr.cli.demo import demo
-from xhsinr.cli.gdal import doctor, vrt
+from xhsinr.cli.gdal import doctor, serve, vrt
 from xhsinr.cli.salvage import salvage
 from xhsinr.cli.scene import compress, decompress, info, verify
 from xhsinr.cli.train import train
@@ -36,6 +36,7 @@ for _command in (
     salvage,
     train,
     demo,
+    serve,
     vrt,
     doctor,
 ):

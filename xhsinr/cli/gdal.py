@@ -1,4 +1,4 @@
-"""``vrt`` and ``doctor``: sidecars for GDAL and what builds on it."""
+"""``serve``, ``vrt`` and ``doctor``: sidecars for GDAL and what builds on it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,23 @@ from pathlib import Path
 
 import click
 
-from xhsinr.cli.common import EXISTING, OUT, echo, overwrite_option
+from xhsinr.cli.common import EXISTING, OUT, PLACE, echo, overwrite_option
 
-__all__ = ["doctor", "vrt"]
+__all__ = ["doctor", "serve", "vrt"]
+
+
+@click.command()
+@click.argument("place", type=PLACE)
+@click.option("--port", type=int, default=0, help="Of this machine; a free one if not given.")
+def serve(place: Path | str, port: int) -> None:
+    """Serve the sidecar, folder or archive PLACE as GeoTIFF to other programs of this machine.
+
+    GDAL, QGIS, rasterio and others open the addresses that are printed, which need no trust in
+    Python. Samples are decoded when they are read. The items of an archive have them as assets.
+    """
+    from xhsinr.serving.server import run_server
+
+    run_server(place, port, echo)
 
 
 @click.command()
