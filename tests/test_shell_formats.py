@@ -98,6 +98,14 @@ def test_an_unquoted_glob_is_told(folder: Path) -> None:
         assert result.exit_code == 2
     assert (folder / "other.tif").read_bytes() == b"kept"
     assert "A glob needs quotes" in run("compress scene.tif other.tif scene.nc").output
+    assert "a glob needs quotes" in run("archive scene.tif scene.nc out").output
+
+
+@pytest.mark.parametrize("command", ["compress . a.hsinr", "compress .", "compress / a.hsinr"])
+def test_a_folder_without_a_name_is_refused_in_a_line(folder: Path, command: str) -> None:
+    result = run(command)
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert result.output.startswith("Error: ")
 
 
 @pytest.mark.parametrize("tile", [32, 64])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 import rioxarray
+import scipy.io
 import xarray as xr
 
 import xhsinr
@@ -46,6 +47,69 @@ def test_files_with_bands_first_are_told(tmp_path: Path, order: str) -> None:
     with pytest.warns(UserWarning, match=r"wrong.* looks like \(bands, rows, cols\)"):
         assert read(saved(cube, "wrong")).shape == (90, 12, 70)
     assert read(saved(np.moveaxis(cube, 0, -1), "right")).shape == (12, 70, 90)
+
+
+def test_matlab_files_with_bands_first_are_told(tmp_path: Path) -> None:
+    cube = synthetic_scene(24, 20, 12).values
+    scipy.io.savemat(tmp_path / "wrong.mat", {"cube": cube})
+    with pytest.warns(UserWarning, match=r"wrong.mat is read as .* looks like"):
+        read(tmp_path / "wrong.mat")
+    scipy.io.savemat(tmp_path / "right.mat", {"cube": np.moveaxis(cube, 0, -1)})
+    read(tmp_path / "right.mat")
+
+
+def test_real_scenes_with_bands_first_are_asked_about(scenes: Path) -> None:
+    for path in sorted(scenes.glob("*.npy")):
+        cube = np.load(path)
+        for part in (cube, cube[5:30, 10:40]):
+            assert read(np.ascontiguousarray(part)).bands == cube.shape[2], path
+        with pytest.raises(SceneError, match=r"looks like \(bands, rows, cols\)"):
+            read(np.moveaxis(cube, -1, 0))
+
+
+@pytest.mark.parametrize("kind", ["nc", "nc lazy", "zarr", "tif lazy", "tif dask", "own"])
+def test_what_cannot_be_read_is_told_with_its_window(tmp_path: Path, kind: str) -> None:
+    cube = xr.DataArray(
+        np.random.default_rng(0).integers(0, 99, (4, 300, 300)).astype("i2"),
+        dims=("band", "y", "x"),
+        name="r",
+    )
+    path = tmp_path / f"a.{kind.partition(' ')[0]}"
+    packed = {"zlib": True, "chunksizes": (4, 100, 100)}
+    whole: object = path
+    if kind.startswith("nc"):
+        cube.to_netcdf(path, encoding={"r": packed})
+    elif kind == "zarr":
+        cube.to_dataset().chunk(y=100, x=100).to_zarr(path, consolidated=False)
+        for chunk in path.glob("r/c/*/*/*"):
+            chunk.write_bytes(b"no chunk")
+    elif kind.startswith("tif"):
+        placed = cube.rio.write_transform(rasterio.Affine(30, 0, 3e5, 0, -30, 5e6))
+        placed.rio.to_raster(path, compress="deflate", tiled=True, blockxsize=256, blockysize=256)
+    if path.is_file():
+        content = bytearray(path.read_bytes())
+        for place in range(5000, len(content) - 5000, 1000):
+            content[place : place + 100] = b"\xff" * 100
+        path.write_bytes(content)
+    if kind == "nc lazy":
+        whole = xr.open_dataset(path)
+    elif kind.startswith("tif"):
+        whole = rioxarray.open_rasterio(path, chunks={} if kind == "tif dask" else None)
+    elif kind == "own":
+        whole, path = (
+            cube.chunk(y=150).map_blocks(_broken, template=cube.chunk(y=150)),
+            Path("a lazy"),
+        )
+    with pytest.raises(
+        SceneError, match=r"rows \d+ to \d+, columns \d+ to \d+ cannot be read"
+    ) as told:
+        xhsinr.compress(whole, tmp_path / "a.hsinr", lossless=True, progress=False)
+    assert str(told.value).startswith(str(path))
+    assert not (tmp_path / "a.hsinr").exists()
+
+
+def _broken(block: xr.DataArray) -> xr.DataArray:
+    raise ZeroDivisionError
 
 
 def test_arrays_that_say_nothing_are_rows_cols_bands(rng: np.random.Generator) -> None:

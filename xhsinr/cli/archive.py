@@ -81,7 +81,8 @@ def archive(
     wanted = {None: 2, "verify": 1, "restore": 2, "retrain": 1}[task]
     if len(paths) != wanted:
         words = {None: "SOURCE and OUT", "restore": "SCENE and DST"}.get(task, "the archive OUT")
-        raise click.UsageError(f"{f'--{task}' if task else 'archive'} needs {words}")
+        hint = "" if task or len(paths) < wanted else ": a glob needs quotes"
+        raise click.UsageError(f"{f'--{task}' if task else 'archive'} needs {words}{hint}")
     if task == "verify":
         _verify(paths[0], sample, scheduler, workers)
     elif task == "restore":

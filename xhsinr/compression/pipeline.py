@@ -129,6 +129,8 @@ def default_path(source: Any) -> Path:
     if isinstance(source, str | Path):
         place = locate(source)
         if isinstance(place, Path):
+            if not place.name:
+                raise SceneError(f"{place} has no name to call a sidecar after: give it one")
             return place.with_suffix(".hsinr")
         return Path(PurePosixPath(urlsplit(place).path).name or "scene").with_suffix(".hsinr")
     found = getattr(source, "encoding", {}).get("source")

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from xhsinr.running.memory import kept_bytes
 from xhsinr.running.store import Store
 from xhsinr.running.tasks import Tasks
+from xhsinr.scene.chunks import read_where
 from xhsinr.tiling import Window
 
 __all__ = ["KeptSamples", "SentSamples", "keeping_samples"]
@@ -56,7 +57,7 @@ def keeping_samples(tasks: Tasks, side: int, folder: Path) -> Iterator[Tasks]:
     tile_samples = min(side, scene.rows) * min(side, scene.cols) * scene.bands
     size, item = int(scene.data.nbytes), scene.dtype.itemsize
     fits = size <= kept_bytes(limit, tasks.most_threads, tile_samples, item)
-    kept = KeptSamples(scene.data, side, size if fits else 0, folder)
+    kept = KeptSamples(scene.data, side, size if fits else 0, folder, scene.source)
     left = limit - size if fits and limit is not None else limit
     with contextlib.closing(kept):
         yield replace(tasks, scene=replace(scene, data=kept), max_memory=left)
@@ -101,6 +102,8 @@ class KeptSamples:
         What blocks may take in memory, besides the one in hand.
     folder : Path
         Of the scratch file, which is gone with the process.
+    source : str
+        The file that errors name.
     """
 
     def __init__(
@@ -109,9 +112,10 @@ class KeptSamples:
         side: int,
         limit_bytes: int,
         folder: Path,
+        source: str = "",
     ) -> None:
         self.shape, self.dtype = lazy.shape, lazy.dtype
-        self._lazy = lazy
+        self._lazy, self._source = lazy, source
         # A tile for each thread: what reads it must not start threads of its own. But what is
         # on the workers of a cluster is theirs to give.
         self._scheduler = None if _on_workers(lazy) else "synchronous"
@@ -161,7 +165,8 @@ class KeptSamples:
         return samples
 
     def _compute(self, window: Window) -> Samples:
-        samples = np.asarray(self._lazy[:, *window].compute(scheduler=self._scheduler))
+        with read_where(self._source, *window):
+            samples = np.asarray(self._lazy[:, *window].compute(scheduler=self._scheduler))
         with self._lock:
             self._computed += samples.nbytes
         return samples

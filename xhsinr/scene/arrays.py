@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Hashable, Iterable
 from pathlib import Path
@@ -37,6 +38,9 @@ _OF_VARIABLES = {"_FillValue", "missing_value", "scale_factor", "add_offset", "_
     {"scales", "offsets", "units", "long_name", "standard_name", "dtype", "coordinates"}
     | {"grid_mapping", "crs", "transform", "rpcs"}
 )
+# Share of the steps from band to band that all pixels have in common, at least: 0.12 to 0.99 on
+# scenes at hand, and more than five times as much as of those from row to row, column to column.
+_SHARED, _APART, _BY_CHANCE = 0.1, 4, 8
 LOOK = 64
 """Samples along a side that tell how an array is laid out."""
 
@@ -197,8 +201,10 @@ def _bands_first(array: npt.NDArray[Any]) -> bool:
     # On a scale of 1, whose steps do not overflow.
     look = np.divide(look, largest, where=finite, out=np.zeros(look.shape))
     # Neighbouring pixels are alike in every band; a step from band to band is shared by them.
-    first, last = (_shared_steps(look, axis) for axis in (0, 2))
-    return first > 0.5 and first > 4 * last
+    first, *others = (_shared_steps(look, axis) for axis in range(3))
+    # Steps that are few share something by chance.
+    least = max(_SHARED, _BY_CHANCE / math.prod(look.shape[1:]))
+    return first > least and first > _APART * max(others)
 
 
 def _shared_steps(values: npt.NDArray[np.float64], axis: int) -> float:
@@ -219,8 +225,9 @@ def axes_of(array: xr.DataArray) -> tuple[int, int, int]:
         )
     if all(dim.startswith("dim_") for dim in dims):
         raise SceneError(
-            f"the dimensions {tuple(dims)} have no names; rename them first, for example "
-            '.rename(dim_0="y", dim_1="x", dim_2="band")'
+            f"the dimensions {tuple(dims)} have no names; rename them to what they are: "
+            '.rename(dim_0="y", dim_1="x", dim_2="band") if bands come last, .rename(dim_0="band", '
+            'dim_1="y", dim_2="x") if they come first, as rasterio reads them'
         )
     with_spectrum = {
         str(coord.dims[0])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dask.array
@@ -12,7 +13,9 @@ import numpy as np
 from dask.array.core import getter, getter_nofancy
 from dask.blockwise import Blockwise
 
-__all__ = ["SIDE", "joined", "lazily_read"]
+from xhsinr.errors import HsinrError, SceneError
+
+__all__ = ["SIDE", "joined", "lazily_read", "read_where"]
 
 SIDE = 256
 """Rows and columns of a chunk."""
@@ -35,6 +38,28 @@ def lazily_read(source: Any, chunks: tuple[int, int, int] = (-1, SIDE, SIDE)) ->
         source, chunks=chunks, name=False, lock=False, meta=np.empty((0, 0, 0), source.dtype)
     )
     return array
+
+
+@contextlib.contextmanager
+def read_where(source: str, rows: slice, cols: slice) -> Iterator[None]:
+    """Tell of which window of what, where samples are computed and a library raises its own error.
+
+    Raises
+    ------
+    SceneError
+    """
+    try:
+        yield
+    except (HsinrError, MemoryError):
+        raise
+    except Exception as error:
+        # What GDAL said is in the cause of rasterio's error.
+        said = error.__cause__ or error
+        raise SceneError(
+            f"{source or 'a lazy array'}: rows {rows.start} to {rows.stop - 1}, columns "
+            f"{cols.start} to {cols.stop - 1} cannot be read ({type(error).__name__}: {said}); get "
+            "the file again, or mend what computes these samples"
+        ) from error
 
 
 def joined(

@@ -55,7 +55,9 @@ def open_file(path: Place, variable: str | None = None) -> xr.DataArray:
     if isinstance(path, Path) and not path.exists():
         raise SceneError(f"{path}: there is no such file; check the path")
     try:
-        return _open(path, variable)
+        array = _open(path, variable)
+        array.encoding.setdefault("source", str(path))
+        return array
     except HsinrError:
         raise
     except Exception as error:  # what the libraries' parsers make of a broken file is theirs

@@ -12,6 +12,7 @@ import scipy.io
 import xarray as xr
 
 from xhsinr.errors import SceneError
+from xhsinr.scene.arrays import warn_of_bands_first
 from xhsinr.scene.hdf5 import lazy_cube, open_hdf5
 from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES, with_spectrum
 
@@ -68,7 +69,10 @@ def _value(path: Path, item: Any) -> Any:
 
 def _scene(path: Path, values: Mapping[str, Any], dims: tuple[str, ...]) -> xr.DataArray:
     array = _cube(path, values, dims)
-    return with_spectrum(array, *_spectrum(values, array.sizes["band"]))
+    found = _spectrum(values, array.sizes["band"])
+    if found[0] is None and dims == _LAYOUT and isinstance(array.data, np.ndarray):
+        warn_of_bands_first(path, array.values)
+    return with_spectrum(array, *found)
 
 
 def _cube(path: Path, values: Mapping[str, Any], dims: tuple[str, ...]) -> xr.DataArray:

@@ -21,6 +21,7 @@ from rasterio.crs import CRS
 from rasterio.rpc import RPC
 
 from xhsinr.scene import header
+from xhsinr.scene.chunks import read_where
 from xhsinr.scene.grid import RotatedCentres, lazily, pixel_centres
 from xhsinr.scene.lookup import Lookup
 from xhsinr.scene.numbers import checked, expect, holds, vector_from_json, vector_to_json
@@ -65,6 +66,8 @@ class Scene:
         How georeferencing was written down; None where the source had no such coordinate.
     lookup : Lookup, optional
         The way from sensor geometry to the ground.
+    source : str
+        The file that lazy samples are read from, for errors; empty where none is known.
     """
 
     data: Any
@@ -83,6 +86,7 @@ class Scene:
     coords: Mapping[str, Coordinate] = field(default_factory=dict)
     grid_mapping: GridMapping | None = None
     lookup: Lookup | None = None
+    source: str = ""
 
     @property
     def bands(self) -> int:
@@ -173,7 +177,8 @@ class Scene:
 
     def window(self, rows: slice, cols: slice) -> npt.NDArray[Any]:
         """Samples of a window, all bands, shape (bands, rows, cols); may be a view of the data."""
-        return np.asarray(self.data[:, rows, cols])
+        with read_where(self.source, rows, cols):
+            return np.asarray(self.data[:, rows, cols])
 
     def invalid(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Which of some samples of this scene say nothing: those equal to nodata, and NaN."""

@@ -35,9 +35,10 @@ def file_of(source: Any) -> str | Path | None:
 
 def files_of(path: Path) -> list[Path]:
     """The file of a scene, and those beside it that are read with it, as far as they are there."""
+    path = path if path.name else path.absolute()  # "." may be a product
     names = [*_BESIDE, *(_DATA if path.suffix.lower() == ".hdr" else ())]
     beside = [name.format(name=path.name, stem=path.stem) for name in names]
-    found = [path, *(path.with_name(name) for name in beside)]
+    found = [path, *(path.parent / name for name in beside)]
     with suppress(SceneError):  # it will be said when it is read
         found += dlr.files(path)
     return [file for file in dict.fromkeys(found) if file.exists()]

@@ -158,6 +158,7 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
         coords=coords,
         grid_mapping=place.mapping,
         lookup=_lookup(array, row, col),
+        source=str(array.encoding.get("source") or ""),
     )
 
 
