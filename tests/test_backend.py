@@ -261,6 +261,22 @@ def test_nameless_scenes_get_a_name(tmp_path: Path) -> None:
     assert xhsinr.open(path).open().name is None
 
 
+@pytest.mark.parametrize("name", ["scene", "reflectance", None])
+def test_coordinates_may_have_the_name_of_the_scene(tmp_path: Path, name: str | None) -> None:
+    path = tmp_path / "a.hsinr"
+    scene = synthetic_scene(12, 12, 5).rename(name).assign_coords(scene=3, reflectance=4)
+    xhsinr.compress(scene, path, lossless=True, progress=False)
+    (shown,) = xr.open_dataset(path, engine="hsinr").data_vars.values()
+    assert (shown.name, int(shown.scene), int(shown.reflectance)) == ("scene_1", 3, 4)
+    assert np.array_equal(shown, scene)
+    made = Reader(Sidecar.open(path))
+    for suffix in ("nc", "zarr"):
+        write_scene(made.scene(), made.to_dask(), tmp_path / f"a.{suffix}")
+        written = xr.open_dataset(tmp_path / f"a.{suffix}", decode_coords="all")
+        (again,) = written.data_vars.values()
+        assert np.array_equal(again, scene)
+
+
 @pytest.mark.parametrize("kind", [str, Path])
 def test_sidecars_are_recognised_by_name(path: Path, kind: type) -> None:
     xr.testing.assert_identical(

@@ -1065,3 +1065,14 @@ def test_of_several_nodata_values_the_first_counts_and_they_are_named() -> None:
     array = xr.DataArray(np.ones((2, 3, 4), "i2"), dims=("band", "y", "x"))
     with pytest.warns(UserWarning, match="several nodata values, -9999, -8888: the first counts"):
         assert read(array.assign_attrs(missing_value=[-9999, -8888])).nodata == -9999
+
+
+def test_what_comes_back_as_text_is_named() -> None:
+    array = xr.DataArray(np.ones((2, 3, 4), "i2"), dims=("band", "y", "x"))
+    odd = {"day": np.datetime64("2020-01-02"), "raw": b"abc", "all": {"in": [Path("a/b")]}}
+    with pytest.warns(UserWarning, match="attribute 'day', 'raw', 'all' comes back as text"):
+        scene = read(array.assign_attrs(odd, title="text", list=(1, 2)))
+    assert scene.attrs["day"] == "2020-01-02"
+    assert scene.attrs["all"] == {"in": ["a/b"]}
+    with pytest.warns(UserWarning, match="'half' is left out: text with half of a surrogate"):
+        assert read(array.assign_attrs(half={"\ud800": 1})).attrs == {}

@@ -15,6 +15,7 @@ from xarray.core import indexing
 from xhsinr.errors import SidecarError
 from xhsinr.reading.reader import Reader
 from xhsinr.scene.bands import with_named_bands
+from xhsinr.scene.model import as_dataset
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.storage import locate, suffix_of
 from xhsinr.target import ENCODING_KEY
@@ -23,7 +24,6 @@ __all__ = ["HsinrBackend", "lazy_scene", "open_dataarray"]
 
 Scaling = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
-_VARIABLE = "scene"
 _LISTS = frozenset(("scales", "offsets"))
 _SCALING = ("_FillValue", "missing_value", "scale_factor", "add_offset")
 
@@ -152,9 +152,7 @@ class HsinrBackend(BackendEntrypoint):
             details, and those with a bound by their base, where they have one.
         """
         array = lazy_scene(Sidecar.open(filename_or_obj), overview, scaled=mask_and_scale)
-        named = array.name is not None and array.name not in array.coords
-        dataset = array.to_dataset(name=array.name if named else _VARIABLE)
-        dataset = dataset.drop_vars(drop_variables or [])
+        dataset = as_dataset(array).drop_vars(drop_variables or [])
         if not mask_and_scale:
             return dataset
         for variable in dataset.variables.values():

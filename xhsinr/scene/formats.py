@@ -16,7 +16,7 @@ from xhsinr.errors import SceneError
 from xhsinr.outputs import replacing, scratch, sync
 from xhsinr.scene.geotiff import gdal_profile, write_geotiff, write_image
 from xhsinr.scene.hdf5 import NEEDED
-from xhsinr.scene.model import Scene
+from xhsinr.scene.model import Scene, as_dataset
 
 __all__ = ["check_format", "write_scene"]
 
@@ -67,8 +67,7 @@ def _dataset(scene: Scene, data: Any) -> xr.Dataset:
     """With attributes that netCDF and Zarr can hold: what is nested becomes JSON."""
     array = scene.with_cf_nodata(scene.to_xarray(data))
     array.attrs = {key: _plain(value) for key, value in array.attrs.items() if value is not None}
-    name = array.name if array.name not in (None, *array.coords) else "scene"
-    return array.to_dataset(name=name)
+    return as_dataset(array)
 
 
 def _plain(value: Any) -> Any:

@@ -88,7 +88,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError("mapping with keys that are not text")
-        return {key: plain(item, depth + 1) for key, item in value.items()}
+        return {plain(key): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, bytes):
         try:
             return value.decode()

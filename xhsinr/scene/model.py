@@ -28,7 +28,7 @@ from xhsinr.scene.numbers import checked, expect, holds, vector_from_json, vecto
 from xhsinr.scene.parts import Coordinate, GridMapping, grid_mapping_from_json, nodata_of
 from xhsinr.scene.spectrum import micrometres
 
-__all__ = ["Scene"]
+__all__ = ["Scene", "as_dataset"]
 
 
 # Values of coordinates that a description may make: rows and columns at their limits, twice.
@@ -453,6 +453,13 @@ class Scene:
         if place is None or not (place.b or place.d) or dims != (self.row_dim, self.col_dim):
             return None
         return RotatedCentres(place, self.rows, self.cols, axis) if axis in ("x", "y") else None
+
+
+def as_dataset(array: xr.DataArray) -> xr.Dataset:
+    """A scene as the one variable of a Dataset, called ``scene`` where it has no name."""
+    taken = {*array.coords, *array.dims, None}
+    others = ("scene", *(f"scene_{number}" for number in range(1, len(taken) + 1)))
+    return array.to_dataset(name=next(n for n in (array.name, *others) if n not in taken))
 
 
 def _as_sample(value: float, dtype: np.dtype[Any]) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from xhsinr.scene import header
@@ -73,8 +76,9 @@ def grid_mapping_from_json(entry: dict[str, Any] | None) -> GridMapping | None:
 
 
 def plain_attrs(attrs: Mapping[Any, Any], what: str) -> dict[str, Any]:
-    """Attributes in JSON's own types; warns of those that have no such form."""
+    """Attributes in JSON's own types; warns of those that have no such form, or only text."""
     kept = {}
+    texts = [key for key, value in attrs.items() if _becomes_text(value)]
     for key, value in attrs.items():
         try:
             if not isinstance(key, str):
@@ -82,4 +86,23 @@ def plain_attrs(attrs: Mapping[Any, Any], what: str) -> dict[str, Any]:
             kept[header.plain(key)] = header.plain(value)
         except TypeError as error:
             warnings.warn(f"{what} {key!r} is left out: {error}", UserWarning, stacklevel=2)
+    texts = [key for key in texts if key in kept]
+    if texts:
+        warnings.warn(
+            f"{what} {', '.join(map(repr, texts))} comes back as text: bytes, dates and paths have "
+            "no form of their own in the file",
+            UserWarning,
+            stacklevel=2,
+        )
     return kept
+
+
+def _becomes_text(value: Any) -> bool:
+    """Whether there is something in a value that JSON has only text for."""
+    if isinstance(value, Mapping):
+        return any(map(_becomes_text, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_becomes_text, value))
+    if isinstance(value, np.ndarray | np.generic):
+        return value.dtype.kind in "SmM"
+    return isinstance(value, bytes | datetime.date | datetime.time | PurePath)
