@@ -61,9 +61,9 @@ class SirenSettings:
     inner_rate: float = 0.01
     learn_rates: bool = False
     second_order: bool = True
-    steps: int = 3000
+    steps: int = 2500
     batch: int = 3
-    rate: float = 4e-3
+    rate: float = 2e-3
     pixels: int = 1000
     clip: float = 1.0
     seed: int = 0
