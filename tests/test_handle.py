@@ -117,3 +117,12 @@ def test_what_is_no_sidecar_is_refused(tmp_path: Path) -> None:
         xhsinr.open(tmp_path / "a.hsinr")
     with pytest.raises(FileNotFoundError):
         xhsinr.open(tmp_path / "b.hsinr")
+
+
+def test_what_steers_a_terminal_is_shown_as_text(tmp_path: Path) -> None:
+    units = {"units": "\x1b]0;mine\x07nm"}
+    scene = synthetic_scene(12, 12, 5).assign_coords(wavelength=("band", np.arange(5.0), units))
+    made = xhsinr.compress(scene, tmp_path / "a\x1b[2J.hsinr", progress=False)
+    for shown in (repr(made), made.text(), made._repr_html_()):
+        assert "\x1b" not in shown
+        assert r"\x1b]0;mine\x07nm" in shown

@@ -101,6 +101,19 @@ def test_a_grid_mapping_that_no_variable_names_is_the_only_one(
     assert scenes.read(tmp_path / "a.nc").crs == UTM33
 
 
+def test_texts_that_rioxarray_makes_numbers_of_stay_texts(cube: np.ndarray, tmp_path: Path) -> None:
+    tags = {"code": "007", "exponent": "1e5", "plus": "+3", "half": "0.50", "whole": "5"}
+    path = write(tmp_path / "a.tif", cube)
+    with rasterio.open(path, "r+") as out:
+        out.update_tags(**tags)
+    array = rioxarray.open_rasterio(path)
+    assert array.attrs["code"] == 7
+    found = scenes.read(array).attrs
+    assert {name: found[name] for name in tags} == tags | {"whole": 5}
+    # What the user changed since is the user's.
+    assert scenes.read(array.assign_attrs(code=8)).attrs["code"] == 8
+
+
 def test_an_alpha_band_is_a_mask_however_it_comes(cube: np.ndarray, tmp_path: Path) -> None:
     cube[-1] = np.where(np.arange(16) < 4, 0, 65535)
     path = write(tmp_path / "alpha.tif", cube)

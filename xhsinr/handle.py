@@ -14,6 +14,7 @@ import pyproj
 import xarray as xr
 
 from xhsinr import backend
+from xhsinr.errors import printable
 from xhsinr.pictures import picture, preview
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
@@ -116,7 +117,7 @@ class Compressed:
             lines.append(("noise", _number(info["noise"])))
         if self.caution:
             lines.append(("caution", self.caution))
-        return lines
+        return [(label, printable(value)) for label, value in lines]
 
     @property
     def caution(self) -> str:
@@ -143,7 +144,7 @@ class Compressed:
         return "\n".join(f"  {label:<{width}}  {value}" for label, value in lines)
 
     def __repr__(self) -> str:
-        return f"<xhsinr.Compressed {self.sidecar.name}>\n{self.text()}"
+        return f"<xhsinr.Compressed {printable(self.sidecar.name)}>\n{self.text()}"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -155,7 +156,7 @@ class Compressed:
         return (
             "<div style='display:flex;gap:1.5em;align-items:flex-start'>"
             f"{image}<table><caption style='text-align:left'><b>"
-            f"{html.escape(self.sidecar.name)}</b></caption>{rows}</table></div>"
+            f"{html.escape(printable(self.sidecar.name))}</b></caption>{rows}</table></div>"
         )
 
 

@@ -21,6 +21,7 @@ from xhsinr.scene.hdf5 import NEEDED, check_alone, is_hdf5, open_hdf5
 from xhsinr.scene.images import place_of
 from xhsinr.scene.matlab import open_mat, open_mat73
 from xhsinr.scene.npy import open_npy
+from xhsinr.scene.numbers import number_of
 from xhsinr.scene.products import airborne, dlr
 from xhsinr.scene.raster import open_raster
 from xhsinr.scene.spectrum import WAVELENGTH_NAMES
@@ -80,7 +81,8 @@ def with_what_its_file_says(array: xr.DataArray) -> xr.DataArray:
     if opened.sizes["band"] < array.sizes["band"]:
         # An alpha band is a mask and no band of the scene.
         array = array.isel(band=array.coords["band"].isin(opened.coords["band"]))
-    return _with_place(_with_mask(_with_spectrum(array, opened), opened), opened)
+    array = _with_texts(_with_spectrum(array, opened), opened)
+    return _with_place(_with_mask(array, opened), opened)
 
 
 def _opened_again(array: xr.DataArray) -> xr.DataArray | None:
@@ -117,6 +119,18 @@ def _with_spectrum(array: xr.DataArray, opened: xr.DataArray) -> xr.DataArray:
     return array.assign_coords(
         {name: ("band", c.values, c.attrs) for name, c in found.items() if name not in known}
     )
+
+
+def _with_texts(array: xr.DataArray, opened: xr.DataArray) -> xr.DataArray:
+    """With tags such as ``007`` and ``1e5`` as they are, of which rioxarray makes numbers."""
+    texts = {
+        name: text
+        for name, text in opened.attrs.items()
+        if isinstance(text, str)
+        and isinstance(number := array.attrs.get(name), int | float)
+        and str(number) in (str(number_of(text)), text)
+    }
+    return array.assign_attrs(texts)
 
 
 def _with_mask(array: xr.DataArray, opened: xr.DataArray) -> xr.DataArray:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from xhsinr.errors import DamagedSidecarError
 
-__all__ = ["checked", "expect", "holds", "vector_from_json", "vector_to_json"]
+__all__ = ["checked", "expect", "holds", "number_of", "vector_from_json", "vector_to_json"]
 
 _DTYPE = re.compile(r"[<>|][biufmM]\d{1,2}(\[[a-zA-Z]{1,2}\])?")
 
@@ -35,6 +35,17 @@ def holds(dtype: np.dtype[Any], number: int | float) -> bool:
             return number != number or bool(dtype.type(number) == number)
     limits = np.iinfo(dtype)
     return float(number).is_integer() and bool(limits.min <= number <= limits.max)
+
+
+def number_of(text: str) -> int | float | None:
+    """The number that a text is, as Python reads it; None if it is none."""
+    for kind in (int, float):
+        try:
+            number: int | float = kind(text.strip())
+        except ValueError:
+            continue
+        return number
+    return None
 
 
 def checked(array: Any, shape: tuple[int, ...], what: str) -> npt.NDArray[Any]:

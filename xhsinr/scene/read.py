@@ -25,6 +25,7 @@ from xhsinr.scene.files import open_file, with_what_its_file_says
 from xhsinr.scene.grid import pixel_centres
 from xhsinr.scene.lookup import Lookup
 from xhsinr.scene.model import Scene
+from xhsinr.scene.numbers import number_of
 from xhsinr.scene.parts import Coordinate, nodata_of, plain_attrs
 from xhsinr.scene.place import Place, place_of_array
 from xhsinr.scene.spectrum import (
@@ -250,7 +251,7 @@ def _nodata(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> int | float | Non
             )
         value = value[0] if value else None
     if isinstance(value, str):
-        value = _number(value)
+        value = number_of(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, int) and abs(value) >= 1 << 64:
@@ -261,16 +262,6 @@ def _nodata(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> int | float | Non
     # A value that no sample can have, as -9999 in unsigned data, marks none.
     limits = np.iinfo(dtype)
     return int(value) if limits.min <= value <= limits.max and value == int(value) else None
-
-
-def _number(text: str) -> int | float | None:
-    for kind in (int, float):
-        try:
-            number: int | float = kind(text.strip())
-        except ValueError:
-            continue
-        return number
-    return None
 
 
 def _coords(array: xr.DataArray, place: Place) -> dict[str, Coordinate]:
