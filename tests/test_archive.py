@@ -27,6 +27,7 @@ from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import HsinrError, SourceError, TargetError, VerificationError
 from xhsinr.network.prior import package_prior
+from xhsinr.outputs import scratch
 from xhsinr.scene import read
 from xhsinr.training import PriorSettings
 
@@ -433,19 +434,22 @@ def test_two_runs_do_not_write_to_one_archive(sources: Path, out: Path) -> None:
 def test_what_a_killed_run_left_is_swept_and_nothing_else(
     sources: Path, out: Path, tmp_path: Path
 ) -> None:
-    left = out / ".one.xhsinr-0123abcd" / "one.hsinr"
-    left.parent.mkdir(parents=True)
-    left.write_bytes(b"half")
+    out.mkdir()
+    with scratch(out, "one") as folder:
+        left = folder.name  # as a process that is killed leaves it
+    (out / left).mkdir()
+    (out / left / "one.hsinr").write_bytes(b"half")
     mine = {".partial-abc/one.hsinr", ".report.csv.xyz.part", "notes.part", "one.xhsinr-01234567/a"}
+    mine |= {".b.xhsinr-0123abcd/b", f"{left.replace('.one.', '.two.')}/a", f"{left[:-1]}/a"}
     for name in mine:
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_bytes(b"mine")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "a").write_bytes(b"mine")
-    (out / ".two.xhsinr-0123abcd").symlink_to(elsewhere)
+    (out / left.replace("one", "run")).symlink_to(elsewhere)
     xhsinr.archive(sources, out, progress=False)
-    (out / ".two.xhsinr-0123abcd").unlink()
+    (out / left.replace("one", "run")).unlink()
     assert files_of(out) == expected_files(IDS) | mine
     assert (elsewhere / "a").exists()
 

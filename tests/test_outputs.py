@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xhsinr.errors import OutputExistsError, SidecarError
-from xhsinr.outputs import check_output, replacing
+from xhsinr.outputs import check_output, replacing, scratch, sweep
 
 
 @pytest.fixture
@@ -99,3 +99,15 @@ def test_an_output_that_cannot_be_written_is_reported_at_once(tmp_path: Path) ->
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SidecarError, match="no regular file"):
         check_output(tmp_path / "pipe", overwrite=True)
+
+
+def test_a_folder_that_is_only_called_like_a_scratch_folder_stays(path: Path) -> None:
+    with scratch(path.parent, "a") as made:
+        copied = made.name
+    mine = [path.parent / name for name in (".a.xhsinr-0123abcd", copied.replace(".a.", ".b."))]
+    for folder in [*mine, path.parent / copied]:
+        folder.mkdir()
+        (folder / "kept").write_text("mine")
+    sweep(path.parent)
+    assert all((folder / "kept").read_text() == "mine" for folder in mine)
+    assert not (path.parent / copied).exists()

@@ -8,13 +8,14 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from xhsinr.errors import OutputExistsError, SidecarError
 
 __all__ = ["check_output", "replacing", "scratch", "sweep", "sync"]
 
-_SCRATCH = re.compile(r"\.(.+)\.xhsinr-[0-9a-f]{8}")
+_SCRATCH = re.compile(r"\.(.+)\.xhsinr-([0-9a-f]{8})([0-9a-f]{16})")
 _LONGEST_NAME = 100
 
 
@@ -56,14 +57,15 @@ def replacing(path: Path) -> Iterator[Path]:
 def scratch(folder: Path, name: str) -> Iterator[Path]:
     """A new folder in another, for what is in the making; it goes away with what is left in it.
 
-    It is called ``.<name>.xhsinr-<random>`` and locked while this process lives. What a process
-    that was killed left under the same name goes away first.
+    It is called ``.<name>.xhsinr-<random><digest>`` and locked while this process lives. What a
+    process that was killed left under the same name goes away first.
     """
     sweep(folder, name)
     lock = None
     while lock is None:
         # Not tempfile, whose folders only their owner may read.
-        made = folder / f".{name[:_LONGEST_NAME]}.xhsinr-{secrets.token_hex(4)}"
+        short, token = name[:_LONGEST_NAME], secrets.token_hex(4)
+        made = folder / f".{short}.xhsinr-{token}{_digest(short, token)}"
         made.mkdir()
         lock = _locked(made, wait=True)
     try:
@@ -76,8 +78,8 @@ def scratch(folder: Path, name: str) -> Iterator[Path]:
 def sweep(folder: Path, name: str | None = None) -> None:
     """Remove the folders of `scratch` whose processes are gone; of one name, or all.
 
-    Nothing else: it has to be called like them, to be a folder, not a link, and not locked. Where
-    folders cannot be locked, they stay.
+    Nothing else: it has to be called like them, with a digest that nobody else gives a name, to be
+    a folder, not a link, and not locked. Where folders cannot be locked, they stay.
     """
     with os.scandir(folder) as entries:
         found = [Path(entry) for entry in entries if _is_scratch(entry, name)]
@@ -90,9 +92,17 @@ def sweep(folder: Path, name: str | None = None) -> None:
 
 def _is_scratch(entry: os.DirEntry[str], name: str | None) -> bool:
     match = _SCRATCH.fullmatch(entry.name)
-    if match is None or (name is not None and match[1] != name[:_LONGEST_NAME]):
+    if match is None or match[3] != _digest(match[1], match[2]):
+        return False
+    if name is not None and match[1] != name[:_LONGEST_NAME]:
         return False
     return entry.is_dir(follow_symlinks=False)
+
+
+def _digest(name: str, token: str) -> str:
+    """Proof that this package gave a folder its name."""
+    text = f"xhsinr scratch {name} {token}"
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _locked(folder: Path, *, wait: bool) -> int | None:
