@@ -134,15 +134,15 @@ def check_free(
     OutputExistsError
     """
     readable = [source for source in scenes if source.href]
-    if isinstance(out, str):
-        foreign = bucket.foreign(out, readable, origins, overwrite)
-    else:
-        foreign = _foreign(out, readable, origins, overwrite)
+    found = bucket.foreign if isinstance(out, str) else _foreign
+    foreign = found(out, readable, origins, overwrite)  # type: ignore[arg-type]
     if foreign:
+        helps = not overwrite and not found(out, readable, origins, True)  # type: ignore[arg-type]
+        how = "pass overwrite (--overwrite) to replace it, " if helps else ""
         more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
         raise OutputExistsError(
             f"{', '.join(map(str, foreign[:_SHOWN]))}{more}: there already, and not known to be "
-            "this archive's own. Nothing was done: move it away, or choose another folder"
+            f"this archive's own. Nothing was done: {how}move it away, or choose another folder"
         )
 
 
