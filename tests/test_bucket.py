@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ import pytest
 import s3fs
 from click.testing import CliRunner
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
 from werkzeug.serving import make_server
 
 import xhsinr
@@ -245,6 +249,27 @@ def test_what_a_killed_run_left_goes_away_and_the_rest_is_done(store: Any, sourc
     assert "mine.txt" in keys(store)
     uploads = store.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
     assert [upload["UploadId"] for upload in uploads] == [others["UploadId"]]
+
+
+def test_an_archive_in_a_bucket_is_served_as_geotiff(store: Any, sources: Path) -> None:
+    xhsinr.archive(sources / "one.npy", "s3://bucket/a", lossless=True, progress=False)
+    store.put_object(Bucket=BUCKET, Key="secret.tif", Body=b"secret")
+    expected = np.moveaxis(np.load(sources / "one.npy"), 2, 0)
+    with xhsinr.serve("s3://bucket/a") as url:
+        # GDAL itself would wait for the store of this process, and let it not run.
+        with urllib.request.urlopen(f"{url}/one/one.tif") as answer:
+            content = answer.read()
+        with (
+            pytest.warns(NotGeoreferencedWarning),
+            MemoryFile(content) as file,
+            file.open() as served,
+        ):
+            np.testing.assert_array_equal(served.read(), expected)
+        with urllib.request.urlopen(f"{url}/one/one.json") as answer:
+            assert json.load(answer)["assets"]["band8"]["href"] == "./one.band8.tif"
+        for name in ("%2e%2e/secret.tif", "%252e%252e/secret.tif", "one/one.hsinr%3fx", "none.tif"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(f"{url}/{name}").close()
 
 
 @pytest.mark.slow

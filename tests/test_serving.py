@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
+import os
 import shutil
+import signal
+import socket
+import struct
 import subprocess
+import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pystac
 import pytest
 import rasterio
 import xarray as xr
+from click.testing import CliRunner
 from rasterio.control import GroundControlPoint
+from rasterio.rpc import RPC
 from rasterio.windows import Window
 
 import xhsinr
+from xhsinr.cli import main
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import SourceError
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 
 BANDS, ROWS, COLS, TILE, NODATA = 5, 300, 600, 128, -32768
+ODD = "two words #1 ä.band2"
 
 
 def scene_with(**attrs: Any) -> xr.DataArray:
@@ -54,6 +67,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out.gcps = (points, "EPSG:4326")
         out.scales, out.offsets = (0.5, 0.5), (1.0, 1.0)
     xhsinr.compress(folder / "points.source.tif", folder / "points.hsinr", lossless=True)
+    place = dict.fromkeys(
+        (f"{a}_{b}" for a in ("line", "samp", "lat", "long", "height") for b in ("off", "scale")),
+        1.0,
+    )
+    place |= {f"{a}_{b}_coeff": [1.0] * 20 for a in ("line", "samp") for b in ("num", "den")}
+    odd = folder / f"{ODD}.tif"
+    with rasterio.open(odd, "w", "GTiff", 130, 210, 2, dtype="uint32", rpcs=RPC(**place)) as out:
+        out.write(np.arange(2 * 130 * 210, dtype="uint32").reshape(2, 210, 130))
+    xhsinr.compress(odd, lossless=True, tile=100, progress=False)
+    odd.unlink()
     (folder / ".hidden.txt").write_text("hidden")
     (folder / "note.txt").write_text("0123456789")
     return folder
@@ -65,8 +88,8 @@ def url(folder: Path) -> Iterator[str]:
         yield url
 
 
-def asked(address: str, **headers: str) -> tuple[int, bytes, Any]:
-    request = urllib.request.Request(address, headers=headers)
+def asked(address: str, **headers: str | bytes) -> tuple[int, bytes, Any]:
+    request = urllib.request.Request(address, headers=headers)  # type: ignore[arg-type]
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read(), answer.headers
@@ -74,17 +97,16 @@ def asked(address: str, **headers: str) -> tuple[int, bytes, Any]:
         return error.code, error.read(), error.headers
 
 
-@pytest.mark.parametrize("name", ["scene", "floats", "points"])
+@pytest.mark.parametrize("name", ["scene", "floats", "points", ODD])
 def test_it_is_the_geotiff_that_decompress_writes(
     name: str, folder: Path, url: str, tmp_path: Path
 ) -> None:
-    subprocess.run(
-        ["xhsinr", "decompress", str(folder / f"{name}.hsinr"), str(tmp_path / "copy.tif")],
-        check=True,
-    )
+    command = ["decompress", str(folder / f"{name}.hsinr"), str(tmp_path / "copy.tif")]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
     with (
         rasterio.open(tmp_path / "copy.tif") as copy,
-        rasterio.open(f"{url}/{name}.tif") as served,
+        rasterio.open(f"{url}/{quote(name)}.tif") as served,
     ):
         np.testing.assert_array_equal(served.read(), copy.read())
         for what in ("crs", "transform", "nodata", "dtypes", "descriptions", "units", "scales"):
@@ -92,6 +114,7 @@ def test_it_is_the_geotiff_that_decompress_writes(
         assert served.offsets == copy.offsets
         assert [p.asdict() for p in served.gcps[0]] == [p.asdict() for p in copy.gcps[0]]
         assert served.gcps[1] == copy.gcps[1]
+        assert (served.rpcs and served.rpcs.to_dict()) == (copy.rpcs and copy.rpcs.to_dict())
         assert served.tags() == copy.tags()
         for band in served.indexes:
             assert served.tags(band) == copy.tags(band)
@@ -110,6 +133,8 @@ def test_a_band_alone_is_a_file_of_its_own(folder: Path, url: str) -> None:
         assert one.overviews(1) == whole.overviews(3) == [2, 4]
     assert asked(f"{url}/scene.band{BANDS + 1}.tif")[0] == 404
     assert asked(f"{url}/scene.band0.tif")[0] == 404
+    with rasterio.open(f"{url}/{quote(ODD)}.band2.tif") as one:
+        assert one.read(1)[0, 0] == 130 * 210
 
 
 def test_overviews_are_those_of_the_sidecar(folder: Path, url: str) -> None:
@@ -143,25 +168,142 @@ def test_ranges_are_parts_of_the_whole(url: str) -> None:
         status, content, headers = asked(f"{url}/points.tif", Range=f"bytes={text}")
         assert (status, content) == (206, part), text
         assert headers["Content-Range"].endswith(f"/{size}")
-    assert asked(f"{url}/points.tif", Range=f"bytes={size}-")[0] == 416
     assert asked(f"{url}/note.txt", Range="bytes=2-3")[1] == b"23"
+
+
+def test_what_is_no_range_asks_for_all_and_one_beyond_the_file_for_nothing(url: str) -> None:
+    for text in ("-", "a-b", "0-0,2-3", "9" * 5000 + "-", "-" + "9" * 5000, "٣-٤"):
+        status, content, _ = asked(f"{url}/note.txt", Range=f"bytes={text}".encode())
+        assert (status, content) == (200, b"0123456789"), text
+    for text in ("10-", "9-2", "-0"):
+        status, content, headers = asked(f"{url}/note.txt", Range=f"bytes={text}")
+        assert (status, headers["Content-Range"]) == (416, "bytes */10"), text
+        assert content == b"note.txt has 10 bytes, and none of them was asked for\n"
 
 
 def test_names_that_lead_out_of_the_folder_are_no_files(folder: Path, url: str) -> None:
     outside = folder.parent / "outside.txt"
     outside.write_text("secret")
     (folder / "link.txt").symlink_to(outside)
-    for name in ("../outside.txt", "%2e%2e/outside.txt", "link.txt", ".hidden.txt", "/etc/passwd"):
-        assert asked(f"{url}/{name}")[0] == 404, name
+    names = ["../outside.txt", "%2e%2e/outside.txt", "..%5coutside.txt", "link.txt", ".hidden.txt"]
+    names += ["/etc/passwd", "a%00b.tif", "a" * 300 + ".tif", "a/" * 9000, "note.txt/x"]
+    names += ["scene.band" + "9" * 5000 + ".tif", "scene.band%D9%A3.tif", "%ff.tif", "scene.tif%0A"]
+    for name in names:
+        status, text, _ = asked(f"{url}/{name}")
+        assert (status, text.endswith(b": no such file\n")) == (404, True), name
     (folder / "link.txt").unlink()
 
 
+def sent(url: str, request: bytes) -> bytes:
+    """All that is answered to some bytes."""
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 30) as client:
+        client.sendall(request)
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: client.recv(1 << 16), b""))
+
+
+def test_requests_that_are_none_get_a_sentence(url: str) -> None:
+    host = b"Host: localhost\r\n"
+    for request, status, text in (
+        (b"GET http://pages.example/note.txt HTTP/1.1\r\n" + host, b"404", b"no such file"),
+        (b"GET http://[/note.txt HTTP/1.1\r\n" + host, b"404", b"no such file"),
+        (b"POST /note.txt HTTP/1.1\r\n" + host, b"501", b"Unsupported method"),
+        (b"GET /note.txt HTTP/1.1\r\n" + b"x" * 70000, b"431", b"Line too long"),
+    ):
+        head, _, body = sent(url, request + b"\r\n").partition(b"\r\n\r\n")
+        assert head.split()[1] == status, head
+        assert body.startswith(text) or body.endswith(text + b"\n"), body
+    # What is sent along is no request.
+    request = b"GET /note.txt HTTP/1.1\r\nContent-Length: 9\r\n" + host
+    assert sent(url, request + b"\r\nGET /note.txt HTTP/1.1\r\n" + host).count(b"HTTP/1.1") == 1
+
+
 def test_a_page_that_calls_this_machine_by_another_name_gets_nothing(url: str) -> None:
-    assert asked(f"{url}/note.txt", Host="pages.example")[0] == 403
+    for host in ("pages.example", "127.0.0.1@pages.example", "[", "[::1", "", "0.0.0.0"):
+        assert asked(f"{url}/note.txt", Host=host)[0] == 403, host
+
+
+def test_pages_of_elsewhere_get_no_part_and_nothing_is_taken_for_a_page(
+    folder: Path, url: str
+) -> None:
+    (folder / "page").write_text("<script>alert()</script>")
+    for name, kind in (("page", "application/octet-stream"), ("", "text/plain")):
+        headers = asked(f"{url}/{name}")[2]
+        assert headers["Content-Type"] == kind
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"href": "../outside.hsinr"},
+        {"href": "https://pages.example/scene.hsinr"},
+        {"href": "//pages.example/scene.hsinr"},
+        {"href": 3},
+        {"bands": "abc"},
+        {"bands": 7},
+        {"bands": [{}] * 1_000_000},
+        {"title_of_mine": "x" * 1_000_000, "bands": [{}] * 1000},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_items_that_are_none_stay_as_they_are(
+    changes: dict[str, Any], folder: Path, url: str
+) -> None:
+    data = {"href": "./scene.hsinr", "bands": [{"name": "a"}]}
+    for assets, more in (
+        ({"data": data}, True),
+        ({"data": data | changes}, False),
+        ([data], False),
+    ):
+        text = json.dumps({"assets": assets})
+        (folder / "item.json").write_text(text)
+        served = asked(f"{url}/item.json")[1].decode()
+        assert (served != text) == more
+    (folder / "item.json").write_text("[" * 100_000)
+    assert asked(f"{url}/item.json")[0] == 200
+
+
+def test_clients_that_hang_up_and_many_at_once_are_served(folder: Path, url: str) -> None:
+    place = ("127.0.0.1", int(url.rpartition(":")[2]))
+    for _ in range(150):
+        with socket.create_connection(place) as client:
+            client.sendall(b"GET /scene.tif HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            # A reset, and no orderly end.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    command = [
+        sys.executable,
+        "-c",
+        "import sys, urllib.request as u, zlib\nprint(zlib.crc32(u.urlopen(sys.argv[1]).read()))",
+        f"{url}/scene.tif",
+    ]
+    clients = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(8)]
+    assert len({client.communicate(timeout=60)[0] for client in clients}) == 1
+    assert all(client.returncode == 0 for client in clients)
+
+
+def test_an_error_amid_a_file_ends_the_connection(folder: Path, url: str) -> None:
+    large = folder / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(64 << 20)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    with contextlib.closing(connection) as client:
+        client.request("GET", "/large.bin")
+        answer = client.getresponse()
+        begin = answer.read(1000)
+        large.unlink()
+        with pytest.raises(http.client.IncompleteRead) as caught:
+            answer.read()
+        answer.close()
+    assert not any(begin + caught.value.partial)
 
 
 def test_one_sidecar_is_served_alone(folder: Path) -> None:
-    with xhsinr.serve(folder / "points.hsinr") as url:
+    link = folder / "of mine"
+    link.mkdir()
+    (link / "points.hsinr").symlink_to(folder / "points.hsinr")
+    with xhsinr.serve(link / "points.hsinr") as url:
         assert asked(url)[1] == b"points.tif"
         assert asked(f"{url}/points.tif", Range="bytes=0-1")[1] == b"II"
         assert asked(f"{url}/scene.tif")[0] == 404
@@ -191,6 +333,25 @@ def test_what_cannot_be_served_is_said_at_once(tmp_path: Path, folder: Path, url
     taken = int(url.rpartition(":")[2])
     with pytest.raises(SourceError, match=f"port {taken}"), xhsinr.serve(folder, taken):
         pass
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills by signal")
+def test_the_server_ends_with_the_process_that_began_it(folder: Path) -> None:
+    program = "import sys, time, xhsinr\nwith xhsinr.serve(sys.argv[1]) as url:\n"
+    program += "    print(url, flush=True)\n    time.sleep(100)"
+    command = [sys.executable, "-c", program, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert asked(f"{url}/note.txt")[0] == 200
+        process.send_signal(signal.SIGKILL)
+    end = time.monotonic() + 20
+    with contextlib.suppress(OSError):
+        while time.monotonic() < end:
+            asked(f"{url}/note.txt")
+            time.sleep(0.05)
+        pytest.fail("the server is still there")
 
 
 # An archive, for tools that know nothing of sidecars

@@ -19,7 +19,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
-from xhsinr.errors import SceneError
+from xhsinr.errors import LimitError, SceneError
 from xhsinr.reading.reader import Reader
 from xhsinr.scene.geotiff import gdal_profile, write_tags
 from xhsinr.sidecar.file import Sidecar
@@ -27,6 +27,7 @@ from xhsinr.sidecar.file import Sidecar
 __all__ = ["VirtualGeoTIFF"]
 
 _TILE, _MULTIPLE = 256, 16
+_MOST_TILES = 1 << 24
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 9: 4, 11: 4, 12: 8, 16: 8}
 _SHORT, _LONG, _LONG8 = 3, 4, 16
 _REDUCED, _WIDTH, _LENGTH, _BITS, _SAMPLES = 254, 256, 257, 258, 277
@@ -67,6 +68,8 @@ class VirtualGeoTIFF:
         ------
         SceneError
             If GeoTIFF cannot hold its data type.
+        LimitError
+            If a list of its tiles alone would be huge.
         """
         bands, rows, cols = sidecar.shape
         side = min(_TILE, -(-max(rows, cols) // _MULTIPLE) * _MULTIPLE)
@@ -75,6 +78,12 @@ class VirtualGeoTIFF:
         while max(rows, cols) * 2 > factor * _TILE and tile % factor == 0:
             levels.append(Reader(sidecar, factor))
             factor *= 2
+        tiles = bands * -(-rows // side) * -(-cols // side)
+        if tiles > _MOST_TILES:
+            raise LimitError(
+                f"{sidecar.name}: a GeoTIFF of {bands:,} bands of {rows:,} x {cols:,} pixels has "
+                f"{tiles:,} tiles: the limit is {_MOST_TILES:,}. Read it with xhsinr.open"
+            )
         return cls(tuple(levels), tuple(range(bands)), _written_by_gdal(levels[0], side), side)
 
     def one_band(self, band: int) -> Self:

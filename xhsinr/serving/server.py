@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import mimetypes
 import os
+import posixpath
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -32,10 +35,21 @@ _HOSTS = {_THIS_MACHINE, "localhost"}
 _OPEN_FILES = 64
 _SHOWN = 20
 _PIECE = 1 << 22
-_NAME = re.compile(r"(?P<stem>.+?)(?:\.band(?P<band>[1-9]\d*))?\.tif")
+_LIST = "images.txt"
+_LARGEST_ITEM = 1 << 26
+"""Bytes of an item; what is larger is left as it is."""
+_BAND = re.compile(r"(.+)\.band([1-9][0-9]{0,5})")
 _OF_THE_FILE = {"href", "type", "roles", "title", "description", "file:size", "file:checksum"}
 """What is said of a sidecar that is not true of its GeoTIFF."""
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_NO_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR)
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
+_PROGRAM = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
+from xhsinr_shell import main
+main()
+"""
+"""The server of `serve`: it ends when whoever began it has, in whatever way."""
 
 
 class _File(Protocol):
@@ -107,16 +121,22 @@ def serve(place: str | PathLike[str], port: int = 0) -> Iterator[str]:
     ...     odc.stac.load(items, bands=["band30", "band20", "band10"])
     """
     # In a process of its own: GDAL may wait for an answer while it lets no other thread run.
-    command = [sys.executable, "-c", "from xhsinr_shell import main; main()", "serve"]
-    command += ["--port", str(port), "--", os.fspath(place)]
+    command = [sys.executable, "-c", _PROGRAM, "serve", "--port", str(port), "--", os.fspath(place)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+    with (
+        # A pipe that nobody empties would stop the server when it is full.
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=said, text=True, start_new_session=True
+        ) as process,
+    ):
         assert process.stdout is not None
-        assert process.stderr is not None
         url = process.stdout.readline().strip().rpartition(" ")[2]
         try:
             if not url:
-                raise SourceError(process.stderr.read().strip().removeprefix("Error: "))
+                process.wait()
+                said.seek(0)
+                raise SourceError(said.read().strip().removeprefix("Error: "))
             yield url
         finally:
             process.terminate()
@@ -177,7 +197,8 @@ class _Shelf:
     def images(self) -> list[str]:
         """Names of the GeoTIFF that there are."""
         names = [self.only] if self.only else names_below(self.folder)
-        return [name.removesuffix("hsinr") + "tif" for name in names if name.endswith(".hsinr")]
+        served = (name for name in names if name.endswith(".hsinr") and self._place(name))
+        return [name.removesuffix("hsinr") + "tif" for name in served]
 
     def find(self, name: str) -> _File:
         """A file by its name.
@@ -186,45 +207,100 @@ class _Shelf:
         ------
         FileNotFoundError, HsinrError
         """
-        if name == "":
-            return self._find("index.html") or _Made("\n".join(self.images()).encode())
-        file = self._image(name) or self._find(name)
+        file = self._image(name) or self._stored(name)
+        if file is None and name == _LIST:
+            file = _Made("\n".join(self.images()).encode())
         if file is None:
-            raise FileNotFoundError(f"{name}: no such file")
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return file
 
-    def _find(self, name: str) -> _File | None:
+    def first(self) -> str:
+        """Name of what is given to who asks for none."""
+        return "index.html" if self._stored("index.html") else _LIST
+
+    def _stored(self, name: str) -> _File | None:
         place = self._place(name)
-        if place is None or not exists(place):
+        size = None if place is None else _size(place)
+        if place is None or size is None:
             return None
-        if name.endswith(".json") and (item := _with_images(read(place), place)) is not None:
-            return _Made(item)
-        return _Stored(place, size_of(place))
+        if name.endswith(".json") and size <= _LARGEST_ITEM:
+            item = self._with_images(read(place), name)
+            if item is not None:
+                return _Made(item)
+        return _Stored(place, size)
 
     def _image(self, name: str) -> _File | None:
-        match = _NAME.fullmatch(name)
-        place = self._place(f"{match['stem']}.hsinr") if match else None
-        if match is None or place is None or not exists(place):
+        stem, end, after = name.rpartition(".tif")
+        if not end or after:
             return None
-        image = _image(place, tuple(state_of(place)))
-        if match["band"] is None:
+        image = self._whole(stem)
+        if image is not None:
             return image
-        number = int(match["band"])
-        return image.one_band(number - 1) if number <= len(image.bands) else None
+        band = _BAND.fullmatch(stem)
+        image = self._whole(band[1]) if band else None
+        if band is None or image is None or int(band[2]) > len(image.bands):
+            return None
+        return image.one_band(int(band[2]) - 1)
+
+    def _whole(self, stem: str) -> VirtualGeoTIFF | None:
+        place = self._place(f"{stem}.hsinr")
+        if place is None or (isinstance(place, Path) and not place.is_file()):
+            return None
+        state = tuple(state_of(place))
+        # A store that is busy tells no state, and an error when it is asked for the size.
+        return _image(place, state) if state or _size(place) is not None else None
 
     def _place(self, name: str) -> Place | None:
         """Where a file is, None for names that lead out of the folder or are hidden."""
-        parts = name.split("/")
-        if any(part in ("", "..") or part.startswith(".") or "\\" in part for part in parts):
+        if self.only is not None:
+            return at(self.folder, name) if name == self.only else None
+        if isinstance(self.folder, str) and any(mark in name for mark in ("?", "#", "::")):
             return None
-        if self.only is not None and name != self.only:
-            return None
+        # Of a URL, the server may take escapes for what they stand for.
+        parts = [*name.split("/"), *(unquote(name).split("/") if "%" in name else ())]
+        for part in parts:
+            if part == "" or part.startswith(".") or "\\" in part or "\0" in part:
+                return None
         place = at(self.folder, name)
         if isinstance(place, Path):
             assert isinstance(self.folder, Path)
             if not place.resolve().is_relative_to(self.folder.resolve()):
                 return None
         return place
+
+    def _with_images(self, content: bytes, name: str) -> bytes | None:
+        """An item whose assets have the GeoTIFF of its sidecar; None for other files."""
+        with contextlib.suppress(
+            ValueError, LookupError, TypeError, AttributeError, RecursionError
+        ):
+            item = json.loads(content)
+            data = item["assets"]["data"]
+            stem, end, after = data["href"].rpartition(".hsinr")
+            scheme, host, path, *_ = urlsplit(data["href"])
+            beside = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(path)))
+            if scheme or host or not end or after or self._place(beside) is None:
+                return None
+            shown = {key: value for key, value in data.items() if key not in _OF_THE_FILE}
+            bands = shown.pop("bands", [])
+            made: dict[str, Any] = {"type": "image/tiff; application=geotiff", "roles": ["data"]}
+            each = len(json.dumps({"href": stem, **made, **shown}))
+            if not isinstance(bands, list) or each * len(bands) > _LARGEST_ITEM:
+                return None
+            item["assets"]["image"] = {"href": f"{stem}.tif", **made, **shown, "bands": bands}
+            for number, band in enumerate(bands, 1):
+                one = {"href": f"{stem}.band{number}.tif", **made, **shown, "bands": [band]}
+                item["assets"][f"band{number}"] = one
+            return json.dumps(item).encode()
+        return None
+
+
+def _size(place: Place) -> int | None:
+    """In bytes; None where there is no file."""
+    if isinstance(place, Path) and not place.is_file():
+        return None
+    with contextlib.suppress(FileNotFoundError):
+        return size_of(place)
+    return None
 
 
 @lru_cache(_OPEN_FILES)
@@ -233,37 +309,23 @@ def _image(place: Place, state: tuple[int | str, ...]) -> VirtualGeoTIFF:
     return VirtualGeoTIFF.of(Sidecar.open(place))
 
 
-def _with_images(content: bytes, place: Place) -> bytes | None:
-    """An item whose assets have the GeoTIFF of its sidecar; None for other files."""
-    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-        item = json.loads(content)
-        data = item["assets"]["data"]
-        if not data["href"].endswith(".hsinr"):
-            return None
-        stem = data["href"].removesuffix(".hsinr")
-        shown = {key: value for key, value in data.items() if key not in _OF_THE_FILE}
-        made: dict[str, Any] = {"type": "image/tiff; application=geotiff", "roles": ["data"]}
-        bands = shown.pop("bands", [])
-        item["assets"]["image"] = {"href": f"{stem}.tif", **made, **shown, "bands": bands}
-        for number, band in enumerate(bands, 1):
-            one = {"href": f"{stem}.band{number}.tif", **made, **shown, "bands": [band]}
-            item["assets"][f"band{number}"] = one
-        return json.dumps(item).encode()
-    return None
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], shelf: _Shelf) -> None:
         self.shelf = shelf
         super().__init__(address, _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: that a client hangs up is no error of the server."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     """Answers GET and HEAD, whole or one range."""
 
     protocol_version = "HTTP/1.1"
+    timeout = 60  # seconds that a client may say and take nothing
     server: _Server
 
     def do_HEAD(self) -> None:
@@ -275,49 +337,92 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Nothing: what failed, the program is told that asked."""
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Say what is wrong with a request that is none."""
+        self._say(HTTPStatus(code), message or HTTPStatus(code).phrase)
+
     def _answer(self) -> None:
-        # A page of elsewhere may call this machine by a name of its own.
-        if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in _HOSTS:
+        if not self._means_this_machine():
             self._say(HTTPStatus.FORBIDDEN, f"only {', '.join(sorted(_HOSTS))} may be asked")
             return
+        shelf, name = self.server.shelf, unquote(self.path.partition("?")[0]).removeprefix("/")
         try:
-            name = unquote(urlsplit(self.path).path).removeprefix("/")
-            file = self.server.shelf.find(name)
-            self._send(name, file)
-        except FileNotFoundError as error:
-            self._say(HTTPStatus.NOT_FOUND, str(error))
-        except (HsinrError, OSError) as error:
+            name = name or shelf.first()
+            file = shelf.find(name)
+            asked = _range(self.headers.get("Range", ""), file.size)
+            start, stop = asked or (0, file.size)
+            # Before anything is sent: what can't be decoded is an error, not a short answer.
+            wanted = self.command == "GET" and start < stop
+            piece = file.read(start, min(stop, start + _PIECE)) if wanted else b""
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) or error.errno in _NO_NAME:
+                self._say(HTTPStatus.NOT_FOUND, f"{name}: no such file")
+            else:
+                self._say(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+            return
+        except HsinrError as error:
             self._say(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
-
-    def _send(self, name: str, file: _File) -> None:
-        start, stop = 0, file.size
-        asked = _RANGE.fullmatch(self.headers.get("Range", ""))
-        if asked and any(asked.groups()):
-            first, final = asked.groups()
-            start = int(first) if first else max(file.size - int(final), 0)
-            stop = min(int(final) + 1, file.size) if first and final else file.size
-            if start >= stop:
-                self._say(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"{file.size} bytes")
-                return
-        # Before anything is sent: what can't be decoded is an error, not a short answer.
-        piece = file.read(start, min(stop, start + _PIECE)) if self.command == "GET" else b""
-        self.send_response(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK)
-        self.send_header("Content-Type", mimetypes.guess_type(name)[0] or "text/html")
-        self.send_header("Content-Length", str(stop - start))
-        self.send_header("Accept-Ranges", "bytes")
+            return
+        except Exception as error:  # whatever a library makes of a forged file
+            self._say(HTTPStatus.INTERNAL_SERVER_ERROR, f"{name} can't be read: {error!r}")
+            return
+        if asked and start >= stop:
+            text = f"{name} has {file.size} bytes, and none of them was asked for"
+            sizes = {"Content-Range": f"bytes */{file.size}"}
+            self._say(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, text, sizes)
+            return
+        headers = {"Accept-Ranges": "bytes"}
         if asked:
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{file.size}")
-        self.end_headers()
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        status = HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK
+        self._begin(status, kind, stop - start, headers)
+        # An error from here on ends the connection: no text may stand where samples do.
         while piece:
             self.wfile.write(piece)
             start += len(piece)
             piece = file.read(start, min(stop, start + _PIECE))
+        if wanted and start < stop:
+            self.close_connection = True
 
-    def _say(self, status: HTTPStatus, text: str) -> None:
+    def _means_this_machine(self) -> bool:
+        """False for a page of elsewhere that calls this machine by a name of its own."""
+        with contextlib.suppress(ValueError):
+            return urlsplit(f"//{self.headers.get('Host', '')}").hostname in _HOSTS
+        return False
+
+    def _say(self, status: HTTPStatus, text: str, headers: Mapping[str, str] | None = None) -> None:
         content = f"{text}\n".encode("utf-8", "replace")
-        self.send_response(status)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command == "GET":
+        self._begin(status, "text/plain; charset=utf-8", len(content), headers or {})
+        if self.command != "HEAD":
             self.wfile.write(content)
+
+    def _begin(self, status: HTTPStatus, kind: str, size: int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(size))
+        # Pages of elsewhere get no part of it, and nothing is taken for a page that is none.
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        for key, value in headers.items():
+            self.send_header(key, value)
+        more = getattr(self, "headers", {})
+        if (
+            self.command not in ("GET", "HEAD")
+            or "Content-Length" in more
+            or "Transfer-Encoding" in more
+        ):
+            # What was sent along is not read, and must not be taken for the next request.
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+
+def _range(text: str, size: int) -> tuple[int, int] | None:
+    """Where the bytes of a range begin and end; None for what isn't one, which asks for all."""
+    asked = _RANGE.fullmatch(text)
+    if asked is None:
+        return None
+    first, final, last = asked.groups()
+    if last is not None:
+        return max(size - int(last), 0), size
+    return int(first), min(int(final) + 1, size) if final else size
