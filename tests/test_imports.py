@@ -27,32 +27,6 @@ def test_importing_the_package_takes_less_than_half_a_second_beyond_xarray() -> 
     assert any(float(run(code)) < 0.5 for _ in range(3))
 
 
-def test_the_accessor_is_there_whichever_of_both_is_imported_first() -> None:
-    code = """
-import importlib.util, sys
-import {}
-print("xarray" in sys.modules, importlib.util.find_spec("xarray") is not None)
-import {}
-import xarray
-print(xarray.DataArray.hsinr is xarray.Dataset.hsinr is xhsinr.HsinrAccessor)
-"""
-    assert run(code.format("xhsinr", "xarray")).split() == ["False", "True", "True"]
-    assert run(code.format("xarray", "xhsinr")).split() == ["True", "True", "True"]
-
-
-def test_gdals_programs_read_without_xarray(tmp_path: Path) -> None:
-    made = xhsinr.compress(synthetic_scene(20, 24, 8), tmp_path / "a.hsinr", progress=False)
-    code = """
-import sys
-import numpy as np
-from xhsinr.gdal.pixel_function import read_band
-out = np.empty((5, 6), np.int16)
-read_band([], out, 0, 0, 24, 20, 24, 20, 0, None, path=sys.argv[1].encode(), band=b"3")
-print(out.any(), [name for name in ("xarray", "pandas", "rasterio") if name in sys.modules])
-"""
-    assert run(code, str(made.path)) == "True []"
-
-
 def test_the_shell_starts_without_what_its_commands_need() -> None:
     code = """
 import sys

@@ -27,7 +27,7 @@ LAYERS = (
     {"handle"},
     {"compression"},
     {"training"},
-    {"accessor", "registering", "stac"},
+    {"accessor", "stac"},
     {"archiving"},
     {"gdal", "serving", "zarr"},
     {"bench"},

@@ -1,7 +1,7 @@
 """Compress hyperspectral scenes with a small network, trained on others, that knows what to expect.
 
-Importing the package registers the ``.hsinr`` accessor with xarray, once that is imported as well.
-Torch is only needed, and imported, where a network is trained or latents are fitted.
+Importing the package registers the ``.hsinr`` accessor with xarray. Torch is only needed, and
+imported, where a network is trained or latents are fitted.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from xhsinr.accessor import HsinrAccessor
 from xhsinr.errors import HsinrError
-from xhsinr.registering import register_accessor
 
 if TYPE_CHECKING:
-    from xhsinr.accessor import HsinrAccessor
     from xhsinr.archiving import ArchiveReport, archive
     from xhsinr.compression.pipeline import compress
     from xhsinr.gdal.vrt import open_rasterio_dataset
@@ -48,7 +47,6 @@ __all__ = [
 ]
 
 _LAZY = {
-    "HsinrAccessor": ("xhsinr.accessor", "HsinrAccessor"),
     "ArchiveReport": ("xhsinr.archiving", "ArchiveReport"),
     "archive": ("xhsinr.archiving", "archive"),
     "Compressed": ("xhsinr.handle", "Compressed"),
@@ -78,6 +76,3 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value
-
-
-register_accessor()
