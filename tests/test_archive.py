@@ -9,10 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pystac
 import pytest
@@ -680,3 +682,31 @@ def test_a_malformed_address_is_told_at_once_and_without_a_traceback(
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_scheduler_that_goes_ends_the_run_with_rows(sources: Path, out: Path) -> None:
+    pytest.importorskip("distributed")
+    program = (
+        "from distributed import LocalCluster\n"
+        "options = dict(protocol='tcp', host='127.0.0.1', dashboard_address=None)\n"
+        "with LocalCluster(n_workers=0, **options) as cluster:\n"
+        "    print(cluster.scheduler_address, flush=True); input()"
+    )
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as scheduler,
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+    ):
+        assert scheduler.stdout is not None
+        address = scheduler.stdout.readline().strip()
+        timer = threading.Timer(3, scheduler.kill)
+        timer.start()
+        report = xhsinr.archive(sources, out, scheduler=address, progress=False)
+    assert [row.status for row in report.rows] == ["failed"] * 3
+    assert {row.error for row in report.rows} == {
+        "HsinrError: the dask scheduler is gone: start it, and run this again"
+    }

@@ -13,6 +13,7 @@ import threading
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dask.system import CPU_COUNT
@@ -27,6 +28,7 @@ __all__ = ["Run", "executor"]
 
 # Where a scheduler that another process started can listen, as this package reaches it.
 _SCHEMES = ("", "tcp", "tls", "ws", "wss")
+_LOOK = 1.0  # seconds between looks at whether the scheduler is there
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -79,17 +81,31 @@ def _here(work: Work[J, R], jobs: Sequence[J]) -> Iterator[tuple[J, R]]:
 def _there(
     client: Client, gpu: bool, work: Work[J, R], jobs: Sequence[J]
 ) -> Iterator[tuple[J, R | BaseException]]:
-    from distributed import as_completed
-
     from xhsinr.running.cluster import gpu_resources, one_thread_each
 
+    gone = HsinrError("the dask scheduler is gone: start it, and run this again")
+    if client.status == "closed":
+        yield from ((job, gone) for job in jobs)
+        return
     resources = gpu_resources(client) if gpu else {}
     futures = {
         client.submit(one_thread_each, work, job, pure=False, resources=resources): job
         for job in jobs
     }
+    # dask's own as_completed waits for ever where the client has closed meanwhile.
+    done: SimpleQueue[Any] = SimpleQueue()
+    for future in futures:
+        future.add_done_callback(done.put)
     try:
-        for future in as_completed(list(futures), loop=client.loop):
+        while futures:
+            try:
+                future = done.get(timeout=_LOOK)
+            except Empty:
+                if client.status != "closed":
+                    continue
+                yield from ((job, gone) for job in futures.values())
+                futures.clear()
+                return
             try:
                 error = future.exception()
                 result = future.result() if error is None else error
