@@ -124,10 +124,19 @@ def test_spectra_are_those_before_and_after(tmp_path: Path) -> None:
     for number, (row, col) in enumerate(found.pixels):
         assert np.array_equal(found.before[number], before[:, row, col])
         assert np.array_equal(found.after[number], after[:, row, col])
-    off = (before.astype(float) - after)[:, *found.window]
-    assert found.rmse == pytest.approx(np.sqrt((off**2).mean(axis=(1, 2))))
+    # The tile of the pixels and another one, of nine.
+    assert found.windows == [np.s_[20:40, 20:40], np.s_[20:40, 0:20]]
+    valid = before != scene.attrs["_FillValue"]
+    for band, rmse in enumerate(found.rmse):
+        off = [
+            (before.astype(float) - after)[band, *window][valid[band, *window]]
+            for window in found.windows
+        ]
+        assert rmse == pytest.approx(np.sqrt((np.concatenate(off) ** 2).mean()))
     text = drawn(found, read(scene))
     assert text.count("<path") == 2 + 6 + 1
+    assert "RMSE of each band, in 2 of 9 tiles" in text
+    assert text.count('fill="none" stroke') == 1 + 2
     assert "wavelength in nm" in text
 
 

@@ -1,13 +1,12 @@
-"""What compression changed, on one tile: spectra of marked pixels, and the error of each band.
+"""What compression changed, on a few tiles: spectra of marked pixels, and the error of each band.
 
-A few numbers, drawn as a small SVG picture. It is measured on a single tile, so that of the
-source no more than that has to be read once more.
+A few numbers, drawn as a small SVG picture. Spectra are of one tile and errors of some more, a
+quarter of the scene at most, so that of the source no more than that has to be read once more.
 """
 
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from xhsinr.reading.reader import Reader
 from xhsinr.scene import Scene
 from xhsinr.sidecar.file import Sidecar
-from xhsinr.tiling import Window
+from xhsinr.tiling import Tiling, Window
 
 __all__ = ["Samples", "drawn", "sampled"]
 
@@ -29,29 +28,34 @@ Mask = npt.NDArray[np.bool_]
 _MARKED = (0.1, 0.5, 0.9)
 _COLOURS = ("#0b6e4f", "#b3541e", "#4a4e9e")
 _MOST_TRIES = 16
+_MOST_MEASURED, _MEASURED_SHARE = 9, 4  # tiles, and one in so many
+_GOLDEN = (5**0.5 - 1) / 2
 _GAP = 4  # usual steps from band to band
-_WIDTH, _LEFT, _RIGHT = 720, 64, 612
+_WIDTH, _LEFT, _RIGHT = 720, 76, 612
 _SKETCH = 96  # longer side of the sketch of the scene
 _SPECTRA, _ERRORS = (44, 250), (300, 390)  # top and bottom of the two charts
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of a scene before and after, on one of its tiles.
+    """Samples of a scene before and after, on some of its tiles.
 
     Attributes
     ----------
-    window : (slice, slice)
-        Rows and columns of the tile.
+    windows : list of (slice, slice)
+        Rows and columns of the tiles; the pixels are in the first one.
+    tiles : int
+        How many the scene has.
     pixels : list of (int, int)
         Row and column in the scene of the marked ones: a dark, a usual and a bright one.
     before, after : ndarray, shape (pixels, bands)
         Their spectra; NaN where a band is not valid.
     rmse : ndarray, shape (bands,)
-        Of each band over the tile; NaN where nothing is valid.
+        Of each band over the tiles; NaN where nothing is valid.
     """
 
-    window: Window
+    windows: list[Window]
+    tiles: int
     pixels: list[tuple[int, int]]
     before: Floats
     after: Floats
@@ -59,9 +63,9 @@ class Samples:
 
 
 def sampled(scene: Scene, sidecar: Sidecar) -> Samples | None:
-    """Compare a scene with what it was compressed to, on a tile near its middle.
+    """Compare a scene with what it was compressed to, on a tile near its middle and a spread.
 
-    None where no tile that was looked at has enough valid pixels.
+    None where no tile that was looked at near the middle has enough valid pixels.
     """
     reader = Reader(sidecar)
     for number in _from_the_middle(reader):
@@ -72,17 +76,41 @@ def sampled(scene: Scene, sidecar: Sidecar) -> Samples | None:
             break
     else:
         return None
-    rows, cols = reader.tiling.window(number)
-    before = scene.data[:, rows, cols]
-    if isinstance(before, dask.array.Array):
-        before = before.compute(scheduler="synchronous")
+    others = [other for other in _spread(reader.tiling) if other != number]
+    windows = [reader.tiling.window(measured) for measured in (number, *others)]
+    before = _read(scene, windows[0])
+    errors, counts = _errors(before, after, valid)
+    for other, window in zip(others, windows[1:], strict=True):
+        held = reader.tile(other)
+        found = _errors(_read(scene, window), held, ~scene.invalid(held))
+        errors, counts = errors + found[0], counts + found[1]
     down, across = np.array(marked).T
     spectra = [
         np.where(valid[:, down, across], found[:, down, across], np.nan).T.astype(np.float64)
         for found in (before, after)
     ]
-    pixels = [(rows.start + row, cols.start + col) for row, col in marked]
-    return Samples((rows, cols), pixels, spectra[0], spectra[1], _rmse(before, after, valid))
+    top, left = (side.start for side in windows[0])
+    pixels = [(top + row, left + col) for row, col in marked]
+    rmse = np.sqrt(np.where(counts, errors, np.nan) / np.maximum(counts, 1))
+    return Samples(windows, len(reader.tiling), pixels, spectra[0], spectra[1], rmse)
+
+
+def _spread(tiling: Tiling) -> list[int]:
+    """Tiles of all parts of a scene, one less than are measured: the one in its middle is too."""
+    down, across = tiling.grid
+    most = min(_MOST_MEASURED, len(tiling) // _MEASURED_SHARE) - 1
+    # Down in equal steps, across by the golden ratio: no two in a line.
+    steps = np.arange(max(most, 0))
+    rows = ((steps + 0.5) / max(most, 1) * down).astype(int)
+    cols = (steps * _GOLDEN % 1 * across).astype(int)
+    return sorted({int(number) for number in rows * across + cols})
+
+
+def _read(scene: Scene, window: Window) -> npt.NDArray[Any]:
+    samples = scene.data[(slice(None), *window)]
+    if isinstance(samples, dask.array.Array):
+        samples = samples.compute(scheduler="synchronous")
+    return np.asarray(samples)
 
 
 def _from_the_middle(reader: Reader) -> Iterator[int]:
@@ -111,13 +139,15 @@ def _marked(samples: npt.NDArray[Any], valid: Mask) -> list[tuple[int, int]]:
     return [(int(row), int(col)) for row, col in chosen]
 
 
-def _rmse(before: npt.NDArray[Any], after: npt.NDArray[Any], valid: Mask) -> Floats:
-    found = np.full(len(before), np.nan)
-    for band, counts in enumerate(valid):
-        if counts.any():
-            off = before[band][counts].astype(np.float64) - after[band][counts]
-            found[band] = math.sqrt(float(np.mean(off * off)))
-    return found
+def _errors(
+    before: npt.NDArray[Any], after: npt.NDArray[Any], valid: Mask
+) -> tuple[Floats, Floats]:
+    """Of each band, the sum of the squared errors, and how many samples it is of."""
+    errors = np.zeros(len(before))
+    for band, counted in enumerate(valid):
+        off = before[band][counted].astype(np.float64) - after[band][counted]
+        errors[band] = float(off @ off)
+    return errors, np.count_nonzero(valid, axis=(1, 2)).astype(np.float64)
 
 
 def drawn(samples: Samples, scene: Scene) -> str:
@@ -126,8 +156,8 @@ def drawn(samples: Samples, scene: Scene) -> str:
     known = micrometres is not None and bool(np.isfinite(micrometres).all())
     x = micrometres * 1000 if micrometres is not None and known else np.arange(1.0, scene.bands + 1)
     order = np.argsort(x, kind="stable")
-    rows, cols = samples.window
-    where = f"rows {rows.start} to {rows.stop - 1}, columns {cols.start} to {cols.stop - 1}"
+    some = f"in {len(samples.windows)} of {samples.tiles} tiles, framed on the right"
+    where = "in the whole scene" if samples.tiles == 1 else some
     chart = _Chart(x[order], "wavelength in nm" if known else "band")
     parts = [*chart.frame(_SPECTRA, (samples.before, samples.after))]
     for number, (row, col) in enumerate(samples.pixels):
@@ -189,17 +219,14 @@ class _Chart:
 
 
 def _sketch(samples: Samples, scene: Scene) -> Iterator[str]:
-    """Where in the scene the tile and the marked pixels are."""
+    """Where in the scene the tiles and the marked pixels are."""
     scale = _SKETCH / max(scene.rows, scene.cols)
     left, top = _RIGHT + 12, _SPECTRA[0]
-    (rows, cols), frame = samples.window, 'fill="none" stroke="#999"'
-    for y, x, height, width in (
-        (0, 0, scene.rows, scene.cols),
-        (rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start),
-    ):
-        place = f'x="{left + x * scale:.0f}" y="{top + y * scale:.0f}"'
-        size = f'width="{max(width * scale, 1):.0f}" height="{max(height * scale, 1):.0f}"'
-        yield f"<rect {place} {size} {frame}/>"
+    for rows, cols in (np.s_[0 : scene.rows, 0 : scene.cols], *samples.windows):
+        height, width = (max((side.stop - side.start) * scale, 1) for side in (rows, cols))
+        place = f'x="{left + cols.start * scale:.0f}" y="{top + rows.start * scale:.0f}"'
+        size = f'width="{width:.0f}" height="{height:.0f}"'
+        yield f'<rect {place} {size} fill="none" stroke="#999"/>'
     for (row, col), colour in zip(samples.pixels, _COLOURS, strict=True):
         place = f'cx="{left + (col + 0.5) * scale:.0f}" cy="{top + (row + 0.5) * scale:.0f}"'
         yield f'<circle {place} r="3.5" fill="{colour}"/>'
