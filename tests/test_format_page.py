@@ -54,7 +54,7 @@ def _marked(name: str) -> Any:
     return pytest.param(name, marks=pytest.mark.slow if slow else ())
 
 
-@pytest.mark.parametrize("name", map(_marked, CASES))
+@pytest.mark.parametrize("name", [_marked(case) for case in CASES])
 def test_the_second_reader_decodes_the_same_samples(name: str) -> None:
     path = GOLDEN / f"{name}.hsinr"
     expected, found = samples_of(path), second_reader.decode(path, GOLDEN)

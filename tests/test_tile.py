@@ -73,12 +73,15 @@ def test_some_bands_are_those_of_all(tmp_path: Path, target: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=str)
-def test_coarse_tiles_are_means(tmp_path: Path, target: dict[str, Any]) -> None:
+def test_coarse_tiles_are_means_or_close_to_them(tmp_path: Path, target: dict[str, Any]) -> None:
     reader = compressed(tmp_path, synthetic_scene(32, 40, 9), **target)
     full = reader.tile(0).reshape(9, 16, 2, 20, 2).mean(axis=(2, 4))
     coarse = Reader(reader.sidecar, 2).tile(0)
-    # Samples are rounded and clipped before, or after they were averaged.
-    assert (np.abs(coarse - full) <= 2).mean() > 0.99
+    if "psnr" in target:  # without the finest level of the wavelet
+        assert np.sqrt(np.square(coarse - full).mean()) < 3 * reader.sidecar.header.rmse
+    else:
+        # Samples are rounded and clipped before, or after they were averaged.
+        assert (np.abs(coarse - full) <= 2).mean() > 0.99
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=str)
