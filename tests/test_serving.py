@@ -89,7 +89,7 @@ def url(folder: Path) -> Iterator[str]:
 
 
 def asked(address: str, **headers: str | bytes) -> tuple[int, bytes, Any]:
-    request = urllib.request.Request(address, headers=headers)  # type: ignore[arg-type]
+    request = urllib.request.Request(address, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read(), answer.headers

@@ -87,10 +87,10 @@ class ServedFiles:
             if not exists(found):
                 raise SourceError(f"{found}: no such file")
             return cls(folder_of(found), name_of(found))
-        shelf = cls(found)
-        if not shelf.images():
+        served = cls(found)
+        if not served.images():
             raise SourceError(f"{found} has no sidecar: give one, or a folder or archive with some")
-        return shelf
+        return served
 
     def images(self) -> list[str]:
         """Names of the GeoTIFF that there are."""
@@ -131,22 +131,18 @@ class ServedFiles:
         stem, end, after = name.rpartition(".tif")
         if not end or after:
             return None
-        image = self._whole(stem)
-        if image is not None:
-            return image
         band = _BAND.fullmatch(stem)
-        image = self._whole(band[1]) if band else None
-        if band is None or image is None or int(band[2]) > len(image.bands):
-            return None
-        return image.one_band(int(band[2]) - 1)
+        whole = self._of_sidecar(stem)
+        return self._of_sidecar(band[1], int(band[2])) if band and whole is None else whole
 
-    def _whole(self, stem: str) -> VirtualGeoTIFF | None:
+    def _of_sidecar(self, stem: str, band: int | None = None) -> VirtualGeoTIFF | None:
+        """The GeoTIFF of a sidecar, of one of its bands if that is given, numbered from 1."""
         place = self._place(f"{stem}.hsinr")
         if place is None or (isinstance(place, Path) and not place.is_file()):
             return None
         state = tuple(state_of(place))
         # A store that is busy tells no state, and an error when it is asked for the size.
-        return _image(place, state) if state or _size(place) is not None else None
+        return _image(place, state, band) if state or _size(place) is not None else None
 
     def _place(self, name: str) -> Place | None:
         """Where a file is, None for names that lead out of the folder or are hidden."""
@@ -202,6 +198,11 @@ def _size(place: Place) -> int | None:
 
 
 @lru_cache(_OPEN_FILES)
-def _image(place: Place, state: tuple[int | str, ...]) -> VirtualGeoTIFF:
-    """The GeoTIFF of a sidecar, as long as that is the same file."""
-    return VirtualGeoTIFF.of(Sidecar.open(place))
+def _image(
+    place: Place, state: tuple[int | str, ...], band: int | None = None
+) -> VirtualGeoTIFF | None:
+    """The GeoTIFF of a sidecar, or of one of its bands, as long as that is the same file."""
+    if band is None:
+        return VirtualGeoTIFF.of(Sidecar.open(place))
+    whole = _image(place, state, None)
+    return whole.one_band(band - 1) if whole and band <= len(whole.bands) else None

@@ -23,6 +23,7 @@ from xhsinr.errors import LimitError, SceneError
 from xhsinr.reading.reader import Reader
 from xhsinr.scene.geotiff import gdal_profile, write_tags
 from xhsinr.sidecar.file import Sidecar
+from xhsinr.tiling import Tiling
 
 __all__ = ["VirtualGeoTIFF"]
 
@@ -93,7 +94,7 @@ class VirtualGeoTIFF:
     @property
     def size(self) -> int:
         """Of the file, in bytes."""
-        return len(self.head) + sum(self._blocks) * self._block_bytes
+        return len(self.head) + sum(map(self._blocks, self._tilings)) * self._block_bytes
 
     def read(self, start: int, stop: int) -> bytes:
         """Bytes of the file from one place to before another; tiles they touch are decoded."""
@@ -112,7 +113,8 @@ class VirtualGeoTIFF:
         directories = [self._directory(level) for level in range(len(self.levels))]
         place = 16 + sum(map(_directory_bytes, directories))
         content = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16)
-        for number, (tags, blocks) in enumerate(zip(directories, self._blocks, strict=True)):
+        for number, (tags, tiling) in enumerate(zip(directories, self._tilings, strict=True)):
+            blocks = self._blocks(tiling)
             offsets = place + np.arange(blocks, dtype=np.uint64) * np.uint64(self._block_bytes)
             tags[_OFFSETS] = (_LONG8, blocks, offsets.astype("<u8").tobytes())
             content += _directory(tags, len(content), last=number + 1 == len(directories))
@@ -127,7 +129,7 @@ class VirtualGeoTIFF:
             tags[_REDUCED] = (_LONG, 1, struct.pack("<I", 1))
             tags[_WIDTH] = (_LONG, 1, struct.pack("<I", cols))
             tags[_LENGTH] = (_LONG, 1, struct.pack("<I", rows))
-        blocks = self._blocks[level]
+        blocks = self._blocks(self._tilings[level])
         tags[_OFFSETS] = (_LONG8, blocks, bytes(8 * blocks))
         counts = np.full(blocks, self._block_bytes, "<u4")
         tags[_COUNTS] = (_LONG, blocks, counts.tobytes())
@@ -138,29 +140,24 @@ class VirtualGeoTIFF:
         return self.side * self.side * self.levels[0].dtype.itemsize
 
     @cached_property
-    def _blocks(self) -> list[int]:
-        """How many tiles each level has."""
-        sides = (level.shape[1:] for level in self.levels)
-        return [
-            len(self.bands) * -(-rows // self.side) * -(-cols // self.side) for rows, cols in sides
-        ]
+    def _tilings(self) -> list[Tiling]:
+        """Tiles of a band at each level."""
+        return [Tiling(*level.shape[1:], self.side) for level in self.levels]
+
+    def _blocks(self, tiling: Tiling) -> int:
+        """How many tiles all bands have at a level."""
+        return len(self.bands) * len(tiling)
 
     def _block(self, number: int) -> bytes:
         """The samples of a tile of one band, with zeros beyond the edges of the scene."""
         level = 0
-        while number >= self._blocks[level]:
-            number -= self._blocks[level]
+        while number >= (blocks := self._blocks(self._tilings[level])):
+            number -= blocks
             level += 1
-        reader, side = self.levels[level], self.side
-        _, rows, cols = reader.shape
-        across = -(-cols // side)
-        band, place = divmod(number, -(-rows // side) * across)
-        top, left = (side * at for at in divmod(place, across))
-        held = reader.window(
-            np.array([self.bands[band]]),
-            np.arange(top, min(top + side, rows)),
-            np.arange(left, min(left + side, cols)),
-        )[0]
+        reader, tiling, side = self.levels[level], self._tilings[level], self.side
+        place, tile = divmod(number, len(tiling))
+        band = self.bands[place]
+        held = reader[(slice(band, band + 1), *tiling.window(tile))][0]
         block = np.zeros((side, side), reader.dtype.newbyteorder("<"))
         block[: held.shape[0], : held.shape[1]] = held
         return block.tobytes()
