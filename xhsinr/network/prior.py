@@ -211,9 +211,13 @@ class Prior(Network):
         return cls(**floats, means=tensors["means"], **about)
 
 
-@cache
 def package_prior(number: int = NEWEST_PRIOR) -> Prior:
     """The package's prior of a number from 1 to `NEWEST_PRIOR`."""
+    return _read_once(number)
+
+
+@cache
+def _read_once(number: int) -> Prior:
     found = read_network(Path(__file__).parents[1] / "networks" / _PACKAGE_FILES[number])
     assert isinstance(found, Prior)
     return found
