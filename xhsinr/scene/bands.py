@@ -7,7 +7,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from xhsinr.errors import SceneError
-from xhsinr.scene.spectrum import FWHM_NAMES, UNIT_KEYS, WAVELENGTH_NAMES, micrometres
+from xhsinr.scene.spectrum import (
+    FWHM_NAMES,
+    UNIT_KEYS,
+    WAVELENGTH_NAMES,
+    in_lower_case,
+    micrometres,
+)
 
 __all__ = ["at_wavelengths", "with_named_bands", "without_named_bands"]
 
@@ -105,8 +111,7 @@ def _in_nanometres(
     """Dimension and values of a coordinate, and " nm"; no unit and as it is if none is known."""
     for name, coord in array.coords.items():
         if coord.ndim == 1 and str(name).lower() in names and coord.dtype.kind in "iuf":
-            attrs = {key.lower(): value for key, value in array.attrs.items()}
-            own = {str(key).lower(): value for key, value in coord.attrs.items()}
+            own, attrs = in_lower_case(coord.attrs), in_lower_case(array.attrs)
             units = [own.get(key) for key in ("units", "unit")]
             units += [attrs.get(key) for key in UNIT_KEYS]
             divisor = next((micrometres(text) for text in units if isinstance(text, str)), None)

@@ -14,7 +14,7 @@ import xarray as xr
 from xhsinr.errors import SceneError
 from xhsinr.scene.arrays import warn_of_bands_first
 from xhsinr.scene.hdf5 import lazy_cube, open_hdf5
-from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES, with_spectrum
+from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES, in_lower_case, with_spectrum
 
 __all__ = ["open_mat", "open_mat73"]
 
@@ -115,7 +115,7 @@ def _spectrum(values: Mapping[str, Any], bands: int) -> tuple[Any, Any, str | No
     structs = [value for value in values.values() if isinstance(value, dict)]
     found: tuple[Any, Any, str | None, Any] = (None, None, None, None)
     for group in (values, *structs):
-        low = {str(name).lower(): value for name, value in group.items()}
+        low = in_lower_case(group)
         vectors = {
             name: np.asarray(value).ravel()
             for name, value in low.items()

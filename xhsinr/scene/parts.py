@@ -78,7 +78,6 @@ def grid_mapping_from_json(entry: dict[str, Any] | None) -> GridMapping | None:
 def plain_attrs(attrs: Mapping[Any, Any], what: str) -> dict[str, Any]:
     """Attributes in JSON's own types; warns of those that have no such form, or only text."""
     kept = {}
-    texts = [key for key, value in attrs.items() if _becomes_text(value)]
     for key, value in attrs.items():
         try:
             if not isinstance(key, str):
@@ -86,7 +85,7 @@ def plain_attrs(attrs: Mapping[Any, Any], what: str) -> dict[str, Any]:
             kept[header.plain(key)] = header.plain(value)
         except TypeError as error:
             warnings.warn(f"{what} {key!r} is left out: {error}", UserWarning, stacklevel=2)
-    texts = [key for key in texts if key in kept]
+    texts = [key for key, value in attrs.items() if key in kept and _becomes_text(value)]
     if texts:
         warnings.warn(
             f"{what} {', '.join(map(repr, texts))} comes back as text: bytes, dates and paths have "

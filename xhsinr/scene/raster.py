@@ -24,6 +24,7 @@ from xhsinr.scene.images import check_alone, driver_of, gdal_name, patiently
 from xhsinr.scene.spectrum import (
     FWHM_NAMES,
     WAVELENGTH_NAMES,
+    in_lower_case,
     listed,
     numbers_of_text,
     with_spectrum,
@@ -187,7 +188,7 @@ def _is_alpha(source: rasterio.DatasetReader, number: int) -> bool:
     if source.colorinterp[number - 1] != ColorInterp.alpha:
         return False
     named = (source.descriptions[number - 1] or "alpha").lower() != "alpha"
-    if named or _low(source.tags(number)).keys() & WAVELENGTH_NAMES:
+    if named or in_lower_case(source.tags(number)).keys() & WAVELENGTH_NAMES:
         return False
     if number == source.count:
         return True
@@ -259,7 +260,7 @@ def _spectrum(
     if own and key:
         # The tags that GDAL makes of a list of another length are of other bands.
         return listed(place, key, header[key], source.count), fwhm, units
-    tags = _low(source.tags(bands[0]))
+    tags = in_lower_case(source.tags(bands[0]))
     for name in ("wavelength", "wavelengths", "center_wavelength", "central_wavelength"):
         found = _from_tags(source, bands, name)
         if found is not None:
@@ -298,9 +299,7 @@ def _of_bands(
 def _from_tags(
     source: rasterio.DatasetReader, bands: list[int], name: str, namespace: str | None = None
 ) -> npt.NDArray[np.float64] | None:
-    values = [_low(source.tags(band, ns=namespace)).get(name.lower(), "") for band in bands]
+    values = [
+        in_lower_case(source.tags(band, ns=namespace)).get(name.lower(), "") for band in bands
+    ]
     return numbers_of_text(",".join(values), len(bands))
-
-
-def _low(tags: dict[str, str]) -> dict[str, str]:
-    return {key.lower(): value for key, value in tags.items()}

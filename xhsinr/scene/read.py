@@ -32,6 +32,7 @@ from xhsinr.scene.spectrum import (
     FWHM_NAMES,
     UNIT_KEYS,
     WAVELENGTH_NAMES,
+    in_lower_case,
     micrometres,
     numbers_of_text,
 )
@@ -131,8 +132,8 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
             coords[key] = Coordinate((band,), values)
     units = None
     if spectral["wavelength"] is not None:
-        own = coords[wavelength_name].attrs if wavelength_name is not None else {}
-        own, low = ({key.lower(): v for key, v in told.items()} for told in (own, attrs))
+        own = in_lower_case({} if wavelength_name is None else coords[wavelength_name].attrs)
+        low = in_lower_case(attrs)
         candidates = [own.get("units"), own.get("unit"), *(low.get(key) for key in UNIT_KEYS)]
         units = next((text for text in candidates if isinstance(text, str) and text), None)
     kept = {key: value for key, value in array.encoding.items() if key in _ENCODING_KEYS}
@@ -210,7 +211,7 @@ def _spectral_coord(array: xr.DataArray, band: str, names: Iterable[str]) -> str
 def _are_wavelengths(coord: xr.DataArray) -> bool:
     """Whether the coordinate of the band dimension has wavelengths and not numbers of bands."""
     values = coord.values
-    told = {str(key).lower(): value for key, value in coord.attrs.items()}
+    told = in_lower_case(coord.attrs)
     units = told.get("units", told.get("unit"))
     if coord.ndim != 1 or values.dtype.kind not in "iuf" or values.size < 2:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "FWHM_NAMES",
     "UNIT_KEYS",
     "WAVELENGTH_NAMES",
+    "in_lower_case",
     "listed",
     "micrometres",
     "numbers_of_text",
@@ -60,6 +62,11 @@ def micrometres(units: str | None) -> float | None:
         return None
     exponent += int(power[1]) if power else 0
     return 10.0 ** (-6 - exponent) if exponent <= -6 else 1 / 10.0 ** (exponent + 6)
+
+
+def in_lower_case(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Attributes or tags, under names that sources write in any case."""
+    return {str(key).lower(): value for key, value in attrs.items()}
 
 
 def with_spectrum(
