@@ -18,6 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -134,10 +135,10 @@ def check_free(
     OutputExistsError
     """
     readable = [source for source in scenes if source.href]
-    found = bucket.foreign if isinstance(out, str) else _foreign
-    foreign = found(out, readable, origins, overwrite)  # type: ignore[arg-type]
+    found = partial(bucket.foreign, out) if isinstance(out, str) else partial(_foreign, out)
+    foreign = found(readable, origins, overwrite)
     if foreign:
-        helps = not overwrite and not found(out, readable, origins, True)  # type: ignore[arg-type]
+        helps = not overwrite and not found(readable, origins, True)
         how = "pass overwrite (--overwrite) to replace it, " if helps else ""
         more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
         raise OutputExistsError(
