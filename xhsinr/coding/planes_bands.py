@@ -15,10 +15,13 @@ from xhsinr.coding.planes_odds import FIRST_STICKS, MARGIN, SEEN, expect_row, la
 from xhsinr.entropy.rans import BITS, ZERO, get, get_raw, peek, put_raw
 from xhsinr.network.prior import INPUTS, STICKS
 
-__all__ = ["LARGEST", "decode_band", "encode_band", "symbol_room"]
+__all__ = ["LARGEST", "MOST_SAVED", "SAVED_UNITS", "decode_band", "encode_band", "symbol_room"]
 
 LARGEST = (1 << 30) - 1
 """Largest magnitude of a coefficient."""
+
+MOST_SAVED, SAVED_UNITS = 2.0**20, 2.0**20
+"""What a coefficient saves at most, as far as it counts, and units that are counted."""
 
 _ESCAPE = 3 << 11  # smallest magnitude of the last class
 _TOTAL = 1 << BITS
@@ -73,9 +76,18 @@ def decode_band(
                     state, count, size = get_raw(state, words, count, bits)
                     size = min(size + (1 << bits) - 1 + _ESCAPE, LARGEST)
                 state, count, negative = get_raw(state, words, count, _SIGN_BITS)
-                own[y + MARGIN, x + MARGIN] = min(size, SEEN)
                 values[y, x] = -size if negative else size
+        _show(values, own, top, left)
     return state, count, values
+
+
+@njit(cache=True, nogil=True)
+def _show(values: Any, own: Any, top: int, left: int) -> None:
+    """Let what comes later see the magnitudes of a group, which begins at ``top`` and ``left``."""
+    rows, cols = values.shape
+    for y in range(top, rows, 2):
+        for x in range(left, cols, 2):
+            own[y + MARGIN, x + MARGIN] = min(abs(values[y, x]), SEEN)
 
 
 @njit(cache=True, nogil=True)
@@ -144,7 +156,7 @@ def encode_band(
     symbols: Any,
     record: Any,
     kinds: Any,
-) -> tuple[int, Any, float]:
+) -> tuple[int, Any, int]:
     """Quantise a band and collect its symbols.
 
     Of each coefficient the magnitude is taken that makes squared error plus ``worth`` times bits
@@ -168,15 +180,16 @@ def encode_band(
     n : int
         Symbols.
     values : ndarray of int32, shape (rows, cols)
-    saved : float
-        Squared error plus cost of bits that the band saves against leaving it out.
+    saved : int
+        Squared error plus cost of bits that the band saves against leaving it out, in
+        ``2**-20``: integers, whose sum does not depend on its order.
     """
     rows, cols = targets.shape
     values = np.zeros((rows, cols), np.int32)
     own = near.level[near.component, near.orientation]
     places, sticks, odds = room.places, room.sticks, network.odds
     shares = np.empty(STICKS + 1, np.int64)
-    n, recorded, saved = ZERO, 0, 0.0
+    n, recorded, saved = ZERO, 0, ZERO
     for group in range(4):
         top, left = int(group & 1), int(group == 1 or group == 2)
         for y in range(top, rows, 2):
@@ -201,7 +214,7 @@ def encode_band(
                         cost = (exact - size) ** 2 + worth * _bits(size, shares, costs)
                         if cost < least:
                             best, least = size, cost
-                saved += exact * exact - least
+                saved += int(min(exact * exact - least, MOST_SAVED) * SAVED_UNITS)
                 if recorded < len(record):
                     for j in range(INPUTS):
                         record[recorded, j] = room.inputs[place, j]
@@ -210,8 +223,8 @@ def encode_band(
                     recorded += 1
                 n = _put(symbols, n, best, targets[y, x] < 0, shares)
                 if best > 0:
-                    own[y + MARGIN, x + MARGIN] = min(best, SEEN)
                     values[y, x] = -best if targets[y, x] < 0 else best
+        _show(values, own, top, left)
     return n, values, saved
 
 

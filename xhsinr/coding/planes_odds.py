@@ -1,8 +1,8 @@
 """The odds of a row of wavelet coefficients: what is decoded around them, through the prior.
 
 The coefficients of a band come in four groups, by whether row and column are even (both, none,
-the row, the column), and a group row after row; all coefficients of a row of a group are
-expected from what came before that row.
+the row, the column). All coefficients of a group are expected from what came before the group: none
+waits for another.
 """
 
 from __future__ import annotations
