@@ -3,8 +3,8 @@
     pip install dask-cuda
     python examples/cuda_cluster.py SOURCE OUT
 
-Latents are fitted on the GPU, so it pays for the quality ``preview`` and for networks of your
-own; the other layers are coded on the CPU.
+Score planes are coded on the GPU, into the bytes that the CPU makes of them; bases, reports and
+what is lossless or bounded are left to the CPU.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ def main(source: str, out: str) -> bool:
     from dask.distributed import Client
     from dask_cuda import LocalCUDACluster
 
-    # A thread a GPU, and the resource that tasks which fit latents ask for.
+    # A thread a GPU, and the resource that tasks ask for.
     with (
         LocalCUDACluster(threads_per_worker=1, resources={"GPU": 1}) as cluster,
         Client(cluster) as client,
     ):
         print(f"dashboard: {client.dashboard_link}")
-        report = xhsinr.archive(source, out, quality="preview", device="cuda")
+        report = xhsinr.archive(source, out, device="cuda")
     print(report)
     return report.ok
 

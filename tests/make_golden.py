@@ -140,7 +140,6 @@ CASES: dict[str, Case] = {
     "planes_preview": (_scene, {"quality": "preview"}),
     "planes_angle": (partial(_as, "float32", 0.0001), {"sam_deg": 1 / 3}),
     "planes_rate": (partial(_as, "int32", 1000), {"bpppb": 9.5}),
-    "planes_second": (partial(_scene, 26, 24, 12), {"psnr": 62}),
     "planes_prior": (_scene, {"psnr": 55, "network": GOLDEN / "golden-prior.safetensors"}),
     "latents": (
         partial(_scene, 16, 16, 4),

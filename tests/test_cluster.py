@@ -123,7 +123,7 @@ def test_a_network_travels_as_its_digest_and_is_loaded_once_in_each_process(
     client: Client, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.safetensors"
-    shutil.copyfile(load_network("prior").path, path)
+    shutil.copyfile(load_network("prior-1").path, path)
     network = load_network(path)
     send_network(client, network)
     content = pickle.dumps(network)
@@ -141,7 +141,7 @@ def test_a_network_travels_as_its_digest_and_is_loaded_once_in_each_process(
     assert client.submit(unpickled, content, pure=False).result()[1] == network.digest
 
 
-def test_latents_are_fitted_where_a_gpu_is_declared(
+def test_tiles_are_encoded_where_a_gpu_is_declared_if_that_gains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
@@ -170,17 +170,18 @@ def test_latents_are_fitted_where_a_gpu_is_declared(
         scene = synthetic_scene(40, 44, 10)
         own = tmp_path / "own.safetensors"
         save_network(siren_network(outputs=10), own)
-        # Latents of a network of one's own gain by a GPU; planes are the CPU's.
-        for quality, network, names in (
-            ("preview", own, {"gpu"}),
-            ("standard", None, {0, "gpu"}),
+        # "cpu:0" stands for a GPU: torch's name of the processor.
+        for device, network, names in (
+            ("auto", own, {"gpu"}),
+            ("auto", None, {0, "gpu"}),
+            ("cpu:0", None, {"gpu"}),
         ):
-            topic = [quality]
+            topic = [f"{device} {network}"]
             xhsinr.compress(
-                scene, tmp_path / "a.hsinr", quality=quality, network=network, tile=8,
-                overwrite=True, progress=False, device="cpu",
+                scene, tmp_path / "a.hsinr", quality="preview", network=network, tile=8,
+                overwrite=True, progress=False, device=device,
             )  # fmt: skip
-            assert {name for _, name in client.get_events(quality)} == names
+            assert {name for _, name in client.get_events(topic[0])} == names
         cluster.sync(worker.close)
 
 

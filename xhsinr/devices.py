@@ -6,7 +6,12 @@ from importlib.util import find_spec
 
 from xhsinr.errors import HsinrError
 
-__all__ = ["check_device", "need_torch"]
+__all__ = ["asks_for_gpu", "check_device", "need_torch"]
+
+
+def asks_for_gpu(device: str) -> bool:
+    """Whether a device is one of torch, and not the processor."""
+    return device not in ("auto", "cpu")
 
 
 def need_torch(what: str) -> None:
@@ -27,7 +32,7 @@ def check_device(device: str) -> None:
     ------
     HsinrError
     """
-    if device in ("auto", "cpu"):
+    if not asks_for_gpu(device):
         return
     need_torch(f"for the device {device!r}")
     import torch

@@ -94,7 +94,9 @@ class Settings:
     tile : int, optional
         Side of a tile in pixels; without it `xhsinr.tiling.default_tile` chooses.
     device : str
-        Where latents are fitted: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is some.
+        ``cuda`` has lossy tiles coded on a GPU, into the same bytes as ``cpu``; ``auto`` leaves
+        that to the processor, and only fits latents of a network of the paper's kind on a GPU,
+        where there is one.
     max_memory : float or str, optional
         Most memory that a process may hold, its libraries included: bytes, or a text such as
         ``"1.5 GB"``. It decides how many tiles are worked on at a time. What the process holds

@@ -14,7 +14,7 @@ from second_reader.frame import Bytes
 __all__ = ["PACKAGE_PRIORS", "named", "network"]
 
 _FOLDER = Path(__file__).parents[2] / "xhsinr" / "networks"
-PACKAGE_PRIORS = {1: _FOLDER / "prior.safetensors", 2: _FOLDER / "prior-2.safetensors"}
+PACKAGE_PRIORS = {1: _FOLDER / "prior-1.safetensors"}
 
 
 def named(name: Bytes, networks: Path | None) -> Path:

@@ -195,8 +195,8 @@ class _Tile:
         for group, (top, left) in enumerate([(0, 0), (1, 1), (0, 1), (1, 0)]):
             fixed[13:17] = 0
             fixed[13 + group] = 32
+            before = own.copy()
             for y in range(top, shape[0], 2):
-                before = own.copy()
                 for x in range(left, shape[1], 2):
                     inputs = self.inputs(level, k, o, y, x, before, guess)
                     size = self.magnitude(np.append(inputs, fixed))

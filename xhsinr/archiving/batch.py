@@ -22,13 +22,12 @@ from xhsinr.archiving.folder import check_free, keep_network, one_run, with_own_
 from xhsinr.archiving.job import Job, do, finished
 from xhsinr.archiving.memory import agree
 from xhsinr.archiving.table import ArchiveReport, Row, write_table
-from xhsinr.compression.control import may_use
+from xhsinr.compression.control import gains_by_gpu, may_use
 from xhsinr.compression.pipeline import check_settings
 from xhsinr.errors import HsinrError, NetworkError
 from xhsinr.folders import at, located, name_of
 from xhsinr.network.file import Network
 from xhsinr.network.places import load_network
-from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.target import Options, Settings, takes_settings
 
 __all__ = ["archive"]
@@ -113,6 +112,7 @@ def archive(
         check_free(out, scenes, origins, overwrite=overwrite)
         memory, settings = agree(out, settings, overwrite=overwrite)
         base = held = None
+        target = settings.target(np.dtype(np.float64))
         if settings.network is not None:
             if isinstance(out, str):
                 raise NetworkError(
@@ -120,15 +120,14 @@ def archive(
                     "folder with it, and copy that"
                 )
             base = load_network(settings.network, near=out / "networks" / "any.hsinr")
-            if may_use(base, settings.target(np.dtype(np.float64))):
+            if may_use(base, target):
                 held = keep_network(base, out)
                 settings = replace(settings, network=held)
                 memory = replace(memory, network=f"networks/{held.name}")
-        fits = held is not None and isinstance(base, SirenNetwork)
         request = _request(settings, base if held else None)
         jobs = [Job(scene, out, memory.id, settings, request, held) for scene in scenes]
         rows = {job.source.id: Row(job.source.id, "pending") for job in jobs}
-        with executor(scheduler, workers, gpu=fits and settings.device != "cpu") as run:
+        with executor(scheduler, workers, gpu=gains_by_gpu(base, target, settings.device)) as run:
             memory.write(out)
             try:
                 results = _with_retries(run, jobs, retries)

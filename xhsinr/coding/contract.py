@@ -118,8 +118,11 @@ class Coding(Protocol):
         valid : ndarray of bool, same shape, or None
             False where a sample is a filler, whose value need not come back; None for none.
         device : str
-            Where torch may work, ``"cpu"`` or ``"cuda"``. It makes no difference to the bytes.
+            ``"cpu"``, ``"auto"``, or what torch calls a GPU, as ``"cuda"``.
         """
+
+    def gains_by_gpu(self, device: str) -> bool:
+        """Whether `encode` works on a GPU, where there is one, if told so."""
 
     def decode(
         self,

@@ -51,6 +51,9 @@ class FloatsCoding:
 
     frame: Frame
 
+    def gains_by_gpu(self, device: str) -> bool:
+        return False
+
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
         grids = [
             _Grid.of(band if valid is None else band[valid[i]], self.frame.dtype)

@@ -68,6 +68,10 @@ class LatentsCoding:
                 f"{self.frame.bands}: train one on scenes of this sensor"
             )
 
+    def gains_by_gpu(self, device: str) -> bool:
+        """See `Coding.gains_by_gpu`."""
+        return device != "cpu"
+
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
         """See `Coding.encode`."""
         need_torch("to fit latents")

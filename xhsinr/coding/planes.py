@@ -19,6 +19,7 @@ from xhsinr.coding.overview import block_means
 from xhsinr.coding.planes_forecast import blocks_of_details, expected_errors
 from xhsinr.coding.planes_tile import PlaneDecoder, PlaneEncoder
 from xhsinr.coding.spectra import means_of_scores, samples_of_scores
+from xhsinr.devices import asks_for_gpu
 from xhsinr.entropy.cursor import Cursor, varint
 from xhsinr.errors import DamagedSidecarError, NetworkError, UnsupportedVersionError
 from xhsinr.network.places import network_of
@@ -65,8 +66,11 @@ class PlanesCoding:
     network: Prior | None = None
     number: int = NEWEST_PRIOR
 
+    def gains_by_gpu(self, device: str) -> bool:
+        return asks_for_gpu(device)
+
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
-        content, _ = self._coded(samples)
+        content, _ = self._coded(samples, device)
         return {"planes": content} if content else {}
 
     def encode_decoded(self, samples: Samples) -> tuple[bytes, Samples | None]:
@@ -76,11 +80,13 @@ class PlanesCoding:
             return content, None
         return content, samples_of_scores(self._in_units(planes), self.basis, self.frame, None)
 
-    def _coded(self, samples: Samples) -> tuple[bytes, list[npt.NDArray[np.float64]]]:
-        """Bytes of a tile, and the planes that they decode to, in steps."""
+    def _coded(
+        self, samples: Samples, device: str = "cpu"
+    ) -> tuple[bytes, list[npt.NDArray[np.float64]]]:
+        """Bytes of a tile, and the planes that they decode to, in steps, where the device is."""
         if not self.basis.components or not self.step:
             return b"", []
-        encoder = PlaneEncoder(self._planes(samples), self._prior)
+        encoder = self._encoder(self._planes(samples), device)
         planes = encoder.planes()
         return (encoder.content(), planes) if encoder.components else (b"", [])
 
@@ -152,6 +158,13 @@ class PlanesCoding:
         per_sample = _COPIES * max(self.frame.dtype.itemsize, 4)
         per_pixel = per_sample * self.frame.bands + _PER_SCORE * self.basis.components
         return pixels * (per_pixel + _PER_PIXEL)
+
+    def _encoder(self, planes: npt.NDArray[np.float64], device: str) -> PlaneEncoder:
+        if not asks_for_gpu(device):
+            return PlaneEncoder(planes, self._prior)
+        from xhsinr.coding.planes_torch import TorchPlaneEncoder
+
+        return TorchPlaneEncoder(planes, self._prior, device)
 
     @property
     def _prior(self) -> Prior:

@@ -15,7 +15,15 @@ from xhsinr.coding.planes_odds import FIRST_STICKS, MARGIN, SEEN, expect_row, la
 from xhsinr.entropy.rans import BITS, ZERO, get, get_raw, peek, put_raw
 from xhsinr.network.prior import INPUTS, STICKS
 
-__all__ = ["LARGEST", "MOST_SAVED", "SAVED_UNITS", "decode_band", "encode_band", "symbol_room"]
+__all__ = [
+    "ESCAPE",
+    "LARGEST",
+    "MOST_SAVED",
+    "SAVED_UNITS",
+    "decode_band",
+    "encode_band",
+    "symbol_room",
+]
 
 LARGEST = (1 << 30) - 1
 """Largest magnitude of a coefficient."""
@@ -23,7 +31,9 @@ LARGEST = (1 << 30) - 1
 MOST_SAVED, SAVED_UNITS = 2.0**20, 2.0**20
 """What a coefficient saves at most, as far as it counts, and units that are counted."""
 
-_ESCAPE = 3 << 11  # smallest magnitude of the last class
+ESCAPE = 3 << 11
+"""Smallest magnitude of the last class."""
+
 _TOTAL = 1 << BITS
 _SIGN_BITS, _LENGTH_BITS = ZERO + 1, ZERO + 5
 _MOST_SYMBOLS = STICKS + 8  # of a coefficient
@@ -74,7 +84,7 @@ def decode_band(
                 else:
                     state, count, bits = get_raw(state, words, count, _LENGTH_BITS)
                     state, count, size = get_raw(state, words, count, bits)
-                    size = min(size + (1 << bits) - 1 + _ESCAPE, LARGEST)
+                    size = min(size + (1 << bits) - 1 + ESCAPE, LARGEST)
                 state, count, negative = get_raw(state, words, count, _SIGN_BITS)
                 values[y, x] = -size if negative else size
         _show(values, own, top, left)
@@ -95,7 +105,7 @@ def _kind(size: int) -> int:
     """Class of a magnitude."""
     if size < 4:
         return size
-    if size >= _ESCAPE:
+    if size >= ESCAPE:
         return STICKS
     low = 0
     while size >> low >= 4:
@@ -108,7 +118,7 @@ def _raw_bits(kind: int, size: int) -> int:
     """Bits without a model of a magnitude in a class: sign and mantissa."""
     if kind == STICKS:
         bits = 0
-        while (size - _ESCAPE + 1) >> (bits + 1):
+        while (size - ESCAPE + 1) >> (bits + 1):
             bits += 1
         return 6 + bits
     return (kind > 0) + (((kind - 2) >> 1) if kind > 3 else 0)
@@ -138,7 +148,7 @@ def _put(symbols: Any, n: int, size: int, negative: bool, shares: Any) -> int:
     if kind == STICKS:
         bits = _raw_bits(kind, size) - 6
         n = put_raw(symbols, n, bits, _LENGTH_BITS)
-        n = put_raw(symbols, n, size - _ESCAPE + 1 - (1 << bits), bits)
+        n = put_raw(symbols, n, size - ESCAPE + 1 - (1 << bits), bits)
     elif kind > 3:
         low = (kind - 2) >> 1
         n = put_raw(symbols, n, size & ((1 << low) - 1), low)

@@ -18,7 +18,7 @@ from numba import njit
 
 from xhsinr.transform.wavelet import analyse, gain
 
-__all__ = ["FINEST_UNPREDICTED", "STRENGTHS", "Predictor"]
+__all__ = ["FINEST_UNPREDICTED", "GUIDES", "RIDGE", "STRENGTHS", "WINDOW", "Predictor"]
 
 STRENGTHS = (0.0, 0.6, 1.0)
 """Factors that a prediction may be taken with."""
@@ -26,9 +26,16 @@ STRENGTHS = (0.0, 0.6, 1.0)
 FINEST_UNPREDICTED = 4
 """Bands of this level and above are not predicted: their planes are too small to learn from."""
 
-_GUIDES = 8
-_RIDGE = 0.1  # squared steps
-_CENTRE, _NEAR, _FAR = 0.4991, 0.2285, 0.02195  # of a window of 0.8 pixels
+GUIDES = 8
+"""Components, the first ones, that others are regressed on."""
+
+RIDGE = 0.1
+"""Of the regressions, in squared steps."""
+
+WINDOW = 0.4991, 0.2285, 0.02195
+"""Weights of a Gaussian of 0.8 pixels: in the middle, one and two pixels from it."""
+
+_CENTRE, _NEAR, _FAR = WINDOW
 
 Planes = npt.NDArray[np.float64]
 
@@ -47,13 +54,13 @@ class Predictor:
     def __init__(self, coarse: Sequence[Planes], level: int) -> None:
         self._coarse, self._level = coarse, level
         self._unit = 0.5**level  # of coarser planes, whose filters double what is smooth
-        self._guides = np.stack(coarse[:_GUIDES]) * self._unit
+        self._guides = np.stack(coarse[:GUIDES]) * self._unit
         self._means = np.stack([_smooth(guide) for guide in self._guides])
         self._factor = _factor(self._guides, self._means)
 
     def predict(self, component: int, finer: Sequence[Planes]) -> list[Planes]:
         """Coefficients of the three bands of a component, in steps, from finer planes before it."""
-        k = min(component, _GUIDES)
+        k = min(component, GUIDES)
         target = self._coarse[component] * self._unit
         weights = _regress(target, self._guides[:k], self._means[:k], self._factor)
         plane = np.zeros(finer[0].shape)
@@ -114,14 +121,14 @@ def _factor(guides: Any, means: Any) -> Any:
                 for x in range(cols):
                     row[x] = both[y, x] - means[i, y, x] * means[j, y, x]
                     if i == j:
-                        row[x] += _RIDGE
+                        row[x] += RIDGE
                 for m in range(j):
                     first, second = factor[i, m, y], factor[j, m, y]
                     for x in range(cols):
                         row[x] -= first[x] * second[x]
                 if i == j:
                     for x in range(cols):
-                        row[x] = 1.0 / np.sqrt(row[x] if row[x] > _RIDGE else _RIDGE)
+                        row[x] = 1.0 / np.sqrt(row[x] if row[x] > RIDGE else RIDGE)
                 else:
                     diagonal = factor[j, j, y]
                     for x in range(cols):

@@ -7,6 +7,8 @@ are predicted. All planes are in units of the quantiser's step.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,11 +36,19 @@ _COUNT = 16  # bits of the number of components
 
 _WEAK = 0.005  # share of a level's energy that coarse reads do without
 
-_NOTHING = np.zeros((0, 0))
+NOTHING = np.zeros((0, 0))
+"""What is predicted of a band where nothing is."""
+
 _CHOICES = np.array([10924, 10922, 10922], np.uint16)  # frequencies of `STRENGTHS`
 
+ROUNDED_UP = 0.35
+"""Fraction of a step from which a magnitude counts as the next one in a band's mean."""
+
+_NO_RECORD = np.empty((0, INPUTS + 1), np.int16), np.empty(0, np.uint8)
+
 Planes = npt.NDArray[np.float64]
-Values = npt.NDArray[np.int32]
+Values = npt.NDArray[Any]
+Symbols = npt.NDArray[np.uint16]
 
 
 class _Bands:
@@ -50,7 +60,10 @@ class _Bands:
         self.means = np.full((LEVELS + 2, components, 3), _NO_MEAN)
         self._none_before = np.full(LEVELS + 2, _NO_MEAN)
         self.magnitudes = [self._blank(level) for level in range(LEVELS + 1)]
-        self.earlier = [np.zeros(m.shape[1:], np.float32) for m in self.magnitudes]
+        self.earlier = [self._zeros(m.shape[1:], np.float32) for m in self.magnitudes]
+
+    def _zeros(self, shape: Sequence[int], dtype: Any = np.float64) -> npt.NDArray[Any]:
+        return np.zeros(shape, dtype)
 
     def _blank(self, level: int) -> npt.NDArray[np.float32]:
         if level == 0:
@@ -58,7 +71,7 @@ class _Bands:
         else:
             rows, cols = band_shape(self.rows, self.cols, level, 0)
         shape = self.components, 3 if level else 1, rows + 2 * MARGIN, cols + 2 * MARGIN
-        return np.zeros(shape, np.float32)
+        return self._zeros(shape, np.float32)
 
     def shape(self, level: int, orientation: int) -> tuple[int, int]:
         """Shape of a band; level 0 is the coarse image."""
@@ -75,34 +88,41 @@ class _Bands:
         """
         coarse = []
         for component in range(self.components):
-            values = self.band(component, 0, 0, _NOTHING)
+            values = self.band(component, 0, 0, NOTHING)
             coarse.append(values / gain(LEVELS, 0))
         coded = self.components
         for level in range(LEVELS, left_out, -1):
             predictor = None
             if level < FINEST_UNPREDICTED and self.components > 1:
-                predictor = Predictor(coarse, level)
+                predictor = self._predictor(coarse, level)
             finer: list[Planes] = []
             energies = np.zeros(self.components)
             for component in range(self.components):
-                expected = [_NOTHING] * 3
+                expected = [NOTHING] * 3
                 if component < coded and predictor and component and coarse[component].any():
                     expected = self._expected(component, level, predictor, finer)
                 bands = []
                 for orientation in (1, 2, 3):
                     if component >= coded:
-                        bands.append(np.zeros(self.shape(level, orientation)))
+                        bands.append(self._zeros(self.shape(level, orientation)))
                         continue
                     guess = expected[orientation - 1]
                     values = self.band(component, level, orientation, guess)
-                    decoded = values + guess if guess.size else values
-                    energies[component] += np.vdot(decoded, decoded)
+                    decoded = values if guess is NOTHING else values + guess
+                    if left_out:
+                        energies[component] += np.vdot(decoded, decoded)
                     bands.append(decoded / gain(level, orientation))
-                finer.append(synthesise(coarse[component], *bands))
+                finer.append(self._synthesise(coarse[component], *bands))
             coarse = finer
             if left_out and level == left_out + 2:
                 coded = _strong(energies)  # what comes after them ends the stream
         return coarse
+
+    def _predictor(self, coarse: list[Planes], level: int) -> Any:
+        return Predictor(coarse, level)
+
+    def _synthesise(self, coarse: Planes, *bands: Planes) -> Planes:
+        return synthesise(coarse, *bands)
 
     def _expected(
         self, component: int, level: int, predictor: Predictor, finer: list[Planes]
@@ -117,7 +137,7 @@ class _Bands:
             self.earlier[level] += self.magnitudes[level][component - 4]
         rows, cols = self.shape(level, orientation)
         if rows == 0 or cols == 0:
-            return np.zeros((rows, cols), np.int32)
+            return self._zeros((rows, cols))
         return self._code(component, level, index, expected)
 
     def _code(self, component: int, level: int, index: int, expected: Planes) -> Values:
@@ -133,7 +153,7 @@ class _Bands:
         codes = int(now[level]), int(now[parent]), int(before[level]), int(before[parent])
         orientation = index + 1 if level else 0
         fixed: npt.NDArray[np.float32] = fixed_inputs(
-            level, orientation, component, self.components, codes, expected.size > 0
+            level, orientation, component, self.components, codes, expected is not NOTHING
         )
         return fixed
 
@@ -191,7 +211,7 @@ class PlaneDecoder(_Bands):
         symbol = self._coder.symbol(self.prior.means[context])
         rows, cols = self.shape(level, index + 1 if level else 0)
         if symbol == 0:
-            return np.zeros((rows, cols), np.int32)
+            return self._zeros((rows, cols))
         mean = guess + symbol - _MIDDLE
         if abs(mean) > _LARGEST_MEAN:
             raise DamagedSidecarError(f"a band of a tile has the mean {mean}, which none has")
@@ -209,7 +229,7 @@ class PlaneDecoder(_Bands):
     ) -> list[Planes]:
         strength = STRENGTHS[self._coder.symbol(_CHOICES)]
         if not strength:
-            return [_NOTHING] * 3
+            return [NOTHING] * 3
         return [strength * band for band in predictor.predict(component, finer)]
 
     def check(self) -> None:
@@ -235,6 +255,20 @@ class Record:
         self.inputs: list[npt.NDArray[np.int16]] = []
         self.kinds: list[npt.NDArray[np.uint8]] = []
         self.means: list[tuple[int, int]] = []
+        self._band = _NO_RECORD
+
+    def room(self, coefficients: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
+        """Where `encode_band` writes inputs and classes of a band."""
+        inputs = np.empty((coefficients, INPUTS + 1), np.int16)
+        self._band = inputs, np.empty(coefficients, np.uint8)
+        return self._band
+
+    def keep(self, fixed: npt.NDArray[np.float32]) -> None:
+        """Take in the band that was written last, with what is the same for its groups."""
+        inputs, kinds = self._band
+        rows = np.concatenate([inputs[:, :INPUTS], fixed[inputs[:, INPUTS]]], axis=1)
+        self.inputs.append(rows.astype(np.int16))
+        self.kinds.append(kinds)
 
 
 class PlaneEncoder(_Bands):
@@ -253,13 +287,13 @@ class PlaneEncoder(_Bands):
     def __init__(
         self, planes: Planes, prior: Prior, worth: float = WORTH, record: Record | None = None
     ) -> None:
-        self._targets = [decompose(plane) for plane in planes]
+        self._targets = [decompose(plane, self._analyse) for plane in planes]
         live = [i for i, bands in enumerate(self._targets) if any(map(_matters, bands.values()))]
         _, rows, cols = planes.shape
         super().__init__(max(live, default=-1) + 1, rows, cols, prior)
         self._worth, self._record = worth, record
         self._costs = bits_of_odds()
-        self._room = symbol_room(self.magnitudes[1][:1, 0].size)
+        self._room = symbol_room(math.prod(self.magnitudes[1].shape[2:]))
         count = np.empty((_COUNT, 2), np.uint16)
         self._symbols = [count[: rans.put_raw(count, 0, self.components, _COUNT)]]
 
@@ -267,50 +301,35 @@ class PlaneEncoder(_Bands):
         guess, context = self._mean_expected(component, level, index)
         orientation = index + 1 if level else 0
         target = self._targets[component][level, orientation]
-        if expected.size:
+        if expected is not NOTHING:
             target = target - expected
-        mean = np.abs(np.floor(np.abs(target) + 0.35)).mean()
+        mean = self._mean(target)
         if mean > 0:
             code = min(int(np.rint(2 * np.log2(mean))), _LARGEST_MEAN)
             symbol = min(max(code - guess + _MIDDLE, 1), MEAN_SYMBOLS - 1)
             self.means[level, component, index] = guess + symbol - _MIDDLE
             near = self._near(component, level, index, expected)
-            size = target.size if self._record else 0
-            inputs, kinds = np.empty((size, INPUTS + 1), np.int16), np.empty(size, np.uint8)
-            values: Values
-            n, values, saved = encode_band(
-                target,
-                near,
-                self.network,
-                Room.of(target.shape[1]),
-                self._costs,
-                self._worth,
-                self._room,
-                inputs,
-                kinds,
-            )
+            symbols, values, saved = self._encode(target, near)
             if saved > 0 or not self._worth:
                 self._put_mean(context, symbol)
-                self._symbols.append(self._room[:n].copy())
+                self._symbols.append(symbols)
                 if self._record:
-                    self._keep(self._fixed(component, level, index, expected), inputs, kinds)
+                    self._record.keep(self._fixed(component, level, index, expected))
                 return values
             self.means[level, component, index] = _NO_MEAN
             self.magnitudes[level][component, index] = 0
         self._put_mean(context, 0)
-        zeros: Values = np.zeros(target.shape, np.int32)
-        return zeros
+        return self._zeros(target.shape)
 
     def _expected(
         self, component: int, level: int, predictor: Predictor, finer: list[Planes]
     ) -> list[Planes]:
         predicted = predictor.predict(component, finer)
-        targets = [self._targets[component][level, o] for o in (1, 2, 3)]
-        costs = [sum(map(_cost, targets, predicted, [strength] * 3)) for strength in STRENGTHS]
+        costs = self._bits([self._targets[component][level, o] for o in (1, 2, 3)], predicted)
         choice = int(np.argmin(costs))
         self._symbols.append(np.array([[_CHOICES[:choice].sum(), _CHOICES[choice]]], np.uint16))
         if not choice:
-            return [_NOTHING] * 3
+            return [NOTHING] * 3
         return [STRENGTHS[choice] * band for band in predicted]
 
     def _put_mean(self, context: int, symbol: int) -> None:
@@ -320,16 +339,32 @@ class PlaneEncoder(_Bands):
         if self._record:
             self._record.means.append((context, symbol))
 
-    def _keep(
-        self,
-        fixed: npt.NDArray[np.float32],
-        inputs: npt.NDArray[np.int16],
-        kinds: npt.NDArray[np.uint8],
-    ) -> None:
-        assert self._record is not None
-        rows = np.concatenate([inputs[:, :INPUTS], fixed[inputs[:, INPUTS]]], axis=1)
-        self._record.inputs.append(rows.astype(np.int16))
-        self._record.kinds.append(kinds)
+    def _analyse(self, plane: Planes) -> tuple[Planes, Planes, Planes, Planes]:
+        return analyse(plane)
+
+    def _mean(self, target: Planes) -> float:
+        """Mean magnitude of a band, about as it will be quantised."""
+        return float(np.abs(np.floor(np.abs(target) + ROUNDED_UP)).mean())
+
+    def _bits(self, targets: list[Planes], predicted: list[Planes]) -> list[float]:
+        """About how many bits three bands take with each of `STRENGTHS`."""
+        return [sum(map(_cost, targets, predicted, [strength] * 3)) for strength in STRENGTHS]
+
+    def _encode(self, target: Planes, near: Neighbours) -> tuple[Symbols, Values, int]:
+        """Symbols of a band, what it decodes to, and what it saves; see `encode_band`."""
+        inputs, kinds = self._record.room(target.size) if self._record else _NO_RECORD
+        n, values, saved = encode_band(
+            target,
+            near,
+            self.network,
+            Room.of(target.shape[1]),
+            self._costs,
+            self._worth,
+            self._room,
+            inputs,
+            kinds,
+        )
+        return self._room[:n].copy(), values, saved
 
     def content(self) -> bytes:
         """The symbols coded so far, as bytes."""
@@ -337,7 +372,9 @@ class PlaneEncoder(_Bands):
         return rans.finish(*rans.take(pairs[:, 0].copy(), pairs[:, 1].copy()))
 
 
-def decompose(plane: Planes) -> dict[tuple[int, int], Planes]:
+def decompose(
+    plane: Planes, analyse: Callable[[Planes], Sequence[Planes]] = analyse
+) -> dict[tuple[int, int], Planes]:
     """Bands of a plane by level and orientation, of gain 1."""
     bands = {}
     for level in range(1, LEVELS + 1):
@@ -371,4 +408,4 @@ def _strong(energies: npt.NDArray[np.float64]) -> int:
 
 def _matters(band: Planes) -> bool:
     """Whether a coefficient of a band may differ from zero once quantised."""
-    return bool(band.size) and float(np.abs(band).max()) >= 0.5
+    return bool((abs(band) >= 0.5).any())

@@ -11,13 +11,14 @@ from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.candidates import Candidates, Details, Forecast
 from xhsinr.compression.pursuit import Attempt, Goal, Pursuit
 from xhsinr.compression.survey import Survey
+from xhsinr.devices import asks_for_gpu
 from xhsinr.errors import TargetError
 from xhsinr.network.file import Network
 from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.scene import Scene
 from xhsinr.target import Target
 
-__all__ = ["Search", "may_use"]
+__all__ = ["Search", "gains_by_gpu", "may_use"]
 
 # Bits a sample from which on integers below a bound may take fewer bytes than planes as good.
 _DEAR = 1.5
@@ -38,6 +39,13 @@ def may_use(network: Network | None, target: Target) -> bool:
     if isinstance(network, SirenNetwork):
         return target.kind in ("preview", "fidelity", "bpppb")
     return network is not None and target.kind != "lossless"
+
+
+def gains_by_gpu(network: Network | None, target: Target, device: str) -> bool:
+    """Whether a scene may come to a coding that gains by a GPU, see `Coding.gains_by_gpu`."""
+    if isinstance(network, SirenNetwork) and may_use(network, target):
+        return device != "cpu"
+    return asks_for_gpu(device) and target.kind in ("preview", "fidelity", "bpppb")
 
 
 class Search:

@@ -136,7 +136,7 @@ class Compression:
     network : Network or None
         Of the user's own.
     device : str
-        Where latents are fitted.
+        Where tiles are encoded.
     origin : Origin, optional
         Files that the scene is read from.
     """
@@ -199,7 +199,8 @@ class Compression:
     ) -> Iterator[CodedTile]:
         need = codec.memory(math.prod(tiling.shape(0)))
         function = partial(encode_tile, codec=codec, device=self.device)
-        return self.tasks.run(function, tiling, tiles, what, need, _network_of(codec))
+        gpu = codec.coding.gains_by_gpu(self.device)
+        return self.tasks.run(function, tiling, tiles, what, need, _network_of(codec), gpu=gpu)
 
     def _trial(self, codec: TileCodec) -> float:
         """Bytes that a codec makes of the middle of the scene, with the share of its own."""
@@ -209,7 +210,10 @@ class Compression:
         middle = down // 2 * -(-cols // tiling.tile) + across // 2
         need = codec.memory(math.prod(tiling.shape(0)))
         function = partial(tile_bytes, codec=codec, device=self.device)
-        (found,) = self.tasks.run(function, tiling, [middle], "trial", need, _network_of(codec))
+        gpu = codec.coding.gains_by_gpu(self.device)
+        (found,) = self.tasks.run(
+            function, tiling, [middle], "trial", need, _network_of(codec), gpu=gpu
+        )
         share = math.prod(tiling.shape(middle)) / (rows * cols)
         return float(found + share * len(codec.to_bytes()))
 

@@ -65,11 +65,9 @@ MEAN_CONTEXTS, MEAN_SYMBOLS = 4, 32
 ODDS_LIMIT = 1024
 """Log-odds, in ``2**-6``, are clipped to it; the table of probabilities has both signs."""
 
-NEWEST_PRIOR = 2
+NEWEST_PRIOR = 1
 """Number of the package's prior that files are written with."""
 
-# By number; a file written with one needs it for ever.
-_PACKAGE_FILES = {1: "prior.safetensors", NEWEST_PRIOR: "prior-2.safetensors"}
 _WEIGHT = 64
 _LARGEST_INPUT = 512
 _LARGEST_WEIGHT = 1 << 14
@@ -212,13 +210,13 @@ class Prior(Network):
 
 
 def package_prior(number: int = NEWEST_PRIOR) -> Prior:
-    """The package's prior of a number from 1 to `NEWEST_PRIOR`."""
+    """The package's prior of a number from 1 to `NEWEST_PRIOR`: files need theirs for ever."""
     return _read_once(number)
 
 
 @cache
 def _read_once(number: int) -> Prior:
-    found = read_network(Path(__file__).parents[1] / "networks" / _PACKAGE_FILES[number])
+    found = read_network(Path(__file__).parents[1] / "networks" / f"prior-{number}.safetensors")
     assert isinstance(found, Prior)
     return found
 

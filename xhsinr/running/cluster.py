@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 
 from xhsinr.errors import MemoryLimitError
 from xhsinr.network.file import Network, remember
-from xhsinr.network.siren_network import SirenNetwork
 from xhsinr.running.tasks import TileFunction, on_tile
 from xhsinr.running.threads import in_order
 from xhsinr.scene import Scene
@@ -64,6 +63,8 @@ def by_workers(
     tiles: Sequence[int],
     network: Network | None,
     fitting: int,
+    *,
+    gpu: bool,
 ) -> Iterator[T]:
     """Results of a function on tiles, in their order; see `xhsinr.running.tasks.Tasks.run`.
 
@@ -85,11 +86,9 @@ def by_workers(
             f"a time, and a worker has {most} threads: start workers with fewer threads, use "
             "smaller tiles, or allow more memory"
         )
-    resources = {}
     if network is not None:
         send_network(client, network)
-        if isinstance(network, SirenNetwork):
-            resources = gpu_resources(client)
+    resources = gpu_resources(client) if gpu else {}
     # A result, which is made again if the worker that holds it dies; in bytes, as the scheduler
     # opens what it is given and has no networks.
     shared = client.submit(pickle.loads, cloudpickle.dumps(function), pure=False)

@@ -78,6 +78,8 @@ class Tasks:
         what: str,
         tile_bytes: int,
         network: Network | None = None,
+        *,
+        gpu: bool = False,
     ) -> Iterator[T]:
         """Results of a function on tiles, in the order of the tiles.
 
@@ -92,8 +94,9 @@ class Tasks:
         tile_bytes : int
             Memory that it takes.
         network : Network, optional
-            Of the user's own. What takes latents of one runs on workers that declare a GPU,
-            where there are some.
+            Of the user's own.
+        gpu : bool
+            Run where workers declare a GPU, if some do.
 
         Raises
         ------
@@ -108,7 +111,9 @@ class Tasks:
         else:
             from xhsinr.running.cluster import by_workers
 
-            results = by_workers(client, function, self.scene, tiling, tiles, network, fitting)
+            results = by_workers(
+                client, function, self.scene, tiling, tiles, network, fitting, gpu=gpu
+            )
         yield from _with_bar(results, len(tiles), what, progress=self.progress)
 
     def _do(self, function: TileFunction[T], tiling: Tiling, tile: int) -> T:

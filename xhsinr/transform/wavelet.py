@@ -14,7 +14,17 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["LEVELS", "analyse", "band_shape", "gain", "smooth_columns", "synthesise"]
+__all__ = [
+    "HIGH",
+    "LEVELS",
+    "LOW",
+    "STEPS",
+    "analyse",
+    "band_shape",
+    "gain",
+    "smooth_columns",
+    "synthesise",
+]
 
 LEVELS = 4
 """Levels of a plane's decomposition, whatever its size."""
@@ -23,7 +33,12 @@ Plane = npt.NDArray[np.float64]
 
 _PREDICT_1, _UPDATE_1 = -1.586134342059924, -0.052980118572961
 _PREDICT_2, _UPDATE_2 = 0.882911075530934, 0.443506852043971
-_LOW, _HIGH = 1.1496043988602411, 0.8698644516247813
+STEPS = ((_PREDICT_1, True), (_UPDATE_1, False), (_PREDICT_2, True), (_UPDATE_2, False))
+"""Lifting steps of the analysis: the factor, and whether odd samples are what it changes."""
+
+LOW, HIGH = 1.1496043988602411, 0.8698644516247813
+"""What even and odd samples are multiplied by in the end."""
+
 # Norms of the synthesis functions of each level, in one dimension.
 _LOW_NORMS = (1.0, 0.9914401935, 1.0151859281, 1.0257158584, 1.0288212938)
 _HIGH_NORMS = (1.0, 1.0200176289, 0.9834713041, 1.0196213942, 1.0368802098)
@@ -101,8 +116,8 @@ def analyse(plane: Plane) -> tuple[Plane, Plane, Plane, Plane]:
         _lift_rows(even, odd, _UPDATE_1, False)
         _lift_rows(even, odd, _PREDICT_2, True)
         _lift_rows(even, odd, _UPDATE_2, False)
-    down_low, down_high = (_LOW, _HIGH) if rows > 1 else (1.0, 1.0)
-    across_low, across_high = (_LOW, _HIGH) if cols > 1 else (1.0, 1.0)
+    down_low, down_high = (LOW, HIGH) if rows > 1 else (1.0, 1.0)
+    across_low, across_high = (LOW, HIGH) if cols > 1 else (1.0, 1.0)
     coarse = np.empty((low_rows, low_cols))
     across = np.empty((low_rows, cols - low_cols))
     down = np.empty((rows - low_rows, low_cols))
@@ -135,8 +150,8 @@ def synthesise(coarse: Plane, across: Plane, down: Plane, both: Plane) -> Plane:
     low_rows, low_cols = coarse.shape
     rows, cols = low_rows + len(down), low_cols + across.shape[1]
     even, odd = np.empty((low_rows, cols)), np.empty((rows - low_rows, cols))
-    down_low, down_high = (1.0 / _LOW, 1.0 / _HIGH) if rows > 1 else (1.0, 1.0)
-    across_low, across_high = (1.0 / _LOW, 1.0 / _HIGH) if cols > 1 else (1.0, 1.0)
+    down_low, down_high = (1.0 / LOW, 1.0 / HIGH) if rows > 1 else (1.0, 1.0)
+    across_low, across_high = (1.0 / LOW, 1.0 / HIGH) if cols > 1 else (1.0, 1.0)
     low, detail = np.empty(low_cols), np.empty(cols - low_cols)
     for high in range(2):
         target, scale = (odd, down_high) if high else (even, down_low)
