@@ -32,9 +32,9 @@ _BEAT, _ABANDONED = 20.0, 120.0
 
 def publish(files: SceneFiles, out: str) -> None:
     """Send a scene's files, its item last, in place of what it was made as before."""
-    folder = f"{out}/{files.id}"
+    folder = f"{out}/{files.item.stem}"
     gone = []
-    for made in files.all:
+    for made in files:
         if made.exists():
             put(made, f"{folder}/{made.name}")
         else:  # some scenes have no spectra to show
@@ -127,7 +127,7 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 
@@ -138,7 +138,7 @@ def _tidy(out: str) -> None:
     end_uploads(out)
     names = {*names_below(out)}
     for folder in {name.partition("/")[0] for name in names if "/" in name}:
-        own = {f"{folder}/{path.name}" for path in SceneFiles(Path(folder), folder).all}
+        own = {f"{folder}/{path.name}" for path in SceneFiles.of(Path(folder), folder)}
         if f"{folder}/{folder}.json" not in names:
             for left in own & names:
                 remove(f"{out}/{left}")

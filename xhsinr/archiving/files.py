@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from xhsinr import stac
 from xhsinr.folders import at, read_each, stem_of
@@ -18,47 +18,22 @@ ROOT = ARCHIVE_FILES | {RESERVED}
 """What an archive has beside its scenes."""
 
 
-@dataclass(frozen=True)
-class SceneFiles:
-    """The files of a scene in a folder.
+class SceneFiles(NamedTuple):
+    """The files of a scene in a folder, its item last."""
 
-    Attributes
-    ----------
-    folder : Path
-    id : str
-    """
+    sidecar: Path
+    preview: Path
+    thumbnail: Path
+    spectra: Path
+    metadata: Path
+    item: Path
 
-    folder: Path
-    id: str
-
-    @property
-    def sidecar(self) -> Path:
-        return self.folder / f"{self.id}.hsinr"
-
-    @property
-    def preview(self) -> Path:
-        return preview_path(self.sidecar)
-
-    @property
-    def metadata(self) -> Path:
-        return self.folder / f"{self.id}.metadata.json"
-
-    @property
-    def thumbnail(self) -> Path:
-        return self.folder / f"{self.id}.thumbnail.jpg"
-
-    @property
-    def spectra(self) -> Path:
-        return self.folder / f"{self.id}.spectra.svg"
-
-    @property
-    def item(self) -> Path:
-        return self.folder / f"{self.id}.json"
-
-    @property
-    def all(self) -> tuple[Path, ...]:
-        pictures = self.preview, self.thumbnail, self.spectra
-        return self.sidecar, *pictures, self.metadata, self.item
+    @classmethod
+    def of(cls, folder: Path, name: str) -> SceneFiles:
+        """Those of the scene of that id."""
+        sidecar = folder / f"{name}.hsinr"
+        ends = (".thumbnail.jpg", ".spectra.svg", ".metadata.json", ".json")
+        return cls(sidecar, preview_path(sidecar), *(folder / f"{name}{end}" for end in ends))
 
 
 def item_of(out: Place, name: str) -> Place:

@@ -49,15 +49,16 @@ def publish(files: SceneFiles, out: Place) -> None:
     if isinstance(out, str):
         bucket.publish(files, out)
         return
-    for path in files.all:
+    for path in files:
         if path.exists():  # some scenes have no spectra to show
             sync(path)
-    final, aside = out / files.id, _aside(out, files.id)
+    name = files.item.stem
+    final = out / name
     if final.is_dir():
-        final.rename(aside)
-    files.folder.rename(final)
+        final.rename(_aside(out, name))
+    files.item.parent.rename(final)
     sync(out)
-    _settle(out, files.id)
+    _settle(out, name)
 
 
 def _aside(out: Path, name: str) -> Path:
@@ -66,17 +67,17 @@ def _aside(out: Path, name: str) -> Path:
 
 def _settle(out: Path, name: str) -> None:
     """End a replacement, also one that was cut short: the new folder counts, else the old one."""
-    final, aside = SceneFiles(out / name, name), SceneFiles(_aside(out, name), name)
-    if not aside.folder.is_dir() or aside.folder.is_symlink():
+    final, aside = out / name, _aside(out, name)
+    if not aside.is_dir() or aside.is_symlink():
         return
-    if not final.folder.exists():
-        aside.folder.rename(final.folder)
+    if not final.exists():
+        aside.rename(final)
         return
-    for path in aside.all:
+    for path in SceneFiles.of(aside, name):
         path.unlink(missing_ok=True)
-    for others in aside.folder.iterdir():
-        others.rename(final.folder / others.name)
-    aside.folder.rmdir()
+    for others in aside.iterdir():
+        others.rename(final / others.name)
+    aside.rmdir()
 
 
 @contextlib.contextmanager
@@ -88,7 +89,7 @@ def making(out: Place, name: str) -> Iterator[SceneFiles]:
     """
     beside = out if isinstance(out, Path) else Path(tempfile.gettempdir())
     with scratch(beside, name) as folder:
-        yield SceneFiles(folder, name)
+        yield SceneFiles.of(folder, name)
 
 
 def with_own_ids(
@@ -159,17 +160,18 @@ def _foreign(
 
 
 def _is_free(out: Path, source: stac.Source, origin: str | None, overwrite: bool) -> bool:
-    files = SceneFiles(out / source.id, source.id)
-    if not os.path.lexists(files.folder):
+    folder = out / source.id
+    if not os.path.lexists(folder):
         return True
-    if files.folder.is_symlink() or not files.folder.is_dir():
+    if folder.is_symlink() or not folder.is_dir():
         return False
-    if any(path.is_symlink() or (path.exists() and not path.is_file()) for path in files.all):
+    files = SceneFiles.of(folder, source.id)
+    if any(path.is_symlink() or (path.exists() and not path.is_file()) for path in files):
         return False
     if origin is not None:
         return origin == source.identity
     # Nobody can tell what it was made from.
-    return overwrite or not any(files.folder.iterdir())
+    return overwrite or not any(folder.iterdir())
 
 
 @contextlib.contextmanager

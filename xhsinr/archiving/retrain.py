@@ -159,4 +159,4 @@ def _originals(out: Path, items: list[Path], progress: bool) -> Iterator[Path]:
             yield Path(source)
             continue
         with making(out, item.stem) as files:
-            yield restore(item, files.folder / f"{item.stem}.tif")
+            yield restore(item, files.item.with_suffix(".tif"))

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 import xarray as xr
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import RasterioIOError
 
 import xhsinr
 from xhsinr.errors import DamagedSidecarError
 from xhsinr.gdal import vrt
+from xhsinr.scene.images import placeless
 
 __all__ = ["Check", "before_a_command", "examine", "needed_environment"]
 
@@ -112,10 +112,8 @@ def _rasterio_reports_damage(path: Path) -> Check:
 
 
 def _read(path: Path) -> npt.NDArray[np.uint16]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with vrt.open_rasterio_dataset(path) as dataset:
-            samples: npt.NDArray[np.uint16] = dataset.read()
+    with placeless(), vrt.open_rasterio_dataset(path) as dataset:
+        samples: npt.NDArray[np.uint16] = dataset.read()
     return samples
 
 

@@ -7,13 +7,11 @@ control points, nodata, descriptions, wavelengths); only the sources of the band
 from __future__ import annotations
 
 import os
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
@@ -22,6 +20,7 @@ from xhsinr.outputs import check_output, replacing
 from xhsinr.reading.reader import Reader
 from xhsinr.scene import Scene
 from xhsinr.scene.geotiff import gdal_profile, write_tags
+from xhsinr.scene.images import placeless
 from xhsinr.sidecar.file import Sidecar
 
 __all__ = [
@@ -159,9 +158,7 @@ def _with_pixel_function(text: str) -> rasterio.DatasetReader:
 
 def _described(scene: Scene) -> ElementTree.Element:
     """A VRT of the scene's size, data type and metadata, whose bands have no source yet."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with MemoryFile(ext=".vrt") as memory:
-            with memory.open(driver="VRT", **gdal_profile(scene, scene.dtype)) as out:
-                write_tags(scene, out)
-            return ElementTree.fromstring(bytes(memory.getbuffer()))
+    with placeless(), MemoryFile(ext=".vrt") as memory:
+        with memory.open(driver="VRT", **gdal_profile(scene, scene.dtype)) as out:
+            write_tags(scene, out)
+        return ElementTree.fromstring(bytes(memory.getbuffer()))

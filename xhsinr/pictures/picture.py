@@ -1,23 +1,23 @@
-"""Pictures of scenes in natural colours, as arrays and as PNG."""
+"""Pictures of scenes in natural colours, as arrays and as files."""
 
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import rasterio
 
-__all__ = ["image_html", "limits", "picture_bands", "png_bytes", "stretched"]
+from xhsinr.scene.images import placeless
+
+__all__ = ["image_html", "jpeg_bytes", "limits", "picture_bands", "png_bytes", "stretched"]
 
 Scene = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.uint8]
 
-_UP = 2  # PNG specification, section 9
 RED_GREEN_BLUE_UM = (0.65, 0.55, 0.45)
 
 
@@ -70,17 +70,21 @@ def stretched(planes: Scene, valid: Mask, between: list[tuple[float, float]]) ->
 
 def png_bytes(picture: Picture) -> bytes:
     """A picture (rows, cols, 3), uint8, as the bytes of a small PNG file."""
-    rows, cols, _ = picture.shape
-    # Each row after the kind of its filter: differences to the row above.
-    above = np.concatenate([picture[:1] * 0, picture[:-1]])
-    lines = np.full((rows, 1 + 3 * cols), _UP, np.uint8)
-    lines[:, 1:] = (picture - above).reshape(rows, 3 * cols)
-    header = struct.pack(">IIBBBBB", cols, rows, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks
-    )
+    return _file_bytes(picture, driver="PNG", zlevel=9)
+
+
+def jpeg_bytes(picture: Picture) -> bytes:
+    """A picture (rows, cols, 3), uint8, as the bytes of a JPEG file."""
+    return _file_bytes(picture, driver="JPEG", quality=80)
+
+
+def _file_bytes(picture: Picture, **profile: Any) -> bytes:
+    rows, cols, count = picture.shape
+    shape = {"height": rows, "width": cols, "count": count, "dtype": "uint8"}
+    with placeless(), rasterio.MemoryFile() as made:
+        with made.open(**profile, **shape) as out:
+            out.write(np.moveaxis(picture, -1, 0))
+        return bytes(made.read())
 
 
 def image_html(png: bytes, side: int) -> str:

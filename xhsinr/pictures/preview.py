@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +15,13 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning
 
 from xhsinr.outputs import check_output, replacing
 from xhsinr.pictures import picture
 from xhsinr.reading.reader import Reader, finest_overview
 from xhsinr.running.tasks import run_tiles
 from xhsinr.scene import Scene
+from xhsinr.scene.images import placeless
 from xhsinr.sidecar.file import Sidecar
 
 __all__ = [
@@ -131,8 +130,7 @@ def write_preview(
     target = preview_path(sidecar.path) if path is None else Path(path)
     check_output(target, overwrite=overwrite, source=sidecar.place)
     look = quicklook(sidecar, _SIDE, progress=progress)
-    with replacing(target) as part, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with replacing(target) as part, placeless():
         _write(look, Reader(sidecar).scene(), part)
     return target
 
@@ -140,10 +138,8 @@ def write_preview(
 @contextlib.contextmanager
 def opened_preview(preview: Path) -> Iterator[rasterio.DatasetReader]:
     """A preview to read from; it need not have a place on the ground."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(preview, driver="GTiff") as opened:
-            yield opened
+    with placeless(), rasterio.open(preview, driver="GTiff") as opened:
+        yield opened
 
 
 def small_preview(preview: Path, side: int) -> picture.Picture:
@@ -157,14 +153,7 @@ def small_preview(preview: Path, side: int) -> picture.Picture:
 
 def write_thumbnail(preview: Path, path: Path) -> None:
     """Write what browsers show of a preview: a JPEG of at most 512 pixels a side."""
-    look = small_preview(preview, _THUMBNAIL)
-    height, width, count = look.shape
-    shape = {"height": height, "width": width, "count": count, "dtype": "uint8"}
-    with warnings.catch_warnings(), rasterio.MemoryFile() as made:
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with made.open(driver="JPEG", quality=80, **shape) as out:
-            out.write(np.moveaxis(look, -1, 0))
-        path.write_bytes(made.read())
+    path.write_bytes(picture.jpeg_bytes(small_preview(preview, _THUMBNAIL)))
 
 
 def _write(look: Quicklook, scene: Scene, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import math
 import warnings
@@ -10,12 +11,15 @@ from typing import Any
 
 import dask.array
 import numpy as np
+import numpy.typing as npt
 from dask.array.core import getter, getter_nofancy
 from dask.blockwise import Blockwise
 
 from xhsinr.errors import HsinrError, SceneError
 
-__all__ = ["SIDE", "joined", "lazily_read", "read_where"]
+__all__ = ["SIDE", "Windowed", "joined", "lazily_read", "read_where"]
+
+Indices = npt.NDArray[np.intp]
 
 SIDE = 256
 """Rows and columns of a chunk."""
@@ -24,12 +28,35 @@ SIDE = 256
 _FAR_SMALLER = 128
 
 
-def lazily_read(source: Any, chunks: tuple[int, int, int] = (-1, SIDE, SIDE)) -> dask.array.Array:
+class Windowed(abc.ABC):
+    """Samples that are read where they are asked for; looks like an array of three axes."""
+
+    ndim = 3
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @abc.abstractmethod
+    def read(self, *places: Indices) -> npt.NDArray[Any]:
+        """Samples at the crossings of some places along each axis, at least one of each."""
+
+    def __getitem__(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
+        asked = [np.arange(size)[part] for size, part in zip(self.shape, key, strict=True)]
+        places = [np.atleast_1d(part) for part in asked]
+        # An integer takes its axis away.
+        shape = [part.size for part in asked if part.ndim]
+        if not all(part.size for part in places):
+            return np.empty(shape, self.dtype)
+        return self.read(*places).reshape(shape)
+
+
+def lazily_read(
+    source: Windowed, chunks: tuple[int, int, int] = (-1, SIDE, SIDE)
+) -> dask.array.Array:
     """What reads a window when it is sliced, as a lazy array.
 
     Parameters
     ----------
-    source : object of a shape of three, a dtype and ``__getitem__``
+    source : Windowed
         Several threads may slice it at a time.
     chunks : tuple of int
         Along each axis; -1 for all of it.

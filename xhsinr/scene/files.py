@@ -96,8 +96,7 @@ def _opened_again(array: xr.DataArray) -> xr.DataArray | None:
     try:
         if isinstance(place, Path) and (not place.is_file() or is_hdf5(place)):
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             opened = open_file(place)
     except (SceneError, OSError, ValueError):
         return None
@@ -229,8 +228,7 @@ def _open_hdf5(path: Path, variable: str | None) -> xr.DataArray:
 def _of_dataset(path: Path, variable: str | None, engine: str | None) -> xr.DataArray:
     """The cube in a netCDF file or a Zarr store, its samples as they are stored."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             dataset = xr.open_dataset(
                 path, engine=engine, chunks={}, mask_and_scale=False, decode_coords="all"
             )

@@ -92,8 +92,7 @@ def _write_zarr(scene: Scene, data: Any, path: Path) -> None:
         part = folder / "store"
         dataset = _dataset(scene, data)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings(action="ignore"):
                 dataset.chunk(dict.fromkeys(scene.dims, _ROWS)).to_zarr(part, consolidated=True)
         except ImportError as error:
             raise SceneError(f"{path}: {error} (Zarr needs: pip install 'xhsinr[zarr]')") from error

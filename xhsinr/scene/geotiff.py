@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ import google_crc32c
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from xhsinr.errors import SceneError
 from xhsinr.outputs import replacing, sync
+from xhsinr.scene.images import placeless
 from xhsinr.scene.model import Scene
 
 __all__ = ["gdal_profile", "write_geotiff", "write_tags"]
@@ -71,8 +71,7 @@ def write_image(
     OSError
         As `write_geotiff`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with placeless():
         checksums = {}
         with rasterio.open(part, "w", **profile) as out:
             write_tags(scene, out)

@@ -11,11 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.errors import SceneError
-from xhsinr.scene.chunks import lazily_read
+from xhsinr.scene.chunks import Indices, Windowed, lazily_read
 
 __all__ = ["NEEDED", "attributes", "check_alone", "is_hdf5", "lazy_cube", "open_hdf5"]
-
-Indices = npt.NDArray[np.intp]
 
 NEEDED = "pip install 'xhsinr[products]'"
 """What reads and writes netCDF, and reads HDF5."""
@@ -84,14 +82,12 @@ def attributes(holder: Any) -> dict[str, Any]:
     return found
 
 
-class _Cube:
+class _Cube(Windowed):
     """Bands of one or several 3-D datasets as (bands, rows, cols).
 
     Opens the file at each read: tasks carry a path and never a handle, so it can be pickled and
     read from several threads and processes at once.
     """
-
-    ndim = 3
 
     def __init__(
         self, path: Path, parts: Mapping[str, Indices | None], axes: tuple[int, int, int]
@@ -116,27 +112,23 @@ class _Cube:
         self.place = np.concatenate(chosen)
         self.shape = (len(self.place), *sides.pop())
 
-    def __getitem__(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
-        asked = [np.arange(size)[part] for size, part in zip(self.shape, key, strict=True)]
-        bands, rows, cols = (np.atleast_1d(part) for part in asked)
+    def read(self, *places: Indices) -> npt.NDArray[Any]:
+        bands, rows, cols = places
         samples = np.empty((bands.size, rows.size, cols.size), self.dtype)
-        if samples.size:
-            try:
-                with open_hdf5(self.path) as file:
-                    for number, name in enumerate(self.names):
-                        here = self.part[bands] == number
-                        if here.any():
-                            places = self.place[bands[here]]
-                            samples[here] = self._read(file[name], places, rows, cols)
-            except OSError as error:
-                raise SceneError(
-                    f"{self.path}: rows {rows.min()} to {rows.max()}, columns {cols.min()} to "
-                    f"{cols.max()} cannot be read ({error}); get the file again"
-                ) from error
-        # An integer takes its axis away.
-        return samples.reshape([part.size for part in asked if part.ndim])
+        try:
+            with open_hdf5(self.path) as file:
+                for number, name in enumerate(self.names):
+                    here = self.part[bands] == number
+                    if here.any():
+                        samples[here] = self._of(file[name], self.place[bands[here]], rows, cols)
+        except OSError as error:
+            raise SceneError(
+                f"{self.path}: rows {rows.min()} to {rows.max()}, columns {cols.min()} to "
+                f"{cols.max()} cannot be read ({error}); get the file again"
+            ) from error
+        return samples
 
-    def _read(self, dataset: Any, *places: Indices) -> npt.NDArray[Any]:
+    def _of(self, dataset: Any, *places: Indices) -> npt.NDArray[Any]:
         region = [slice(0)] * 3
         for axis, place in zip(self.axes, places, strict=True):
             region[axis] = slice(int(place.min()), int(place.max()) + 1)

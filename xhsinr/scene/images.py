@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 
 from xhsinr.errors import SceneError
 from xhsinr.storage import Place
 
-__all__ = ["check_alone", "driver_of", "gdal_name", "patiently", "place_of"]
+__all__ = ["check_alone", "driver_of", "gdal_name", "patiently", "place_of", "placeless"]
 
 _DRIVERS = ["GTiff", "ENVI", "HFA", "JP2OpenJPEG", "PNG", "BMP", "EHdr", "NITF"]
 _DRIVERS += ["ISIS2", "ISIS3", "PDS", "PDS4", "VICAR", "FITS", "KEA", "RST", "SAGA", "SGI", "PNM"]
@@ -43,6 +45,11 @@ def patiently(name: Place) -> contextlib.AbstractContextManager[Any]:
     own = {key: value for key, value in _PATIENCE.items() if key not in os.environ}
     env: contextlib.AbstractContextManager[Any] = rasterio.Env(**own)
     return env
+
+
+def placeless() -> contextlib.AbstractContextManager[Any]:
+    """Where rasterio opens or writes images: those without a place on the ground are welcome."""
+    return warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning)
 
 
 def gdal_name(place: Place) -> str:

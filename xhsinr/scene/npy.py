@@ -15,7 +15,7 @@ import xarray as xr
 
 from xhsinr.errors import SceneError
 from xhsinr.scene.arrays import LOOK, warn_of_bands_first
-from xhsinr.scene.chunks import SIDE, lazily_read
+from xhsinr.scene.chunks import SIDE, Indices, Windowed, lazily_read
 from xhsinr.scene.spectrum import with_spectrum
 
 __all__ = ["open_npy"]
@@ -47,10 +47,8 @@ def open_npy(path: Path) -> xr.DataArray:
     return with_spectrum(array, centres, None, "nm")
 
 
-class _Samples:
+class _Samples(Windowed):
     """An array in a file; opens it at each read, so that it can be pickled."""
-
-    ndim = 3
 
     def __init__(self, path: Path) -> None:
         try:
@@ -64,19 +62,13 @@ class _Samples:
         self.path, self.shape, self.dtype = path, mapped.shape, mapped.dtype
         self._offset, self._strides = mapped.offset, mapped.strides
 
-    def __getitem__(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
-        asked = [np.arange(size)[part] for size, part in zip(self.shape, key, strict=True)]
-        places = [np.atleast_1d(part) for part in asked]
-        if not all(place.size for place in places):
-            out = np.empty([place.size for place in places], self.dtype)
-        else:
-            lows = [int(place.min()) for place in places]
-            sizes = [int(p.max()) + 1 - low for p, low in zip(places, lows, strict=True)]
-            out = self._block(lows, sizes)
-            if any((np.diff(place) != 1).any() for place in places):
-                out = out[np.ix_(*(p - low for p, low in zip(places, lows, strict=True)))]
-        # An integer takes its axis away.
-        return out.reshape([part.size for part in asked if part.ndim])
+    def read(self, *places: Indices) -> npt.NDArray[Any]:
+        lows = [int(place.min()) for place in places]
+        sizes = [int(p.max()) + 1 - low for p, low in zip(places, lows, strict=True)]
+        block = self._block(lows, sizes)
+        if any((np.diff(place) != 1).any() for place in places):
+            block = block[np.ix_(*(p - low for p, low in zip(places, lows, strict=True)))]
+        return block
 
     def look(self) -> npt.NDArray[Any]:
         """Samples from all over the file, `LOOK` along a side at most."""
@@ -89,7 +81,7 @@ class _Samples:
         length = self.shape[axes[2]] * self.dtype.itemsize
         with self.path.open("rb") as file:
             lines = [
-                [self._read(file, self._offset + i + j, length)[:: every[2]].copy() for j in second]
+                [self._run(file, self._offset + i + j, length)[:: every[2]].copy() for j in second]
                 for i in first
             ]
         return np.array(lines).transpose(np.argsort(axes))
@@ -107,13 +99,13 @@ class _Samples:
             for i in range(sizes[outer]):
                 start = first + i * self._strides[outer]
                 if joined:
-                    block[i] = self._read(file, start, length * wanted[1]).reshape(wanted[1:])
+                    block[i] = self._run(file, start, length * wanted[1]).reshape(wanted[1:])
                     continue
                 for j in range(sizes[middle]):
-                    block[i, j] = self._read(file, start + j * self._strides[middle], length)
+                    block[i, j] = self._run(file, start + j * self._strides[middle], length)
         return block.transpose(np.argsort([outer, middle, inner]))
 
-    def _read(self, file: Any, start: int, length: int) -> npt.NDArray[Any]:
+    def _run(self, file: Any, start: int, length: int) -> npt.NDArray[Any]:
         file.seek(start, os.SEEK_SET)
         content = file.read(length)
         if len(content) < length:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xhsinr.errors import SceneError
-from xhsinr.scene.chunks import lazily_read
+from xhsinr.scene.chunks import Indices, Windowed, lazily_read
 from xhsinr.scene.grid import centre_coords
 from xhsinr.scene.lookup import Lookup
 from xhsinr.scene.model import Scene
@@ -18,22 +18,19 @@ from xhsinr.scene.parts import Coordinate, GridMapping
 __all__ = ["orthorectified"]
 
 
-class _Ortho:
+class _Ortho(Windowed):
     """The samples of a scene at the cells of a table, (bands, cells down, cells across)."""
-
-    ndim = 3
 
     def __init__(self, lookup: Lookup, data: Any, fill: Any) -> None:
         self.lookup, self.data, self.fill = lookup, data, fill
         self.shape = (data.shape[0], *lookup.rows.shape)
         self.dtype: np.dtype[Any] = np.dtype(data.dtype)
 
-    def __getitem__(self, key: tuple[slice, slice, slice]) -> npt.NDArray[Any]:
-        bands, *cells = key
-        rows, cols = self.lookup.rows[tuple(cells)], self.lookup.cols[tuple(cells)]
+    def read(self, *places: Indices) -> npt.NDArray[Any]:
+        bands, *cells = places
+        rows, cols = self.lookup.rows[np.ix_(*cells)], self.lookup.cols[np.ix_(*cells)]
         seen = (rows > 0) & (cols > 0)
-        found = np.full((len(range(*bands.indices(self.shape[0]))), *rows.shape), self.fill)
-        found = found.astype(self.dtype)
+        found = np.full((len(bands), *rows.shape), self.fill, self.dtype)
         if seen.any():
             down, across = rows[seen] - 1, cols[seen] - 1
             top, left = int(down.min()), int(across.min())

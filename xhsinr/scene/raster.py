@@ -14,13 +14,13 @@ import rasterio
 import rioxarray  # noqa: F401  (registers the rio accessor)
 import xarray as xr
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 
 from xhsinr.errors import RemoteError, SceneError, SidecarError
 from xhsinr.scene import envi
 from xhsinr.scene.arrays import LOOK
 from xhsinr.scene.grid import centre_coords
-from xhsinr.scene.images import check_alone, driver_of, gdal_name, patiently
+from xhsinr.scene.images import check_alone, driver_of, gdal_name, patiently, placeless
 from xhsinr.scene.spectrum import (
     FWHM_NAMES,
     WAVELENGTH_NAMES,
@@ -68,9 +68,7 @@ def open_raster(place: Place) -> xr.DataArray:
     if isinstance(place, Path) and place.suffix.lower() == ".hdr":
         place = _data_of_header(place)
     try:
-        with warnings.catch_warnings(), patiently(place):
-            # Scenes without a place are welcome.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with placeless(), patiently(place):
             driver = driver_of(place)
             with rasterio.open(gdal_name(place), driver=driver) as source:
                 check_alone(place, source)

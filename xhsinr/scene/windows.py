@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from xhsinr.errors import SceneError
-from xhsinr.scene.chunks import SIDE, lazily_read
-from xhsinr.scene.images import driver_of, patiently
+from xhsinr.scene.chunks import SIDE, Indices, Windowed, lazily_read
+from xhsinr.scene.images import driver_of, patiently, placeless
 
 __all__ = ["Mask", "lazy_raster", "unused_value"]
 
@@ -62,13 +61,11 @@ class Mask:
         return found
 
 
-class _Windows:
+class _Windows(Windowed):
     """Bands of a file as (bands, rows, cols).
 
     Each thread opens the file once for itself; pickled, it carries the name alone.
     """
-
-    ndim = 3
 
     def __init__(
         self, name: str, bands: list[int], mask: Mask | None, nodata: float | None
@@ -87,21 +84,15 @@ class _Windows:
         vars(self).update(state)
         self._open = threading.local()
 
-    def __getitem__(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
-        asked = [np.arange(size)[part] for size, part in zip(self.shape, key, strict=True)]
-        bands, rows, cols = (np.atleast_1d(part) for part in asked)
-        shape = [part.size for part in asked if part.ndim]
-        if not (bands.size and rows.size and cols.size):
-            return np.empty(shape, self.dtype)
+    def read(self, *places: Indices) -> npt.NDArray[Any]:
         with patiently(self.name):
-            samples, valid = self.read(bands, rows, cols)
+            samples, valid = self.with_mask(*places)
         if valid is not None:
             samples[~np.broadcast_to(valid, samples.shape)] = self.nodata
-        # An integer takes its axis away.
-        return samples.reshape(shape)
+        return samples
 
-    def read(
-        self, bands: npt.NDArray[np.intp], rows: npt.NDArray[np.intp], cols: npt.NDArray[np.intp]
+    def with_mask(
+        self, bands: Indices, rows: Indices, cols: Indices
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
         """Samples, and where a mask says that they are data, of bands, rows and columns."""
         top, left = int(rows.min()), int(cols.min())
@@ -124,8 +115,7 @@ class _Windows:
     def _source(self) -> rasterio.DatasetReader:
         source = getattr(self._open, "source", None)
         if source is None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with placeless():
                 source = self._open.source = rasterio.open(self.name, driver=self.driver)
         return source
 
@@ -171,7 +161,7 @@ def unused_value(name: str, bands: list[int], mask: Mask) -> int | float:
         for left in range(0, width, SIDE):
             rows = np.arange(top, min(top + SIDE, height))
             cols = np.arange(left, min(left + SIDE, width))
-            samples, valid = windows.read(np.arange(len(bands)), rows, cols)
+            samples, valid = windows.with_mask(np.arange(len(bands)), rows, cols)
             data = samples[np.broadcast_to(True if valid is None else valid, samples.shape)]
             candidates = np.unique(data) if small else data[np.isin(data, ends)]
             used.update(candidates.tolist())

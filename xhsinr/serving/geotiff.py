@@ -8,7 +8,6 @@ overviews are added to its directory here (BigTIFF design, Aware Systems 2004; T
 from __future__ import annotations
 
 import struct
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -16,12 +15,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from xhsinr.errors import LimitError, SceneError
 from xhsinr.reading.reader import Reader
 from xhsinr.scene.geotiff import gdal_profile, write_tags
+from xhsinr.scene.images import placeless
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.tiling import Tiling
 
@@ -178,12 +177,10 @@ def _written_by_gdal(reader: Reader, side: int) -> Tags:
         "ENDIANNESS": "LITTLE",
         "SPARSE_OK": True,
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with MemoryFile(ext=".tif") as memory:
-            with memory.open(**profile) as out:
-                write_tags(scene, out)
-            return _tags(bytes(memory.getbuffer()))
+    with placeless(), MemoryFile(ext=".tif") as memory:
+        with memory.open(**profile) as out:
+            write_tags(scene, out)
+        return _tags(bytes(memory.getbuffer()))
 
 
 def _tags(content: bytes) -> Tags:

@@ -6,8 +6,8 @@ declares a huge one; `set_limits` moves them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from types import TracebackType
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 
 from xhsinr.errors import LimitError
 
@@ -70,7 +70,7 @@ def current_limits() -> Limits:
     return _current
 
 
-class set_limits:  # noqa: N801 (reads as the function that it is used as)
+def set_limits(**values: int) -> ExitStack:
     """Set limits for the files that are opened from now on, or within a ``with`` block.
 
     An open file takes its limits along, to other processes too.
@@ -91,26 +91,18 @@ class set_limits:  # noqa: N801 (reads as the function that it is used as)
     >>> with xhsinr.set_limits(load_bytes=64 << 30):
     ...     scene = xhsinr.open("large.hsinr").open().load()  # doctest: +SKIP
     """
+    names = list(asdict(_current))
+    for name, value in values.items():
+        if name not in names:
+            raise LimitError(f"there is no limit {name!r}: choose one of {names}")
+        if type(value) is not int or value < 0:
+            raise LimitError(f"{name} = {value!r}: it should be a whole number")
+    block = ExitStack()
+    block.callback(_use, _current)
+    _use(replace(_current, **values))
+    return block
 
-    def __init__(self, **values: int) -> None:
-        global _current
-        names = [field.name for field in fields(Limits)]
-        for name, value in values.items():
-            if name not in names:
-                raise LimitError(f"there is no limit {name!r}: choose one of {names}")
-            if type(value) is not int or value < 0:
-                raise LimitError(f"{name} = {value!r}: it should be a whole number")
-        self._before = _current
-        _current = replace(_current, **values)
 
-    def __enter__(self) -> set_limits:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        global _current
-        _current = self._before
+def _use(limits: Limits) -> None:
+    global _current
+    _current = limits

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xhsinr.coding.rest import from_order, in_order
 from xhsinr.entropy.cursor import Cursor, varint
 from xhsinr.errors import DamagedSidecarError
 
@@ -74,9 +75,9 @@ def read_array(cursor: Cursor, most_bytes: int) -> npt.NDArray[Any]:
     whole = _read_differences(cursor, size, order)
     with np.errstate(over="ignore", invalid="ignore"):
         if kind == _FLOAT64 and dtype.kind == "f":
-            values: npt.NDArray[Any] = _in_order(whole).view(np.float64)
+            values = from_order(whole, np.dtype(np.float64))
         elif kind == _FLOAT32 and dtype.kind == "f":
-            values = _in_order(whole.astype(np.int32)).view(np.float32)
+            values = from_order(whole, np.dtype(np.float32))
         else:
             _expect(kind <= _DECIMALS, f"numbers of kind {kind}")
             values = whole / np.float64(10**kind) if kind else whole
@@ -100,9 +101,9 @@ def _integers(flat: npt.NDArray[Any]) -> list[tuple[int, Ints]]:
                 break
         narrow = wide.astype(np.float32)
     if narrow.astype(flat.dtype).tobytes() == flat.tobytes():
-        found.append((_FLOAT32, _in_order(narrow.view(np.int32)).astype(np.int64)))
+        found.append((_FLOAT32, in_order(narrow)))
     if flat.dtype.itemsize == 8:
-        found.append((_FLOAT64, _in_order(wide.view(np.int64))))
+        found.append((_FLOAT64, in_order(wide)))
     return found
 
 
@@ -173,13 +174,6 @@ def _bits(values: Ints, k: int) -> Ints:
 
 def _fold(value: int) -> int:
     return value << 1 if value >= 0 else (-value << 1) - 1
-
-
-def _in_order(bits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The bits of floats as integers that are ordered as the floats are; its own inverse."""
-    sign = bits >> (8 * bits.itemsize - 1)
-    ordered: npt.NDArray[Any] = bits ^ (sign & np.iinfo(bits.dtype).max)
-    return ordered
 
 
 def _expect(condition: bool, what: str) -> None:

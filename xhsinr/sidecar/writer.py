@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import google_crc32c
 import numpy as np
@@ -73,12 +72,7 @@ class SidecarWriter:
     def __enter__(self) -> SidecarWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._spool.close()
 
     def add(self, number: int, payload: Mapping[str, bytes], quality: Quality) -> None:
