@@ -26,11 +26,11 @@ DEVICES = [
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
-    st.integers(1, 12),
-    st.integers(1, 40),
-    st.integers(1, 40),
+    st.integers(1, 10),
+    st.integers(1, 28),
+    st.integers(1, 28),
     st.integers(0, 99),
     st.sampled_from([0.4, 6.0, 300.0, 1e9]),
 )
@@ -50,10 +50,10 @@ def test_a_device_codes_the_bytes_of_the_processor(device, components, rows, col
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("target", [{"quality": "preview"}, {"psnr": 50}, {"bpppb": 0.4}])
 def test_a_file_is_the_same_from_every_device(device, target, tmp_path: Path) -> None:
-    scene = synthetic_scene(70, 61, 24)
+    scene = synthetic_scene(37, 41, 12)
     files = [
         xhsinr.compress(
-            scene, tmp_path / f"{number}.hsinr", tile=40, device=name, progress=False, **target
+            scene, tmp_path / f"{number}.hsinr", tile=24, device=name, progress=False, **target
         ).path.read_bytes()
         for number, name in enumerate(("cpu", device))
     ]
@@ -62,7 +62,7 @@ def test_a_file_is_the_same_from_every_device(device, target, tmp_path: Path) ->
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_real_scene_is_the_same_from_every_device(device, scenes: Path, tmp_path: Path) -> None:
-    cube = np.load(scenes / "paviau_140x80.npy")[:96, :70]
+    cube = np.load(scenes / "paviau_140x80.npy")[:60, :50]
     files = [
         xhsinr.compress(
             cube, tmp_path / f"{number}.hsinr", psnr=45, device=name, progress=False

@@ -22,6 +22,7 @@ __all__ = [
     "SAVED_UNITS",
     "decode_band",
     "encode_band",
+    "kind_of",
     "symbol_room",
 ]
 
@@ -101,7 +102,7 @@ def _show(values: Any, own: Any, top: int, left: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _kind(size: int) -> int:
+def kind_of(size: int) -> int:
     """Class of a magnitude."""
     if size < 4:
         return size
@@ -127,7 +128,7 @@ def _raw_bits(kind: int, size: int) -> int:
 @njit(cache=True, nogil=True)
 def _bits(size: int, shares: Any, costs: Any) -> float:
     """Bits of a magnitude and its sign."""
-    kind = _kind(size)
+    kind = kind_of(size)
     bits: float = float(_raw_bits(kind, size)) + costs[shares[kind]]
     for stick in range(kind):
         bits += costs[_TOTAL - shares[stick]]
@@ -137,7 +138,7 @@ def _bits(size: int, shares: Any, costs: Any) -> float:
 @njit(cache=True, nogil=True)
 def _put(symbols: Any, n: int, size: int, negative: bool, shares: Any) -> int:
     """Collect the symbols of a coefficient; returns how many there are now."""
-    kind = _kind(size)
+    kind = kind_of(size)
     for stick in range(min(kind + 1, STICKS)):
         share = shares[stick]
         symbols[n, 0] = 0 if stick == kind else share
@@ -213,7 +214,7 @@ def encode_band(
                 shares[0] = share_of(sticks[place, 0], odds)
                 best, least = ZERO, exact * exact + worth * costs[shares[0]]
                 if upper > 0:
-                    for stick in range(1, _kind(upper) + 1):
+                    for stick in range(1, kind_of(upper) + 1):
                         if stick < FIRST_STICKS:
                             shares[stick] = share_of(sticks[place, stick], odds)
                         elif stick < STICKS:
@@ -229,7 +230,7 @@ def encode_band(
                     for j in range(INPUTS):
                         record[recorded, j] = room.inputs[place, j]
                     record[recorded, INPUTS] = group
-                    kinds[recorded] = _kind(best)
+                    kinds[recorded] = kind_of(best)
                     recorded += 1
                 n = _put(symbols, n, best, targets[y, x] < 0, shares)
                 if best > 0:

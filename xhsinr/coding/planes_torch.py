@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from xhsinr.coding.planes_bands import ESCAPE, LARGEST, MOST_SAVED, SAVED_UNITS
+from xhsinr.coding.planes_bands import ESCAPE, LARGEST, MOST_SAVED, SAVED_UNITS, kind_of
 from xhsinr.coding.planes_odds import MARGIN, SEEN, Neighbours
 from xhsinr.coding.planes_prediction import GUIDES, RIDGE, STRENGTHS, WINDOW
 from xhsinr.coding.planes_tile import NOTHING, ROUNDED_UP, PlaneEncoder
@@ -26,18 +26,28 @@ from xhsinr.transform.wavelet_torch import analyse, synthesise
 
 __all__ = ["TorchPlaneEncoder"]
 
+Places = Sequence[tuple[int, int]]
+
 _TOTAL = 1 << BITS
 _RINGS = 5  # inputs that are of the band itself
+_HERE: Places = [(0, 0)]
 _BESIDE, _OVER = [(0, -1), (0, 1)], [(-1, 0), (1, 0)]
 _CORNERS = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+_CROSS, _AROUND = [*_OVER, *_BESIDE], [*_OVER, *_BESIDE, *_CORNERS]
 _STRAIGHT = [(-2, 0), (2, 0), (0, -2), (0, 2)]
-_AROUND = [*_OVER, *_BESIDE, *_CORNERS]
-_REST = [
-    *((y, x) for y in (-2, 2) for x in (-2, -1, 1, 2)),
-    *((y, x) for y in (-1, 1) for x in (-2, 2)),
+_FAR = [(y, x) for y in range(-2, 3) for x in range(-2, 3) if max(abs(y), abs(x)) == 2]
+# Sums by the number of the plane that they are of: the band itself; the bands of lower
+# orientation, and the band in three components before; in the level above, the band, both
+# others, and three later components, and of the band what is closest to a child.
+_OWN = [(0, p) for p in (_BESIDE, _OVER, _CORNERS, _STRAIGHT, [*(set(_FAR) - set(_STRAIGHT))])]
+_RELATIVES = [
+    *((0, places) for places in (_HERE, _AROUND)),
+    *((back, places) for back in (1, 2, 3) for places in (_HERE, _CROSS, _CORNERS)),
 ]
-# After the sticks: bits of the escape's length, two groups of raw bits, the sign.
-_SLOTS = STICKS + 4
+_PARENTS = [
+    *((0, _HERE), (0, _AROUND), (1, _HERE), (2, _HERE)),
+    *((0, [(y, 0), (0, x)]) for y in (-1, 1) for x in (-1, 1)),
+]
 _DTYPES = {np.float32: torch.float32, np.float64: torch.float64}
 
 
@@ -56,12 +66,19 @@ class TorchPlaneEncoder(PlaneEncoder):
         self._device = torch.device(device)
         super().__init__(self._tensor(planes), prior)  # type: ignore[arg-type]
         # Products are of integers that float64 holds, whatever a device makes of float32.
-        self._weights_1 = self._tensor(prior.weights_1[:INPUTS], np.float64)
-        self._weights_2 = self._tensor(prior.weights_2, np.float64)
-        self._weights_3 = self._tensor(prior.weights_3[:, :STICKS], np.float64)
-        self._bias_2 = self._tensor(prior.bias_2, np.float64)
-        self._bias_3 = self._tensor(prior.bias_3[:STICKS], np.float64)
+        self._weights_1 = self._tensor(prior.weights_1[:INPUTS].T, np.float64)
+        self._weights_2 = self._tensor(prior.weights_2.T, np.float64)
+        self._weights_3 = self._tensor(prior.weights_3[:, :STICKS].T, np.float64)
+        self._bias_2 = self._tensor(prior.bias_2[:, None], np.float64)
+        self._bias_3 = self._tensor(prior.bias_3[:STICKS, None], np.float64)
+        self._rings = self._tensor(_kernels(_OWN, 1))
+        self._relatives = self._tensor(_kernels(_RELATIVES, 4))
+        self._parents = self._tensor(_kernels(_PARENTS, 3))
         self._odds = self._tensor(odds_table(), np.int64)
+        classes = [kind_of(size) for size in range(ESCAPE + 1)]
+        self._kinds = self._tensor(np.array(classes))
+        self._raw_bits = self._tensor(np.array([max(kind - 2, 0) >> 1 for kind in classes]))
+        self._raw_bits[ESCAPE] = 0
         # Few enough bits that float64 has their sums exactly.
         self._costs_of = self._tensor(self._costs, np.float64)
 
@@ -97,56 +114,115 @@ class TorchPlaneEncoder(PlaneEncoder):
     def _encode(self, target: Any, near: Neighbours) -> tuple[Any, Any, int]:
         rows, cols = target.shape
         own: Any = near.level[near.component, near.orientation]
-        still = _inputs(_still(near, rows, cols)) @ self._weights_1[_RINGS:]
+        own = own[: rows + 2 * MARGIN, : cols + 2 * MARGIN]
+        still = self._still(near, rows, cols)
         bias = self._tensor(near.bias, np.float64)
         values = torch.zeros_like(target)
-        symbols, saved = [], torch.zeros((), dtype=torch.int64, device=self._device)
+        groups, saved = [], torch.zeros((), dtype=torch.int64, device=self._device)
         for group, (top, left) in enumerate([(0, 0), (1, 1), (0, 1), (1, 0)]):
             here = slice(top, rows, 2), slice(left, cols, 2)
-            exact = target[here].abs().clamp(max=LARGEST - 1.0)
+            exact = target[here].flatten()
             if not exact.numel():
                 continue
-            sums = _inputs(_rings(own, rows, cols, here)) @ self._weights_1[:_RINGS]
-            shares = self._shares(sums + still[here] + bias[group])
-            sizes, gained = self._quantise(exact.flatten(), shares)
+            rings = _sums(own[None, top:, left:], self._rings, stride=2)
+            first = self._weights_1[:, : len(rings)] @ _inputs(1 + 4 * rings).flatten(1)
+            shares = self._shares(first + still[:, *here].flatten(1) + bias[group, :, None])
+            sizes, gained = self._quantise(exact.abs().clamp(max=LARGEST - 1.0), shares)
             saved += gained
-            symbols.append(_symbols(sizes, target[here].flatten() < 0, shares))
-            magnitudes = sizes.reshape(exact.shape).to(torch.float64)
-            values[here] = torch.where(target[here] < 0, -magnitudes, magnitudes)
+            groups.append((sizes, exact, shares))
+            values[here] = torch.where(exact < 0, -sizes, sizes).reshape(values[here].shape)
             within = own[MARGIN:-MARGIN, MARGIN:-MARGIN]
-            within[here] = magnitudes.clamp(max=SEEN).to(torch.float32)
-        pairs = torch.cat(symbols).cpu().numpy().astype(np.uint16)
-        return pairs, values, int(saved)
+            within[here] = values[here].abs().clamp(max=SEEN).to(torch.float32)
+        parts = [torch.cat(part, -1) for part in zip(*groups, strict=True)]
+        return self._pairs(*parts).cpu().numpy().astype(np.uint16), values, int(saved)
+
+    def _still(self, near: Neighbours, rows: int, cols: int) -> Tensor:
+        """What the first layer makes of all inputs but a band's own, shape (HIDDEN, rows, cols)."""
+        c, o = near.component, near.orientation
+        level: Any = near.level
+        nothing = torch.zeros_like(level[c, o])
+        before = [level[c - back, o] if back <= c else nothing for back in (1, 2, 3)]
+        sums = torch.zeros((INPUTS, rows, cols), dtype=torch.float32, device=self._device)
+        planes = torch.stack([level[c, :o].sum(0), *before])
+        sums[9:20] = _sums(planes, self._relatives)[:, :rows, :cols]
+        if len(near.parent):
+            sums[5:9], sums[22] = self._of_parents(near, rows, cols)
+        if near.expected is not NOTHING:
+            expected: Any = near.expected
+            sums[23] = expected.abs().clamp(max=SEEN)
+        sums = 1 + 4 * sums
+        if c > 3:
+            share = float(np.float32(4) / np.float32(c - 3))
+            earlier: Any = near.earlier
+            above, here, below = (earlier[MARGIN + y :][:rows] for y in (-1, 0, 1))
+            left, middle, right = (slice(MARGIN + x, MARGIN + x + cols) for x in (-1, 0, 1))
+            cross = above[:, middle] + below[:, middle] + here[:, left] + here[:, right]
+            sums[20] = 1 + share * here[:, middle]
+            sums[21] = 1 + share * cross
+        inputs = _inputs(sums[_RINGS:]).flatten(1)
+        return (self._weights_1[:, _RINGS:] @ inputs).reshape(-1, rows, cols)
+
+    def _of_parents(self, near: Neighbours, rows: int, cols: int) -> tuple[Tensor, Tensor]:
+        """Sums 5 to 8, and 22, over the level above."""
+        c, o = near.component, near.orientation
+        parent: Any = near.parent
+        others = parent[c].sum(0) - parent[c, o]
+        planes = torch.stack([parent[c, o], others, parent[c + 1 : c + 4, o].sum(0)])
+        # A parent may be past the last one.
+        sums = _sums(torch.nn.functional.pad(planes, (0, 1, 0, 1)), self._parents)
+        y, x = (torch.arange(side, device=self._device) for side in (rows, cols))
+        closest = sums[4 + 2 * (y & 1)[:, None] + (x & 1), (y >> 1)[:, None], x >> 1]
+        itself, ring, others, later = sums[:4, (y >> 1)[:, None], x >> 1]
+        return torch.stack([itself, closest, ring - closest, others]), later
 
     def _shares(self, sums: Tensor) -> Tensor:
-        """Share, in ``2**-15``, of each class among those not ruled out, shape (n, STICKS)."""
-        first = _activated(sums.reshape(-1, sums.shape[-1]))
-        second = _activated(first @ self._weights_2 + self._bias_2)
-        odds = (second @ self._weights_3 + self._bias_3).to(torch.int64) >> 5
+        """Share, in ``2**-15``, of each class among those not ruled out, shape (STICKS, n)."""
+        second = _activated(self._weights_2 @ _activated(sums) + self._bias_2)
+        odds = (self._weights_3 @ second + self._bias_3).to(torch.int64) >> 5
         return self._odds[(odds + ODDS_LIMIT).clamp(0, 2 * ODDS_LIMIT - 1)]
 
     def _quantise(self, exact: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         """Magnitudes, and what they save, in units, against zeros that cost nothing."""
-        costs = torch.nn.functional.pad(self._costs_of[shares], (0, 1))
-        before = torch.nn.functional.pad(self._costs_of[_TOTAL - shares].cumsum(1), (1, 0))
-        costs += before
-
-        def cost(sizes: Tensor) -> Tensor:
-            kinds = _kinds(sizes)
-            bits = _raw(sizes, kinds)[1] + (kinds == STICKS) * 5 + (kinds > 0)
-            modelled = costs.gather(1, kinds[:, None])[:, 0]
-            error = exact - sizes
-            return error * error + self._worth * (bits + modelled)
-
-        upper = (exact + 0.5).to(torch.int64)
-        lower = (upper - 1).clamp(min=1)
-        best, least = torch.zeros_like(upper), exact * exact + self._worth * costs[:, 0]
-        for sizes in (lower, upper):
-            found = cost(sizes)
-            better = (upper > 0) & (found < least)
-            best, least = torch.where(better, sizes, best), torch.where(better, found, least)
+        costs = self._costs_of[torch.nn.functional.pad(shares, (0, 0, 0, 1), value=_TOTAL)]
+        costs[1:] += self._costs_of[_TOTAL - shares].cumsum(0)
+        upper = (exact + 0.5).floor()
+        sizes = torch.stack([(upper - 1).clamp(min=1), upper])
+        kinds, bits = self._classes(sizes)
+        bits += (sizes > 0) + 5 * (sizes >= ESCAPE)
+        errors = exact - sizes
+        total = errors * errors + self._worth * (bits + costs.gather(0, kinds))
+        least, best = exact * exact + self._worth * costs[0], torch.zeros_like(upper)
+        for size, cost in zip(sizes, total, strict=True):
+            better = (upper > 0) & (cost < least)
+            best, least = torch.where(better, size, best), torch.where(better, cost, least)
         gained = (exact * exact - least).clamp(max=MOST_SAVED) * SAVED_UNITS
         return best, gained.to(torch.int64).sum()
+
+    def _classes(self, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Classes of magnitudes, and how many bits below the leading one are raw."""
+        places = sizes.clamp(max=ESCAPE).to(torch.int64)
+        return self._kinds[places], self._raw_bits[places] + _length(sizes - ESCAPE + 1) - 1
+
+    def _pairs(self, sizes: Tensor, signed: Tensor, shares: Tensor) -> Tensor:
+        """First and frequency of each symbol of magnitudes and signs, shape (symbols, 2)."""
+        (kinds, counts), escaped = self._classes(sizes), sizes >= ESCAPE
+        values = torch.where(escaped, sizes - ESCAPE + 1, sizes).to(torch.int64)
+        values &= (1 << counts) - 1
+        more = (counts - BITS).clamp(min=0)
+        raw = (
+            (counts, torch.where(escaped, 5, 0)),
+            (values >> more, counts - more),
+            (values & ((1 << more) - 1), more),
+            ((signed < 0).to(torch.int64), (kinds > 0).to(torch.int64)),
+        )
+        sticks = torch.arange(STICKS, device=self._device)[:, None]
+        first = [torch.where(sticks == kinds, 0, shares)]
+        frequency = [torch.where(sticks == kinds, shares, _TOTAL - shares) * (sticks <= kinds)]
+        for value, bits in raw:
+            first.append((value << (BITS - bits))[None])
+            frequency.append(((1 << (BITS - bits)) * (bits > 0))[None])
+        pairs = torch.stack([torch.cat(first), torch.cat(frequency)], -1).transpose(0, 1)
+        return pairs[pairs[..., 1] > 0]
 
 
 class _Predictor:
@@ -231,75 +307,19 @@ def _regress(target: Tensor, guides: Tensor, means: Tensor, factor: list[Tensor]
     return torch.stack([*weights, constant])
 
 
-def _at(padded: Tensor, rows: int, cols: int, y: int, x: int) -> Tensor:
-    """What is so many rows and columns away from each coefficient of a band."""
-    return padded[MARGIN + y : MARGIN + y + rows, MARGIN + x : MARGIN + x + cols]
+def _kernels(rings: Sequence[tuple[int, Places]], planes: int) -> npt.NDArray[np.float64]:
+    """What sums around a pixel are of so many planes, shape (sums, planes, 5, 5)."""
+    kernels = np.zeros((len(rings), planes, 1 + 2 * MARGIN, 1 + 2 * MARGIN))
+    for kernel, (plane, places) in zip(kernels, rings, strict=True):
+        for y, x in places:
+            kernel[plane, MARGIN + y, MARGIN + x] = 1
+    return kernels
 
 
-def _sum(padded: Tensor, rows: int, cols: int, places: Sequence[tuple[int, int]]) -> Tensor:
-    (y, x), *others = places
-    total = _at(padded, rows, cols, y, x)
-    for y, x in others:
-        total = total + _at(padded, rows, cols, y, x)
-    return total
-
-
-def _rings(own: Tensor, rows: int, cols: int, here: tuple[slice, slice]) -> Tensor:
-    """Inputs 0 to 4 of a group as sums: the band itself."""
-    rings = (_BESIDE, _OVER, _CORNERS, _STRAIGHT, _REST)
-    return 1 + 4 * torch.stack([_sum(own, rows, cols, ring)[here] for ring in rings], -1)
-
-
-def _still(near: Neighbours, rows: int, cols: int) -> Tensor:
-    """The other inputs as sums, of all coefficients of a band, shape (rows, cols, 19)."""
-    c, o = near.component, near.orientation
-    level: Any = near.level
-    zeros = torch.zeros((rows, cols), dtype=torch.float32, device=level.device)
-    sums = [zeros] * INPUTS
-
-    def around(padded: Any, places: Sequence[tuple[int, int]]) -> Tensor:
-        return _sum(padded, rows, cols, places)
-
-    if len(near.parent):
-        sums[5:9], sums[22] = _parents(near, rows, cols)
-    for other in range(o):
-        sums[9] = sums[9] + around(level[c, other], [(0, 0)])
-        sums[10] = sums[10] + around(level[c, other], _AROUND)
-    for back in range(min(c, 3)):
-        plane = level[c - 1 - back, o]
-        sums[11 + 3 * back] = around(plane, [(0, 0)])
-        sums[12 + 3 * back] = around(plane, [*_OVER, *_BESIDE])
-        sums[13 + 3 * back] = around(plane, _CORNERS)
-    if near.expected is not NOTHING:
-        expected: Any = near.expected
-        sums[23] = expected.abs().clamp(max=SEEN).to(torch.float32)
-    still = 1 + 4 * torch.stack(sums[_RINGS:], -1)
-    if c > 3:
-        share = float(np.float32(4) / np.float32(c - 3))
-        still[..., 20 - _RINGS] = 1 + share * around(near.earlier, [(0, 0)])
-        still[..., 21 - _RINGS] = 1 + share * around(near.earlier, [*_OVER, *_BESIDE])
-    return still
-
-
-def _parents(near: Neighbours, rows: int, cols: int) -> tuple[list[Tensor], Tensor]:
-    """Sums 5 to 8, and 22, over the level above."""
-    c, o = near.component, near.orientation
-    parent: Any = near.parent
-    y, x = (torch.arange(side, device=parent.device) for side in (rows, cols))
-    rows_above, cols_above = (y >> 1) + MARGIN, (x >> 1) + MARGIN
-
-    def above(plane: Tensor, row: int | Tensor = 0, col: int | Tensor = 0) -> Tensor:
-        return plane[rows_above + row][:, cols_above + col]
-
-    plane = parent[c, o]
-    closest = above(plane, 2 * (y & 1) - 1) + above(plane, 0, 2 * (x & 1) - 1)
-    ring = sum(above(plane, row, col) for row, col in _AROUND)
-    first, second = (other for other in range(3) if other != o)
-    others = above(parent[c, first]) + above(parent[c, second])
-    later = torch.zeros_like(others)
-    for k in range(c + 1, min(c + 4, len(parent))):
-        later = later + above(parent[k, o])
-    return [above(plane), closest, ring - closest, others], later
+def _sums(planes: Tensor, kernels: Tensor, stride: int = 1) -> Tensor:
+    """Sums around the pixels of planes with their margin; of integers, and exact."""
+    found = torch.nn.functional.conv2d(planes.to(torch.float64)[None], kernels, stride=stride)
+    return found[0].to(torch.float32)
 
 
 def _inputs(sums: Tensor) -> Tensor:
@@ -312,47 +332,5 @@ def _activated(sums: Tensor) -> Tensor:
 
 
 def _length(sizes: Tensor) -> Tensor:
-    """Bits of natural numbers: the exponent of a float64."""
-    exponents: Tensor = (sizes.to(torch.float64).view(torch.int64) >> 52) - 1022
-    return exponents.clamp(min=0)
-
-
-def _kinds(sizes: Tensor) -> Tensor:
-    """Classes of magnitudes."""
-    low = (_length(sizes) - 2).clamp(min=0)
-    kinds = torch.where(sizes < 2, sizes, 2 + 2 * low + ((sizes >> low) & 1))
-    return torch.where(sizes >= ESCAPE, STICKS, kinds)
-
-
-def _raw(sizes: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
-    """Bits below the leading ones of magnitudes, and how many there are."""
-    past = (sizes - ESCAPE + 1).clamp(min=1)
-    counts = torch.where(kinds == STICKS, _length(past) - 1, ((kinds - 2) >> 1).clamp(min=0))
-    values = torch.where(kinds == STICKS, past, sizes)
-    return values & ((1 << counts) - 1), counts
-
-
-def _symbols(sizes: Tensor, negative: Tensor, shares: Tensor) -> Tensor:
-    """First and frequency of each symbol of magnitudes and signs, shape (symbols, 2)."""
-    kinds = _kinds(sizes)
-    values, counts = _raw(sizes, kinds)
-    first = torch.zeros((len(sizes), _SLOTS), dtype=torch.int64, device=sizes.device)
-    frequency = torch.zeros_like(first)
-    sticks = torch.arange(STICKS, device=sizes.device)
-    last = sticks == kinds[:, None]
-    first[:, :STICKS] = torch.where(last, 0, shares)
-    frequency[:, :STICKS] = torch.where(last, shares, _TOTAL - shares)
-    frequency[:, :STICKS] *= sticks <= kinds[:, None]
-    more = (counts - BITS).clamp(min=0)
-    lengths = torch.where(kinds == STICKS, 5, 0)
-    raw = (
-        (counts, lengths),
-        (values >> more, counts - more),
-        (values & ((1 << more) - 1), more),
-        (negative.to(torch.int64), (kinds > 0).to(torch.int64)),
-    )
-    for slot, (value, bits) in enumerate(raw, STICKS):
-        first[:, slot] = value << (BITS - bits)
-        frequency[:, slot] = torch.where(bits > 0, 1 << (BITS - bits), 0)
-    there = frequency > 0
-    return torch.stack([first[there], frequency[there]], 1)
+    """Bits of whole numbers, of those below 1 one."""
+    return torch.frexp(sizes.clamp(min=1)).exponent.to(torch.int64)
