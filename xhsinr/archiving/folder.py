@@ -31,14 +31,7 @@ from xhsinr.network.file import Network
 from xhsinr.outputs import replacing, scratch, sweep, sync
 from xhsinr.storage import Place
 
-__all__ = [
-    "check_free",
-    "keep_network",
-    "making",
-    "one_run",
-    "publish",
-    "with_own_ids",
-]
+__all__ = ["check_free", "keep_network", "making", "one_run", "publish", "with_own_ids"]
 
 _ASIDE = re.compile(r"\.(.+)\.xhsinr-replaced")
 _SHOWN = 5
@@ -123,11 +116,7 @@ def with_own_ids(
 
 
 def check_free(
-    out: Place,
-    scenes: Sequence[stac.Source],
-    origins: Mapping[str, str | None],
-    *,
-    overwrite: bool,
+    out: Place, scenes: Sequence[stac.Source], origins: Mapping[str, str | None], *, overwrite: bool
 ) -> None:
     """Refuse to start where anything would be replaced that is not this archive's own.
 

@@ -86,13 +86,7 @@ def _option(field: Field[Any]) -> Any:
     )
 
 
-def overwrite_option(command: Any) -> Any:
-    """Add ``--overwrite``."""
-    return click.option("--overwrite", is_flag=True, help="Replace an existing file.")(command)
-
-
-def preview_option(command: Any) -> Any:
-    """Add ``--preview``."""
-    return click.option(
-        "--preview", is_flag=True, help="Write a small picture beside it, a GeoTIFF."
-    )(command)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+preview_option = click.option(
+    "--preview", is_flag=True, help="Write a small picture beside it, a GeoTIFF."
+)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,8 @@ from xhsinr.tiling import Tiling, Window
 
 __all__ = ["CodedTile", "Compression", "detail_tile", "encode_tile", "forecast_tile", "tile_bytes"]
 
+T = TypeVar("T")
+
 _FORECAST_TILES = 16
 # Parts of a scene whose details the basis is turned by, and their side, at most.
 _DETAIL_TILES, _DETAIL_TILE = 4, 64
@@ -55,32 +57,26 @@ class CodedTile:
 
 def encode_tile(tile: Scene, _: Window, codec: TileCodec, device: str) -> CodedTile:
     """Encode a tile, decode it as a reader will, and measure the difference."""
-    samples = tile.data
-    invalid = tile.invalid(samples)
-    # Borders are kept bit for bit, and would flatter the figures.
-    valid = codec.voids.states(samples, invalid) == mask.VALID
-    payload = _payload(samples, invalid, valid, codec, device)
-    decoded = codec.decode(payload, *samples.shape[1:])
-    return CodedTile(payload, Quality.of(samples, decoded, None if valid.all() else valid))
+    payload, valid = _encoded(tile, codec, device)
+    decoded = codec.decode(payload, *tile.data.shape[1:])
+    return CodedTile(payload, Quality.of(tile.data, decoded, None if valid.all() else valid))
 
 
 def tile_bytes(tile: Scene, _: Window, codec: TileCodec, device: str) -> int:
     """Bytes that a codec makes of a tile."""
+    return sum(map(len, _encoded(tile, codec, device)[0].values()))
+
+
+def _encoded(
+    tile: Scene, codec: TileCodec, device: str
+) -> tuple[dict[str, bytes], npt.NDArray[np.bool_]]:
+    """The parts of a tile, and which of its samples count."""
     samples = tile.data
     invalid = tile.invalid(samples)
+    # Borders are kept bit for bit, and would flatter the figures.
     valid = codec.voids.states(samples, invalid) == mask.VALID
-    return sum(map(len, _payload(samples, invalid, valid, codec, device).values()))
-
-
-def _payload(
-    samples: npt.NDArray[Any],
-    invalid: npt.NDArray[np.bool_],
-    valid: npt.NDArray[np.bool_],
-    codec: TileCodec,
-    device: str,
-) -> dict[str, bytes]:
     exceptions = impulses(samples, valid, _worth_sending(codec))
-    return codec.encode(samples, invalid, device, exceptions)
+    return codec.encode(samples, invalid, device, exceptions), valid
 
 
 def _network_of(codec: TileCodec) -> Network | None:
@@ -153,7 +149,7 @@ class Compression:
         scene, tiling = self.tasks.scene, self.tiling
         every = range(len(tiling))
         description = write_description(*scene.describe())
-        need = survey_bytes(self._samples(tiling), scene.dtype)
+        need = survey_bytes(math.prod(tiling.shape(0)) * scene.bands, scene.dtype)
         found = survey(scene, lambda f: self.tasks.run(f, tiling, every, "survey", need))
         search = Search(scene, found, self.target, self.network, self._forecast, self._details)
         while search.on_trial:
@@ -162,7 +158,8 @@ class Compression:
             codec = search.next
             with SidecarWriter(path, len(tiling), codec.parts) as writer:
                 qualities = []
-                for number, part in enumerate(self._encode(codec, tiling, every, "encode")):
+                parts = self._run(encode_tile, codec, tiling, every, "encode")
+                for number, part in enumerate(parts):
                     writer.add(number, part.payload, part.quality)
                     qualities.append(part.quality)
                 total = Quality.merge(qualities)
@@ -194,11 +191,17 @@ class Compression:
             software=xhsinr.__version__,
         )
 
-    def _encode(
-        self, codec: TileCodec, tiling: Tiling, tiles: Sequence[int], what: str
-    ) -> Iterator[CodedTile]:
+    def _run(
+        self,
+        encode: Callable[..., T],
+        codec: TileCodec,
+        tiling: Tiling,
+        tiles: Sequence[int],
+        what: str,
+    ) -> Iterator[T]:
+        """Results of a function that encodes a tile, on many."""
         need = codec.memory(math.prod(tiling.shape(0)))
-        function = partial(encode_tile, codec=codec, device=self.device)
+        function = partial(encode, codec=codec, device=self.device)
         gpu = codec.coding.gains_by_gpu(self.device)
         return self.tasks.run(function, tiling, tiles, what, need, _network_of(codec), gpu=gpu)
 
@@ -208,12 +211,7 @@ class Compression:
         tiling = Tiling(rows, cols, min(self.tiling.tile, _TRIAL_TILE))
         down, across = (max(side // tiling.tile, 1) for side in (rows, cols))
         middle = down // 2 * -(-cols // tiling.tile) + across // 2
-        need = codec.memory(math.prod(tiling.shape(0)))
-        function = partial(tile_bytes, codec=codec, device=self.device)
-        gpu = codec.coding.gains_by_gpu(self.device)
-        (found,) = self.tasks.run(
-            function, tiling, [middle], "trial", need, _network_of(codec), gpu=gpu
-        )
+        (found,) = self._run(tile_bytes, codec, tiling, [middle], "trial")
         share = math.prod(tiling.shape(middle)) / (rows * cols)
         return float(found + share * len(codec.to_bytes()))
 
@@ -244,10 +242,6 @@ class Compression:
         found = self.tasks.run(function, tiling, tiles, "forecast", need)
         blocks = [part for part in found if part is not None]
         return np.concatenate(blocks, axis=1) if blocks else None
-
-    def _samples(self, tiling: Tiling) -> int:
-        """Samples of the largest tile."""
-        return math.prod(tiling.shape(0)) * self.tasks.scene.bands
 
 
 def _spread(tiling: Tiling, most: int) -> list[int]:

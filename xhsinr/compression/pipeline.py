@@ -187,7 +187,7 @@ def compress_scene(
         compressed = compression.write(path)
         kept = tasks.scene.data
     for caution in compressed.cautions:
-        warnings.warn(caution, UserWarning, stacklevel=2)
+        warnings.warn(caution, stacklevel=2)
     return replace(compressed, passes=getattr(kept, "passes", None))
 
 

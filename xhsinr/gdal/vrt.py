@@ -23,12 +23,7 @@ from xhsinr.scene.geotiff import gdal_profile, write_tags
 from xhsinr.scene.images import placeless
 from xhsinr.sidecar.file import Sidecar
 
-__all__ = [
-    "TRUSTED_MODULE",
-    "TRUSTED_MODULES_OPTION",
-    "open_rasterio_dataset",
-    "write_vrt",
-]
+__all__ = ["TRUSTED_MODULE", "TRUSTED_MODULES_OPTION", "open_rasterio_dataset", "write_vrt"]
 
 TRUSTED_MODULE = "xhsinr.gdal.pixel_function"
 """The one Python module that our VRTs name. Where it is trusted, so is the code of any VRT."""

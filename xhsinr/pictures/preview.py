@@ -170,12 +170,7 @@ def _write(look: Quicklook, scene: Scene, path: Path) -> None:
     }
     with rasterio.open(path, "w", **profile, **_place(scene, look.step)) as out:
         # With JPEG, GDAL turns the alpha band into a mask.
-        out.colorinterp = [
-            ColorInterp.red,
-            ColorInterp.green,
-            ColorInterp.blue,
-            ColorInterp.alpha,
-        ]
+        out.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
         out.descriptions = [*(_label(scene, band) for band in look.bands), "alpha"]
         out.write(np.moveaxis(look.colours, -1, 0), (1, 2, 3))
         out.write(np.where(look.valid, 255, 0).astype(np.uint8), 4)

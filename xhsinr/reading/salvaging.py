@@ -19,6 +19,7 @@ from xhsinr.errors import DamagedSidecarError, SceneError
 from xhsinr.outputs import check_output
 from xhsinr.reading.reader import Reader
 from xhsinr.scene import Scene, write_geotiff
+from xhsinr.scene.numbers import holds
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.tiling import Window
 
@@ -145,12 +146,8 @@ def _nodata_for(scene: Scene, reader: Reader, asked: float | None) -> int | floa
             f"{name}: a scene of {scene.dtype} without a nodata value: name one for the tiles that "
             f"are lost (--nodata), outside {_range(reader)}, the range of its samples"
         )
-    low, high = reader.codec.low, reader.codec.high
-    fits = scene.dtype.kind == "f"
-    if not fits:
-        limits = np.iinfo(scene.dtype)
-        fits = float(asked).is_integer() and limits.min <= asked <= limits.max
-    if not fits or low <= asked <= high:
+    fits = scene.dtype.kind == "f" or holds(scene.dtype, asked)
+    if not fits or reader.codec.low <= asked <= reader.codec.high:
         raise SceneError(
             f"{name}: nodata = {asked:g} is no value of {scene.dtype} outside {_range(reader)}, "
             "the range of its samples"

@@ -107,12 +107,7 @@ class KeptSamples:
     """
 
     def __init__(
-        self,
-        lazy: dask.array.Array,
-        side: int,
-        limit_bytes: int,
-        folder: Path,
-        source: str = "",
+        self, lazy: dask.array.Array, side: int, limit_bytes: int, folder: Path, source: str = ""
     ) -> None:
         self.shape, self.dtype = lazy.shape, lazy.dtype
         self._lazy, self._source = lazy, source

@@ -184,7 +184,6 @@ def warn_of_bands_first(path: Path, array: npt.NDArray[Any]) -> None:
         warnings.warn(
             f"{path} is read as (rows, cols, bands) and looks like (bands, rows, cols): if it is, "
             "save it again after np.moveaxis(array, 0, -1)",
-            UserWarning,
             stacklevel=2,
         )
 

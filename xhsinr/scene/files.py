@@ -146,7 +146,6 @@ def _with_mask(array: xr.DataArray, opened: xr.DataArray) -> xr.DataArray:
         warnings.warn(
             "its file masks pixels, which are taken for data here: open it with masked=True, or "
             "pass the path",
-            UserWarning,
             stacklevel=2,
         )
         return array
@@ -166,7 +165,6 @@ def _with_place(array: xr.DataArray, opened: xr.DataArray) -> xr.DataArray:
     warnings.warn(
         "ground control points and RPCs are of the whole file and this is a part of it, so they "
         "are left out: write those of the part with .rio.write_gcps(...)",
-        UserWarning,
         stacklevel=2,
     )
     if not points:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from xhsinr.errors import SceneError
 from xhsinr.outputs import replacing, scratch, sync
-from xhsinr.scene.geotiff import gdal_profile, write_geotiff, write_image
+from xhsinr.scene.geotiff import gdal_profile, spectral_lists, write_geotiff, write_image
 from xhsinr.scene.hdf5 import NEEDED
 from xhsinr.scene.model import Scene, as_dataset
 
@@ -57,7 +57,6 @@ def write_scene(scene: Scene, data: Any, path: Path) -> None:
         warnings.warn(
             f"{path}: the geometry lookup table has no place in it and stays in the sidecar: write "
             "the scene on the ground (--ortho, da.hsinr.orthorectify()), or keep the sidecar",
-            UserWarning,
             stacklevel=2,
         )
     _WRITERS[path.suffix.lower()](scene, data, path)
@@ -115,22 +114,16 @@ def _write_envi(scene: Scene, data: Any, path: Path) -> None:
 
 def _add_spectrum(scene: Scene, header: Path) -> None:
     """Wavelengths and the like, exact, as GDAL does not write them there, and no temporary name."""
-    good = scene.coords.get("bbl")
-    lists = {
-        "wavelength": scene.wavelengths,
-        "fwhm": scene.fwhm,
-        "bbl": good.values if good is not None and good.dims == (scene.band_dim,) else None,
-    }
     # GDAL describes the file by the path that it was made under.
     text = re.sub(r"^description = \{[^}]*\}\n", "", header.read_text("utf-8"), flags=re.MULTILINE)
     kept = [
         line
         for line in text.splitlines()
-        if line.partition("=")[0].strip().lower() not in {*lists, "wavelength units"}
+        if line.partition("=")[0].strip().lower()
+        not in {"wavelength", "wavelength units", "fwhm", "bbl"}
     ]
-    for name, values in lists.items():
-        if values is not None:
-            kept.append(f"{name} = {{{', '.join(repr(v) for v in values.tolist())}}}")
+    for name, values in spectral_lists(scene).items():
+        kept.append(f"{name} = {{{', '.join(map(repr, values))}}}")
     if scene.wavelength_units:
         kept.append(f"wavelength units = {scene.wavelength_units}")
     header.write_text("\n".join(kept) + "\n", "utf-8")

@@ -19,7 +19,7 @@ from xhsinr.outputs import replacing, sync
 from xhsinr.scene.images import placeless
 from xhsinr.scene.model import Scene
 
-__all__ = ["gdal_profile", "write_geotiff", "write_tags"]
+__all__ = ["gdal_profile", "spectral_lists", "write_geotiff", "write_image", "write_tags"]
 
 _BLOCK = 256
 _NOT_TAGS = {"_FillValue", "scale_factor", "add_offset", "scales", "offsets", "long_name"} | (
@@ -150,21 +150,27 @@ def write_tags(scene: Scene, out: Any) -> None:
         out.units = units
     if scene.scaling is not None:
         out.scales, out.offsets = (tuple(values.tolist()) for values in scene.scaling)
-    good = scene.coords.get("bbl")
-    spectral = {
-        "wavelength": scene.wavelengths,
-        "fwhm": scene.fwhm,
-        "bbl": good.values if good is not None and good.dims == (scene.band_dim,) else None,
-    }
+    spectral = spectral_lists(scene)
     imagery = {"CENTRAL_WAVELENGTH_UM": scene.wavelengths_um, "FWHM_UM": scene.fwhm_um}
     units_tag = {"wavelength_units": scene.wavelength_units} if scene.wavelength_units else {}
     for band in range(scene.bands):
-        own = {key: repr(v[band].item()) for key, v in spectral.items() if v is not None}
+        own = {key: repr(values[band]) for key, values in spectral.items()}
         if own:
             out.update_tags(band + 1, **own, **units_tag)
         um = {key: f"{v[band]:.12g}" for key, v in imagery.items() if v is not None}
         if um:
             out.update_tags(band + 1, ns="IMAGERY", **um)
+
+
+def spectral_lists(scene: Scene) -> dict[str, list[float]]:
+    """Wavelengths, widths and bad bands of a scene, as far as it has them, by ENVI's names."""
+    good = scene.coords.get("bbl")
+    lists = {
+        "wavelength": scene.wavelengths,
+        "fwhm": scene.fwhm,
+        "bbl": good.values if good is not None and good.dims == (scene.band_dim,) else None,
+    }
+    return {name: values.tolist() for name, values in lists.items() if values is not None}
 
 
 def _texts(value: Any, scene: Scene) -> tuple[str, ...] | None:

@@ -242,9 +242,7 @@ class Scene:
             del array.attrs[key]
             if self.nodata is None:
                 warnings.warn(
-                    f"{key} = {value!r} is no number, so it masks nothing here",
-                    UserWarning,
-                    stacklevel=3,
+                    f"{key} = {value!r} is no number, so it masks nothing here", stacklevel=3
                 )
         if self.nodata is not None:
             array.attrs["_FillValue"] = _as_sample(self.nodata, array.dtype)
@@ -463,9 +461,7 @@ def as_dataset(array: xr.DataArray) -> xr.Dataset:
 
 
 def _as_sample(value: float, dtype: np.dtype[Any]) -> Any:
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        inside = limits.min <= value <= limits.max
-        return dtype.type(value) if inside and value == int(value) else value
+    if dtype.kind in "iu" and not holds(dtype, value):
+        return value
     with np.errstate(over="ignore"):
         return dtype.type(value)

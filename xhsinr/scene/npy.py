@@ -5,7 +5,6 @@ Not by a memory map: a file that becomes shorter meanwhile would end the process
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -63,51 +62,33 @@ class _Samples(Windowed):
         self._offset, self._strides = mapped.offset, mapped.strides
 
     def read(self, *places: Indices) -> npt.NDArray[Any]:
-        lows = [int(place.min()) for place in places]
-        sizes = [int(p.max()) + 1 - low for p, low in zip(places, lows, strict=True)]
-        block = self._block(lows, sizes)
-        if any((np.diff(place) != 1).any() for place in places):
-            block = block[np.ix_(*(p - low for p, low in zip(places, lows, strict=True)))]
-        return block
+        order = np.argsort(self._strides, kind="stable")[::-1].tolist()
+        outer, middle, inner = (places[axis] for axis in order)
+        down, across, along = (self._strides[axis] for axis in order)
+        low, length = int(inner.min()), int(np.ptp(inner)) + 1
+        # Whole lines lie one behind the other.
+        joined = length == self.shape[order[2]] and (np.diff(middle) == 1).all()
+        block = np.empty((outer.size, middle.size, length), self.dtype)
+        with self.path.open("rb") as file:
+            for plane, i in zip(block, outer.tolist(), strict=True):
+                start = self._offset + i * down + low * along
+                if joined:
+                    found = self._run(file, start + int(middle[0]) * across, plane.size)
+                    plane[:] = found.reshape(plane.shape)
+                    continue
+                for line, j in zip(plane, middle.tolist(), strict=True):
+                    line[:] = self._run(file, start + j * across, length)
+        if (np.diff(inner) != 1).any():
+            block = block[:, :, inner - low]
+        return block.transpose(np.argsort(order))
 
     def look(self) -> npt.NDArray[Any]:
         """Samples from all over the file, `LOOK` along a side at most."""
-        axes = np.argsort(self._strides, kind="stable")[::-1].tolist()
-        every = [-(-self.shape[axis] // LOOK) for axis in axes]
-        first, second = (
-            range(0, self.shape[axis] * self._strides[axis], step * self._strides[axis])
-            for axis, step in zip(axes[:2], every[:2], strict=True)
-        )
-        length = self.shape[axes[2]] * self.dtype.itemsize
-        with self.path.open("rb") as file:
-            lines = [
-                [self._run(file, self._offset + i + j, length)[:: every[2]].copy() for j in second]
-                for i in first
-            ]
-        return np.array(lines).transpose(np.argsort(axes))
+        return self.read(*(np.arange(0, size, -(-size // LOOK)) for size in self.shape))
 
-    def _block(self, lows: list[int], sizes: list[int]) -> npt.NDArray[Any]:
-        """Samples from some on, so many: a run of bytes for each slice along the outermost axes."""
-        outer, middle, inner = np.argsort(self._strides, kind="stable")[::-1].tolist()
-        wanted = [sizes[outer], sizes[middle], sizes[inner]]
-        block = np.empty(wanted, self.dtype)
-        length = sizes[inner] * self.dtype.itemsize
-        # Whole lines lie one behind the other.
-        joined = sizes[inner] == self.shape[inner]
-        first = self._offset + sum(low * s for low, s in zip(lows, self._strides, strict=True))
-        with self.path.open("rb") as file:
-            for i in range(sizes[outer]):
-                start = first + i * self._strides[outer]
-                if joined:
-                    block[i] = self._run(file, start, length * wanted[1]).reshape(wanted[1:])
-                    continue
-                for j in range(sizes[middle]):
-                    block[i, j] = self._run(file, start + j * self._strides[middle], length)
-        return block.transpose(np.argsort([outer, middle, inner]))
-
-    def _run(self, file: Any, start: int, length: int) -> npt.NDArray[Any]:
-        file.seek(start, os.SEEK_SET)
-        content = file.read(length)
-        if len(content) < length:
+    def _run(self, file: Any, start: int, count: int) -> npt.NDArray[Any]:
+        file.seek(start)
+        content = file.read(count * self.dtype.itemsize)
+        if len(content) < count * self.dtype.itemsize:
             raise SceneError(f"{self.path} has become shorter while it was read; read it again")
         return np.frombuffer(content, self.dtype)

@@ -84,13 +84,12 @@ def plain_attrs(attrs: Mapping[Any, Any], what: str) -> dict[str, Any]:
                 raise TypeError("its name is not text")
             kept[header.plain(key)] = header.plain(value)
         except TypeError as error:
-            warnings.warn(f"{what} {key!r} is left out: {error}", UserWarning, stacklevel=2)
+            warnings.warn(f"{what} {key!r} is left out: {error}", stacklevel=2)
     texts = [key for key, value in attrs.items() if key in kept and _becomes_text(value)]
     if texts:
         warnings.warn(
             f"{what} {', '.join(map(repr, texts))} comes back as text: bytes, dates and paths have "
             "no form of their own in the file",
-            UserWarning,
             stacklevel=2,
         )
     return kept

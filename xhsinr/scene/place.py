@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -83,50 +82,30 @@ def _warn_of_lost_mapping(array: xr.DataArray) -> None:
             f"the array names {name!r} as its grid mapping and has no such coordinate, so the "
             f"scene has no CRS: compress the Dataset, or give the array its CRS with "
             f".rio.write_crs(...) or .assign_coords({name}=ds[{name!r}])",
-            UserWarning,
             stacklevel=2,
         )
 
 
-@dataclass(frozen=True)
-class _Written:
-    """The transform that a source has written down.
-
-    Attributes
-    ----------
-    transform : Affine
-    corners : bool
-        Coordinates beside it may be those of pixels' corners, as stackstac's are.
-    """
-
-    transform: Affine
-    corners: bool
-
-
 def _transform(array: xr.DataArray, row: str, col: str, *, has_crs: bool) -> Affine | None:
     """The transform of the pixels that are there: a selection leaves the written one behind."""
-    written = _written(array)
-    if written is not None and written.transform.is_identity and not has_crs:
+    written, corners = _written(array)
+    if not has_crs and (written is None or written.is_identity):
         return None
-    if written is not None and (written.transform.b or written.transform.d):
-        return _rotated(array, row, col, written.transform)
-    if written is None and not has_crs:
-        return None
+    if written is not None and (written.b or written.d):
+        return _rotated(array, row, col, written)
+    down_known = None if written is None or written.e == 0 else (written.f, written.e)
+    along_known = None if written is None or written.a == 0 else (written.c, written.a)
     lines = []
-    for dim, origin, step in (
-        (row, *((written.transform.f, written.transform.e) if written else (None, None))),
-        (col, *((written.transform.c, written.transform.a) if written else (None, None))),
-    ):
+    for dim, known in ((row, down_known), (col, along_known)):
         # xarray makes up coordinates for dimensions that have none.
         coord = array.coords[dim] if dim in array.coords else None  # noqa: SIM401
         values = None if coord is None or coord.dtype.kind not in "iuf" else coord.values
-        line = _line(values, origin, step, corners=written is not None and written.corners)
+        line = _line(values, known, corners=corners)
         if line is None:
             if values is not None and values.size > 1:
                 warnings.warn(
                     f"coordinate {dim!r} is not regular, so the scene has no transform: the "
                     "coordinate comes back in xarray, and GeoTIFF and GDAL have no place for it",
-                    UserWarning,
                     stacklevel=2,
                 )
             return None
@@ -136,22 +115,12 @@ def _transform(array: xr.DataArray, row: str, col: str, *, has_crs: bool) -> Aff
 
 
 def _line(
-    values: npt.NDArray[np.generic] | None,
-    origin: float | None,
-    step: float | None,
-    *,
-    corners: bool,
+    values: npt.NDArray[np.generic] | None, known: tuple[float, float] | None, *, corners: bool
 ) -> tuple[float, float] | None:
     """Outer edge of the first pixel and size of a pixel along an axis; None if it has none.
 
-    Parameters
-    ----------
-    values : ndarray, optional
-        The coordinate along the axis.
-    origin, step : float, optional
-        Edge and size as they are written down.
+    From its coordinate, and edge and size as they are written down.
     """
-    known = None if origin is None or step is None or step == 0 else (origin, step)
     if values is None or not np.isfinite(centres := values.astype(np.float64)).all():
         return known
     own = _regular(centres)
@@ -198,7 +167,7 @@ def _rotated(array: xr.DataArray, row: str, col: str, written: Affine) -> Affine
     xs, ys = (c.transpose(row, col).isel(corners).values.astype(np.float64) for c in (x, y))
     if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
         return written
-    at_col, at_row = _at(~written, xs, ys)
+    at_col, at_row = ~written @ (xs, ys)
     first = at_col[0, 0] - 0.5, at_row[0, 0] - 0.5
     steps = (
         (at_col[0, 1] - at_col[0, 0]) / (cols - 1) if cols > 1 else 1.0,
@@ -212,38 +181,29 @@ def _rotated(array: xr.DataArray, row: str, col: str, written: Affine) -> Affine
         top + 0.5 + high * np.array([[0], [rows - 1]]),
     )
     if max(np.abs(made[0] - at_col).max(), np.abs(made[1] - at_row).max()) <= _ROUNDED:
-        # The corner of the first pixel, which may be a block of those that are written down.
-        a, b, c, d, e, f = tuple(written)[:6]
+        # The first pixel may be a block of those that are written down.
         right, down = left + 0.5 - wide / 2, top + 0.5 - high / 2
         if (right, down, wide, high) == (0, 0, 1, 1):
             return written
-        return Affine(
-            *(a * wide, b * high, a * right + b * down + c),
-            *(d * wide, e * high, d * right + e * down + f),
-        )
+        return written @ Affine(wide, 0.0, right, 0.0, high, down)
     warnings.warn(
         f"coordinates {x.name!r} and {y.name!r} do not follow from the transform that is written "
         "down, so the scene has none; give it one with .rio.write_transform(...)",
-        UserWarning,
         stacklevel=2,
     )
     return None
 
 
-def _at(transform: Affine, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    a, b, c, d, e, f = tuple(transform)[:6]
-    return a * x + b * y + c, d * x + e * y + f
+def _written(array: xr.DataArray) -> tuple[Affine | None, bool]:
+    """The transform that a source has written down.
 
-
-def _written(array: xr.DataArray) -> _Written | None:
+    And whether coordinates beside it may be those of pixels' corners, as stackstac's are.
+    """
     mapping = array.coords.get(array.rio.grid_mapping)
     text = None if mapping is None else mapping.attrs.get("GeoTransform")
     try:
         if text is not None:
-            return _Written(Affine.from_gdal(*map(float, str(text).split())), False)
-        numbers = array.attrs.get("transform")
-        if numbers is None:
-            return None
-        return _Written(Affine(*map(float, tuple(numbers)[:6])), True)
-    except (TypeError, ValueError):
-        return None
+            return Affine.from_gdal(*map(float, str(text).split())), False
+        return Affine(*map(float, tuple(array.attrs["transform"])[:6])), True
+    except (KeyError, TypeError, ValueError):
+        return None, False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from xhsinr.scene import envi
 from xhsinr.scene.arrays import LOOK
 from xhsinr.scene.grid import centre_coords
 from xhsinr.scene.images import check_alone, driver_of, gdal_name, patiently, placeless
+from xhsinr.scene.numbers import number_of
 from xhsinr.scene.spectrum import (
     FWHM_NAMES,
     WAVELENGTH_NAMES,
@@ -44,7 +46,8 @@ _DESCRIBED = re.compile(
     re.IGNORECASE,
 )
 
-Spectrum = tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None, str | None]
+Floats = npt.NDArray[np.float64]
+Spectrum = tuple[Floats | None, Floats | None, str | None]
 """Wavelengths, fwhm and their units."""
 
 
@@ -84,25 +87,23 @@ def open_raster(place: Place) -> xr.DataArray:
 
 def _opened(place: Place, source: rasterio.DatasetReader) -> xr.DataArray:
     header = _header_beside(place)
-    own = source.driver == "ENVI"
-    if own and header:
+    if source.driver == "ENVI" and header:
         envi.check_layout(place, header, place.stat().st_size if isinstance(place, Path) else None)
-    bands, alpha = _bands(place, source)
-    mask = Mask.of(source, bands, alpha)
-    nodata = source.nodatavals[bands[0] - 1]
+    numbers, alpha = _numbers(place, source)
+    bands = _Bands(place, source, numbers, header)
+    mask = Mask.of(source, numbers, alpha)
+    nodata = source.nodatavals[numbers[0] - 1]
     if mask is not None and nodata is None:
-        nodata = unused_value(source.name, bands, mask)
-    samples = lazy_raster(source.name, bands, mask, nodata)
+        nodata = unused_value(source.name, numbers, mask)
+    samples = lazy_raster(source.name, numbers, mask, nodata)
     array = xr.DataArray(xr.Variable(("band", "y", "x"), samples))
-    array = array.assign_coords(band=np.array(bands))
-    array.attrs = _attributes(source, bands, header if own else {})
+    array = array.assign_coords(band=np.array(numbers))
+    array.attrs = bands.attributes()
     if nodata is not None:
         array.attrs["_FillValue"] = array.dtype.type(nodata)
     array.encoding = {"source": source.name, "rasterio_dtype": source.dtypes[0]}
     array.encoding |= {} if mask is None else {"masked": True, "alpha": alpha}
-    spectrum, fwhm, units = _spectrum(place, source, bands, header, own=own)
-    flags = _list_or_tags(place, source, bands, header, "bbl")
-    return with_spectrum(_placed(array, source), spectrum, fwhm, units, flags)
+    return with_spectrum(_placed(array, source), *bands.spectrum(), bands.column("bbl"))
 
 
 def _placed(array: xr.DataArray, source: rasterio.DatasetReader) -> xr.DataArray:
@@ -155,7 +156,7 @@ def _header_beside(place: Place) -> dict[str, str]:
     return {}
 
 
-def _bands(place: Place, source: rasterio.DatasetReader) -> tuple[list[int], list[int]]:
+def _numbers(place: Place, source: rasterio.DatasetReader) -> tuple[list[int], list[int]]:
     """Bands that are the scene's, counted from 1, and those that are alpha."""
     if source.count == 0 or source.subdatasets:
         raise SceneError(
@@ -175,7 +176,6 @@ def _bands(place: Place, source: rasterio.DatasetReader) -> tuple[list[int], lis
         warnings.warn(
             f"{place}: its bands have several nodata values; that of the first, {nodata[0]}, "
             "counts for all",
-            UserWarning,
             stacklevel=2,
         )
     return bands, alpha
@@ -196,108 +196,95 @@ def _is_alpha(source: rasterio.DatasetReader, number: int) -> bool:
     return len(values) == 2 and values[0] == 0
 
 
-def _attributes(
-    source: rasterio.DatasetReader, bands: list[int], header: dict[str, str]
-) -> dict[str, Any]:
-    """Tags that hold for all bands, fields of ENVI's header, scales, names and units."""
-    names = [source.descriptions[band - 1] for band in bands]
-    repeated = {f"Band_{band}": name for band, name in zip(bands, names, strict=True)}
-    of_bands = [source.tags(band) for band in bands]
-    spectral = WAVELENGTH_NAMES | FWHM_NAMES | {"wavelength_units", "bbl"}
-    shared = {
-        key: value
-        for key, value in of_bands[0].items()
-        if key.lower() not in spectral and all(other.get(key) == value for other in of_bands)
-    }
-    attrs: dict[str, Any] = {
-        key: _number_or_text(value)
-        for key, value in (source.tags() | shared).items()
-        if key not in _NOT_ATTRS and (key not in repeated or value != repeated[key])
-    }
-    attrs |= {key: _number_or_text(v) for key, v in header.items() if key not in envi.LAYOUT}
-    for one, many, values, key in (
-        ("scale_factor", "scales", source.scales, "data_gain_values"),
-        ("add_offset", "offsets", source.offsets, "data_offset_values"),
-    ):
-        stated = numbers_of_text(header.get(key, ""), source.count)
-        numbers = [(values if stated is None else stated.tolist())[band - 1] for band in bands]
-        if len(set(numbers)) == 1:
-            attrs[one] = numbers[0]
-        else:
-            attrs[many] = tuple(numbers)
-    for name, texts in (("long_name", names), ("units", [source.units[b - 1] for b in bands])):
-        if any(texts):
-            attrs[name] = texts[0] if len(set(texts)) == 1 else tuple(texts)
-    return attrs
+@dataclass(frozen=True)
+class _Bands:
+    """Bands of an open image, counted from 1, and the ENVI header that is its own or beside it."""
+
+    place: Place
+    source: rasterio.DatasetReader
+    numbers: list[int]
+    header: dict[str, str]
+
+    @property
+    def own_header(self) -> dict[str, str]:
+        return self.header if self.source.driver == "ENVI" else {}
+
+    def of_each(self, values: Any) -> list[Any]:
+        """What a sequence over all bands of the image has for these."""
+        return [values[number - 1] for number in self.numbers]
+
+    def attributes(self) -> dict[str, Any]:
+        """Tags that hold for all bands, fields of ENVI's header, scales, names and units."""
+        source, header = self.source, self.own_header
+        names = self.of_each(source.descriptions)
+        repeated = {f"Band_{n}": name for n, name in zip(self.numbers, names, strict=True)}
+        of_bands = [source.tags(number) for number in self.numbers]
+        spectral = WAVELENGTH_NAMES | FWHM_NAMES | {"wavelength_units", "bbl"}
+        shared = {
+            key: value
+            for key, value in of_bands[0].items()
+            if key.lower() not in spectral and all(other.get(key) == value for other in of_bands)
+        }
+        attrs: dict[str, Any] = {
+            key: _number_or_text(value)
+            for key, value in (source.tags() | shared).items()
+            if key not in _NOT_ATTRS and (key not in repeated or value != repeated[key])
+        }
+        attrs |= {key: _number_or_text(v) for key, v in header.items() if key not in envi.LAYOUT}
+        for one, many, values, key in (
+            ("scale_factor", "scales", source.scales, "data_gain_values"),
+            ("add_offset", "offsets", source.offsets, "data_offset_values"),
+        ):
+            stated = numbers_of_text(header.get(key, ""), source.count)
+            found = self.of_each(values if stated is None else stated.tolist())
+            if len(set(found)) == 1:
+                attrs[one] = found[0]
+            else:
+                attrs[many] = tuple(found)
+        for name, texts in (("long_name", names), ("units", self.of_each(source.units))):
+            if any(texts):
+                attrs[name] = texts[0] if len(set(texts)) == 1 else tuple(texts)
+        return attrs
+
+    def spectrum(self) -> Spectrum:
+        """Wavelengths, fwhm and units from where they are exact: GDAL rounds ENVI's for IMAGERY."""
+        fwhm = self.column("fwhm")
+        key = next((name for name in ("wavelength", "wavelengths") if name in self.header), None)
+        units = self.header.get("wavelength_units") or None
+        if key and key in self.own_header:
+            # The tags that GDAL makes of a list of another length are of other bands.
+            return self._listed(key), fwhm, units
+        tags = in_lower_case(self.source.tags(self.numbers[0]))
+        for name in ("wavelength", "wavelengths", "center_wavelength", "central_wavelength"):
+            found = self._tagged(name)
+            if found is not None:
+                told = tags.get("wavelength_units") or tags.get("wavelength_unit")
+                return found, fwhm, told or units
+        found = self._tagged("CENTRAL_WAVELENGTH_UM", "IMAGERY")
+        if found is not None:
+            return found, self._tagged("FWHM_UM", "IMAGERY"), "um"
+        if key:
+            return self._listed(key), fwhm, units
+        named = [_DESCRIBED.search(name or "") for name in self.of_each(self.source.descriptions)]
+        if len({match[2].lower() if match else "" for match in named}) == 1 and named[0]:
+            return np.array([float(match[1]) for match in named if match]), fwhm, named[0][2]
+        return None, fwhm, None
+
+    def column(self, name: str) -> Floats | None:
+        """A number of each band: from its tags, else from the list in an ENVI header."""
+        found = None if self.source.driver == "ENVI" else self._tagged(name)
+        return self._listed(name) if found is None and name in self.header else found
+
+    def _listed(self, name: str) -> Floats | None:
+        values = listed(self.place, name, self.header[name], self.source.count)
+        return None if values is None else np.array(self.of_each(values))
+
+    def _tagged(self, name: str, namespace: str | None = None) -> Floats | None:
+        tags = [in_lower_case(self.source.tags(n, ns=namespace)) for n in self.numbers]
+        return numbers_of_text(",".join(each.get(name.lower(), "") for each in tags), len(tags))
 
 
 def _number_or_text(text: str) -> str | int | float:
     """A number where it is written as Python would: ``007`` and ``1e5`` stay text."""
-    for kind in (int, float):
-        try:
-            number: int | float = kind(text)
-        except ValueError:
-            continue
-        if str(number) == text:
-            return number
-    return text
-
-
-def _spectrum(
-    place: Place,
-    source: rasterio.DatasetReader,
-    bands: list[int],
-    header: dict[str, str],
-    *,
-    own: bool,
-) -> Spectrum:
-    """Wavelengths, fwhm and units from where they are exact: GDAL rounds ENVI's for IMAGERY."""
-    fwhm = _list_or_tags(place, source, bands, header, "fwhm")
-    key = next((name for name in ("wavelength", "wavelengths") if name in header), None)
-    units = header.get("wavelength_units") or None
-    if own and key:
-        # The tags that GDAL makes of a list of another length are of other bands.
-        return listed(place, key, header[key], source.count), fwhm, units
-    tags = in_lower_case(source.tags(bands[0]))
-    for name in ("wavelength", "wavelengths", "center_wavelength", "central_wavelength"):
-        found = _from_tags(source, bands, name)
-        if found is not None:
-            return found, fwhm, tags.get("wavelength_units") or tags.get("wavelength_unit") or units
-    found = _from_tags(source, bands, "CENTRAL_WAVELENGTH_UM", "IMAGERY")
-    if found is not None:
-        return found, _from_tags(source, bands, "FWHM_UM", "IMAGERY"), "um"
-    if key:
-        return _of_bands(listed(place, key, header[key], source.count), bands), fwhm, units
-    told = [_DESCRIBED.search(source.descriptions[band - 1] or "") for band in bands]
-    if len({match[2].lower() if match else "" for match in told}) == 1 and told[0]:
-        return np.array([float(match[1]) for match in told if match]), fwhm, told[0][2]
-    return None, fwhm, None
-
-
-def _list_or_tags(
-    place: Place,
-    source: rasterio.DatasetReader,
-    bands: list[int],
-    header: dict[str, str],
-    name: str,
-) -> npt.NDArray[np.float64] | None:
-    """A number of each band: from its tags, else from the list in an ENVI header."""
-    found = None if source.driver == "ENVI" else _from_tags(source, bands, name)
-    if found is None and name in header:
-        return _of_bands(listed(place, name, header[name], source.count), bands)
-    return found
-
-
-def _of_bands(
-    values: npt.NDArray[np.float64] | None, bands: list[int]
-) -> npt.NDArray[np.float64] | None:
-    return None if values is None else values[np.array(bands) - 1]
-
-
-def _from_tags(
-    source: rasterio.DatasetReader, bands: list[int], name: str, namespace: str | None = None
-) -> npt.NDArray[np.float64] | None:
-    values = [
-        in_lower_case(source.tags(band, ns=namespace)).get(name.lower(), "") for band in bands
-    ]
-    return numbers_of_text(",".join(values), len(bands))
+    number = number_of(text)
+    return text if number is None or str(number) != text else number

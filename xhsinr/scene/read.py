@@ -25,7 +25,7 @@ from xhsinr.scene.files import open_file, with_what_its_file_says
 from xhsinr.scene.grid import pixel_centres
 from xhsinr.scene.lookup import Lookup
 from xhsinr.scene.model import Scene
-from xhsinr.scene.numbers import number_of
+from xhsinr.scene.numbers import holds, number_of
 from xhsinr.scene.parts import Coordinate, nodata_of, plain_attrs
 from xhsinr.scene.place import Place, place_of_array
 from xhsinr.scene.spectrum import (
@@ -49,8 +49,7 @@ _ROUNDING = 1e-13
 
 
 def read(
-    source: xr.DataArray | xr.Dataset | npt.NDArray[Any] | str | Path,
-    variable: str | None = None,
+    source: xr.DataArray | xr.Dataset | npt.NDArray[Any] | str | Path, variable: str | None = None
 ) -> Scene:
     """The scene in a DataArray, a Dataset, an array or a file.
 
@@ -142,7 +141,7 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
         try:
             encoding["dtype"] = str(np.dtype(array.encoding["dtype"]))
         except TypeError as error:
-            warnings.warn(f"encoding 'dtype' is left out: {error}", UserWarning, stacklevel=2)
+            warnings.warn(f"encoding 'dtype' is left out: {error}", stacklevel=2)
     return Scene(
         data=_samples(array, (band, row, col)),
         dims=dims,
@@ -173,7 +172,6 @@ def _lookup(array: xr.DataArray, row: str, col: str) -> Lookup | None:
     warnings.warn(
         "the geometry lookup table is of the whole scene and this is a part of it, so it is left "
         "out: orthorectify the whole scene, or compress it",
-        UserWarning,
         stacklevel=2,
     )
     return None
@@ -247,7 +245,6 @@ def _nodata(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> int | float | Non
             warnings.warn(
                 f"there are several nodata values, {', '.join(map(str, value[:5]))}: the first "
                 "counts, and the others are data",
-                UserWarning,
                 stacklevel=2,
             )
         value = value[0] if value else None
@@ -261,8 +258,7 @@ def _nodata(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> int | float | Non
         with np.errstate(over="ignore"):
             return float(dtype.type(value))
     # A value that no sample can have, as -9999 in unsigned data, marks none.
-    limits = np.iinfo(dtype)
-    return int(value) if limits.min <= value <= limits.max and value == int(value) else None
+    return int(value) if holds(dtype, value) else None
 
 
 def _coords(array: xr.DataArray, place: Place) -> dict[str, Coordinate]:
@@ -286,7 +282,7 @@ def _coords(array: xr.DataArray, place: Place) -> dict[str, Coordinate]:
             dims = tuple(str(dim) for dim in coord.dims)
             kept[str(name)] = Coordinate(dims, values, plain_attrs(coord.attrs, f"{name}:"))
         else:
-            warnings.warn(f"coordinate {name!r} is left out: {reason}", UserWarning, stacklevel=2)
+            warnings.warn(f"coordinate {name!r} is left out: {reason}", stacklevel=2)
     return kept
 
 

@@ -120,9 +120,7 @@ def listed(place: Place, name: str, text: str, count: int) -> npt.NDArray[np.flo
         if len(words) != count:
             told = f"lists {len(words)} values for {count} bands"
         warnings.warn(
-            f"{place}: {name!r} {told}, so it is left out; mend the list to keep it",
-            UserWarning,
-            stacklevel=2,
+            f"{place}: {name!r} {told}, so it is left out; mend the list to keep it", stacklevel=2
         )
     return values
 

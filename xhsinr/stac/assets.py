@@ -18,14 +18,7 @@ from xhsinr.scene import Scene
 from xhsinr.stac.extension import MEDIA_TYPE
 from xhsinr.storage import Place, read_range, size_of
 
-__all__ = [
-    "ASSETS",
-    "data_asset",
-    "file_asset",
-    "multihash",
-    "preview_asset",
-    "valid_pixels",
-]
+__all__ = ["ASSETS", "data_asset", "file_asset", "multihash", "preview_asset", "valid_pixels"]
 
 ASSETS = {
     "data": ("Compressed scene", MEDIA_TYPE, "data"),

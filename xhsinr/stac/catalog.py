@@ -35,7 +35,7 @@ from xhsinr.folders import (
     write,
 )
 from xhsinr.stac.assets import ASSETS, multihash
-from xhsinr.stac.items import COLLECTION
+from xhsinr.stac.items import COLLECTION, TIMES
 from xhsinr.stac.page import page_html, page_row
 from xhsinr.stac.sources import RESERVED
 from xhsinr.storage import Place, size_of
@@ -215,7 +215,9 @@ def _is_network(name: str) -> bool:
 
 def _collection(out: Place, title: str, names: list[str]) -> tuple[dict[str, Any], str]:
     """The collection, and the page, which are of the same items."""
-    extent, licences, links, rows = _Extent(), set[str](), [], []
+    boxes: list[list[float]] = []
+    times: list[datetime] = []
+    licences, links, rows = set[str](), [], []
     items = scene_items(out, names)
     found = tqdm(read_each(items), "catalog", len(items), unit=" items", delay=2, disable=None)
     for item, text in zip(items, found, strict=True):
@@ -226,17 +228,20 @@ def _collection(out: Place, title: str, names: list[str]) -> tuple[dict[str, Any
             content = json.loads(text)
             licence = content["properties"].get("license", "other")
             row = page_row(folder, content)
-            extent.add(content)
+            box, moments = _box(content), _moments(content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             warnings.warn(f"{item} is left out of the catalog: {error!r}", stacklevel=2)
             continue
+        boxes += box
+        times += moments
         licences.add(licence if isinstance(licence, str) else "other")
         links.append(_link("item", f"./{folder}/{folder}.json"))
         rows.append(row)
+    interval: list[datetime | None] = [min(times), max(times)] if times else [None, None]
     collection = pystac.Collection(
         COLLECTION,
         f"Hyperspectral scenes compressed by xhsinr: {title}",
-        extent.to_pystac(),
+        pystac.Extent(pystac.SpatialExtent([_union(boxes)]), pystac.TemporalExtent([interval])),
         title,
         license=licences.pop() if len(licences) == 1 else "other",
     )
@@ -250,38 +255,20 @@ def _collection(out: Place, title: str, names: list[str]) -> tuple[dict[str, Any
     return content, page_html(title, rows)
 
 
-class _Extent:
-    """Where and when the scenes of an archive are, as far as they say it."""
-
-    def __init__(self) -> None:
-        self.boxes: list[list[float]] = []
-        self.times: list[datetime] = []
-
-    def add(self, item: dict[str, Any]) -> None:
-        """Raises what a malformed item makes Python raise."""
-        boxes = [[float(value) for value in _flat(item["bbox"])]] if item.get("bbox") else []
-        properties = item["properties"]
-        keys = ("datetime", "start_datetime", "end_datetime")
-        times = [str_to_datetime(properties[key]) for key in keys if properties.get(key)]
-        self.boxes += boxes
-        self.times += times
-
-    def to_pystac(self) -> pystac.Extent:
-        times = self.times
-        interval: list[datetime | None] = [min(times), max(times)] if times else [None, None]
-        return pystac.Extent(
-            pystac.SpatialExtent([_union(self.boxes)]), pystac.TemporalExtent([interval])
-        )
-
-
-def _flat(bbox: list[float]) -> list[float]:
-    """West, south, east, north of a box that may have heights."""
+def _box(item: dict[str, Any]) -> list[list[float]]:
+    """West, south, east, north of a box that may have heights; none of an item without one."""
+    bbox = item.get("bbox") or []
     half = len(bbox) // 2
-    return [*bbox[:2], *bbox[half : half + 2]]
+    return [[float(value) for value in (*bbox[:2], *bbox[half : half + 2])]] if bbox else []
 
 
-def _union(boxes: Iterable[list[float]]) -> list[float]:
-    boxes = list(boxes)
+def _moments(item: dict[str, Any]) -> list[datetime]:
+    """All times that an item says."""
+    found = (item["properties"].get(key) for key in TIMES)
+    return [str_to_datetime(text) for text in found if text]
+
+
+def _union(boxes: list[list[float]]) -> list[float]:
     if not boxes:
         return _WORLD
     west, south, east, north = zip(*boxes, strict=True)

@@ -113,10 +113,8 @@ def _to_wgs84(pixels: Floats, transform: Affine, crs: CRS) -> Floats:
     """
 
     def place(points: Floats) -> Floats:
-        a, b, c, d, e, f = transform[:6]
         cols, rows = points.T
-        x, y = a * cols + b * rows + c, d * cols + e * rows + f
-        return np.array(warp.transform(crs, "EPSG:4326", x, y)).T
+        return np.array(warp.transform(crs, "EPSG:4326", *(transform @ (cols, rows)))).T
 
     ends = np.roll(pixels, -1, axis=0)
     first, middle, last = place(pixels), place((pixels + ends) / 2), place(ends)

@@ -17,17 +17,12 @@ from xhsinr.scene import Scene
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.sidecar.report import report
 from xhsinr.stac import extension
-from xhsinr.stac.assets import (
-    data_asset,
-    file_asset,
-    preview_asset,
-    valid_pixels,
-)
+from xhsinr.stac.assets import data_asset, file_asset, preview_asset, valid_pixels
 from xhsinr.stac.footprint import Footprint, footprint
 from xhsinr.stac.inherited import inherited
 from xhsinr.stac.sources import Source
 
-__all__ = ["COLLECTION", "NETWORK_LINK", "scene_item"]
+__all__ = ["COLLECTION", "NETWORK_LINK", "TIMES", "scene_item"]
 
 COLLECTION = "scenes"
 """Id of the collection that all scenes of an archive belong to."""
@@ -45,7 +40,9 @@ _EXTENSIONS = {
         ("raster", "2.0.0"),
     )
 }
-_TIMES = ("datetime", "start_datetime", "end_datetime")
+TIMES = ("datetime", "start_datetime", "end_datetime")
+"""Properties that are times."""
+
 # What files that are no products call it: ENVI, ACDD and others; the first one found counts.
 _MOMENTS = ("start_time", "time_coverage_start", "acquisition time", "acquisition_time")
 # No scene is older: the first imaging spectrometers flew in the 1970s.
@@ -138,10 +135,10 @@ def _product(scene: Scene, known: dict[str, Any]) -> dict[str, Any]:
         found["instruments"] = [attrs["instrument"].lower()]
     if "product_id" in attrs:
         found["title"] = attrs["product_id"]
-    if not any(known.get(time) for time in _TIMES):
-        found |= {key: attrs[key] for key in _TIMES if _is_time(attrs.get(key))}
+    if not any(known.get(time) for time in TIMES):
+        found |= {key: attrs[key] for key in TIMES if _is_time(attrs.get(key))}
         moment = next((attrs[key] for key in _MOMENTS if _is_time(attrs.get(key))), None)
-        if moment is not None and not found.keys() & {*_TIMES}:
+        if moment is not None and not found.keys() & {*TIMES}:
             found["datetime"] = moment
     return {key: value for key, value in found.items() if known.get(key) is None}
 
@@ -159,7 +156,7 @@ def _is_time(text: str | None) -> bool:
 
 def _set_times(item: pystac.Item, written: datetime) -> None:
     """What STAC asks for: a datetime, or null and an interval; or all three."""
-    times = {key: item.properties.pop(key, None) for key in _TIMES}
+    times = {key: item.properties.pop(key, None) for key in TIMES}
     known = {key: str_to_datetime(text) for key, text in times.items() if text}
     if len(known.keys() & {"start_datetime", "end_datetime"}) == 1:
         known = {key: value for key, value in known.items() if key == "datetime"}

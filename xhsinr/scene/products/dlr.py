@@ -134,7 +134,6 @@ def _metadata_of(image: Path) -> Path | None:
         warnings.warn(
             f"{image}: {_id_of(image)}-METADATA.XML is not beside it, so its wavelengths and "
             "scale are unknown; put it there",
-            UserWarning,
             stacklevel=2,
         )
     return metadata

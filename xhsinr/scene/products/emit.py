@@ -95,13 +95,11 @@ def open_emit(path: Path) -> xr.DataArray:
             warnings.warn(
                 f"{path}: the scene stays in sensor geometry, with the lookup table that leads to "
                 f"the ground; {', '.join(others)} of each pixel are left out",
-                UserWarning,
                 stacklevel=2,
             )
     else:
         warnings.warn(
             f"{path}: it has no geometry lookup table, so the scene stays in sensor geometry",
-            UserWarning,
             stacklevel=2,
         )
     if points:

@@ -188,7 +188,6 @@ def _placed(
         warnings.warn(
             f"{path}: the scene stays in sensor geometry, with {len(points)} ground control points "
             f"of {' and '.join(location)}; keep the product if you want to orthorectify it",
-            UserWarning,
             stacklevel=2,
         )
     return array.rio.write_gcps(points, "EPSG:4326") if points else array

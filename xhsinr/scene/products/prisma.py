@@ -114,7 +114,6 @@ def _placed(path: Path, array: xr.DataArray, known: dict[str, Any]) -> xr.DataAr
         warnings.warn(
             f"{path}: {right - left:g} by {top - bottom:g} m between the corners of {cols} by "
             f"{rows} pixels of {_PIXEL:g} m: the scene is left without a place on the ground",
-            UserWarning,
             stacklevel=2,
         )
         return array
