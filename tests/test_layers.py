@@ -12,7 +12,7 @@ ROOT = Path(xhsinr.__file__).parent
 
 LAYERS = (
     {"errors"},
-    {"tiling", "metrics", "storage", "outputs", "devices"},
+    {"tiling", "metrics", "storage", "outputs", "devices", "progress"},
     {"folders"},
     {"target"},
     {"entropy", "transform"},

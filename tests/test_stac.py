@@ -310,7 +310,7 @@ def test_the_data_asset_says_what_the_file_is(archive: Path, item: pystac.Item) 
     assert asset.roles == ["data"]
     assert fields["file:size"] == path.stat().st_size
     assert fields["file:checksum"] == "1220" + hashlib.sha256(path.read_bytes()).hexdigest()
-    assert stac.data_asset_of(archive / "a" / "a.json") == (
+    assert stac.file_assets_of(archive / "a" / "a.json")[0] == (
         path,
         fields["file:size"],
         stac.multihash(path),

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-from tqdm import tqdm
 
 from xhsinr import stac
 from xhsinr.archiving.executors import Run, executor
@@ -28,6 +27,7 @@ from xhsinr.errors import HsinrError, NetworkError
 from xhsinr.folders import at, located, name_of
 from xhsinr.network.file import Network
 from xhsinr.network.places import load_network
+from xhsinr.progress import bar
 from xhsinr.target import Options, Settings, takes_settings
 
 __all__ = ["archive"]
@@ -131,14 +131,8 @@ def archive(
             memory.write(out)
             try:
                 results = _with_retries(run, jobs, retries)
-                for row in tqdm(
-                    results,
-                    total=len(jobs),
-                    desc=name_of(out),
-                    unit="scene",
-                    delay=2,
-                    disable=None if progress else True,
-                ):
+                shown = bar(results, name_of(out), len(jobs), unit="scene", progress=progress)
+                for row in shown:
                     rows[row.id] = row
             finally:
                 report = ArchiveReport(at(out, "report.csv"), tuple(rows.values()))

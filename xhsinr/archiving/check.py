@@ -7,13 +7,12 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from xhsinr import stac
 from xhsinr.archiving.executors import executor
 from xhsinr.errors import HsinrError, SourceError, VerificationError
 from xhsinr.folders import at, exists, folder_of, located, name_of, stem_of
 from xhsinr.outputs import check_output
+from xhsinr.progress import bar
 from xhsinr.reading.reader import Reader
 from xhsinr.reading.verification import verify
 from xhsinr.scene.formats import check_format, write_scene
@@ -81,15 +80,8 @@ def verify_archive(
     errors = [f"{item}: the catalog lists it, and it is gone" for item in stac.lost_items(out)]
     chosen = sorted(random.sample(items, math.ceil(sample * len(items))))
     with executor(scheduler, workers) as run:
-        results = tqdm(
-            run(_check, chosen),
-            total=len(chosen),
-            desc="verify",
-            unit="scene",
-            delay=2,
-            disable=None if progress else True,
-        )
-        for item, found in results:
+        results = run(_check, chosen)
+        for item, found in bar(results, "verify", len(chosen), unit="scene", progress=progress):
             errors += [f"{item}: {found}"] if isinstance(found, BaseException) else found
     return ArchiveCheck(len(items), tuple(map(stem_of, chosen)), tuple(sorted(errors)))
 
@@ -116,7 +108,7 @@ def restore(scene: str | Path, path: str | Path, *, overwrite: bool = False) -> 
     item, path = _item_of(located(scene)), Path(path)
     check_format(path)
     check_output(path, overwrite=overwrite, source=item)
-    data = stac.data_asset_of(item)
+    data = stac.file_assets_of(item)[0]
     errors = data.errors()
     if errors:
         raise VerificationError("; ".join(errors))

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from xhsinr import scene as scenes
 from xhsinr import stac
@@ -18,6 +17,7 @@ from xhsinr.compression.control import may_use
 from xhsinr.compression.pipeline import compress_scene
 from xhsinr.network.prior import package_prior
 from xhsinr.outputs import replacing
+from xhsinr.progress import bar
 from xhsinr.target import Settings
 from xhsinr.training import PriorSettings, load_samples, train_prior
 
@@ -153,7 +153,7 @@ def _gain(path: Path, item: Path, out: Path, network: Path) -> SceneGain | None:
 
 def _originals(out: Path, items: list[Path], progress: bool) -> Iterator[Path]:
     """Each scene as a file, one at a time: its source, or what it decodes to."""
-    for item in tqdm(items, "scenes", unit="scene", delay=2, disable=None if progress else True):
+    for item in bar(items, "scenes", unit="scene", progress=progress):
         source = json.loads(item.read_text("utf-8"))["properties"]["hsinr:source"]["href"]
         if Path(source).is_file():
             yield Path(source)

@@ -27,10 +27,6 @@ def band_noise(covariance: Float64Array) -> Float64Array:
     The inverse of the diagonal of the inverse covariance is the variance of the residual of the
     regression of a band on all others. Zero where other bands explain a band within the
     accuracy of the covariance, as with constant bands or fewer pixels than bands.
-
-    Parameters
-    ----------
-    covariance : ndarray of float64, shape (bands, bands)
     """
     deviations = np.sqrt(np.maximum(covariance.diagonal(), 0.0))
     units = np.where(deviations > 0, deviations, 1.0)

@@ -48,13 +48,7 @@ Valid = npt.NDArray[np.bool_]
 
 @dataclass
 class Border:
-    """A spectrum that many pixels have bit for bit.
-
-    Attributes
-    ----------
-    spectrum : ndarray, shape (bands,)
-    pixels : int
-    """
+    """A spectrum that many pixels have bit for bit."""
 
     spectrum: Samples
     pixels: int

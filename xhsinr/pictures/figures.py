@@ -129,15 +129,7 @@ STYLE: Any = {  # matplotlib's type for it lists every setting by name
 
 
 class _Along(NamedTuple):
-    """The horizontal axis of spectra.
-
-    Attributes
-    ----------
-    values : ndarray of float64, shape (bands,)
-    order : ndarray of intp, shape (bands,)
-        Bands from left to right.
-    label : str
-    """
+    """The horizontal axis of spectra: where each band is, and the bands from left to right."""
 
     values: Floats
     order: npt.NDArray[np.intp]

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from affine import Affine
-from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from xhsinr.outputs import check_output, replacing
 from xhsinr.pictures import picture
+from xhsinr.reading.coarse_scene import coarse_points
 from xhsinr.reading.reader import Reader, finest_overview
 from xhsinr.running.tasks import run_tiles
 from xhsinr.scene import Scene
@@ -179,11 +179,7 @@ def _write(look: Quicklook, scene: Scene, path: Path) -> None:
 def _place(scene: Scene, step: int) -> dict[str, Any]:
     """CRS and transform, or ground control points, of the smaller picture."""
     if scene.gcps:
-        points = [
-            GroundControlPoint(p.row / step, p.col / step, p.x, p.y, p.z, p.id, p.info)
-            for p in scene.gcps
-        ]
-        return {"gcps": points, "crs": scene.crs or CRS()}
+        return {"gcps": list(coarse_points(scene.gcps, step)), "crs": scene.crs or CRS()}
     found = {"crs": scene.crs}
     if scene.transform is not None:
         found["transform"] = scene.transform @ Affine.scale(step)

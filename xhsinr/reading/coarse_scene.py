@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,9 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 
 from xhsinr.scene import Coordinate, Scene
-from xhsinr.scene.grid import RotatedCentres, pixel_centres
+from xhsinr.scene.grid import RotatedCentres
 
-__all__ = ["coarse_scene"]
+__all__ = ["coarse_points", "coarse_scene"]
 
 # Written for the full resolution; the transform of the overview takes its place.
 _PLACE_KEYS = ("GeoTransform",)
@@ -31,9 +32,8 @@ def coarse_scene(scene: Scene, factor: int, data: Any) -> Scene:
     """
     transform = scene.transform
     if transform is not None:
-        a, b, c, d, e, f = transform[:6]
-        transform = Affine(a * factor, b * factor, c, d * factor, e * factor, f)
-    gcps = scene.gcps and tuple(_coarse_point(point, factor) for point in scene.gcps)
+        transform = transform @ Affine.scale(factor)
+    gcps = scene.gcps and coarse_points(scene.gcps, factor)
     mapping = scene.grid_mapping
     if mapping is not None:
         extra = {key: value for key, value in mapping.extra.items() if key not in _PLACE_KEYS}
@@ -50,27 +50,14 @@ def _coarse_coord(scene: Scene, coarse: Scene, coord: Coordinate, factor: int) -
         assert coarse.transform is not None
         axis = coord.values.axis
         return replace(coord, values=RotatedCentres(coarse.transform, *coarse.shape[1:], axis))
-    derived = _pixel_centres(scene, coord.dims)
-    if derived is not None and np.array_equal(derived, coord.values):
-        centres = _pixel_centres(coarse, coord.dims)
-        assert centres is not None
-        return replace(coord, values=centres)
+    for name, made in scene.derivable(coord.dims).items():
+        if np.array_equal(made, coord.values):
+            return replace(coord, values=coarse.derivable(coord.dims)[name])
     values = coord.values
     for axis, dim in enumerate(coord.dims):
         if dim in (scene.row_dim, scene.col_dim):
             values = _thinned(values, axis, factor)
     return replace(coord, values=values)
-
-
-def _pixel_centres(scene: Scene, dims: tuple[str, ...]) -> npt.NDArray[np.float64] | None:
-    """Coordinates of pixel centres on these dimensions, where the transform gives them."""
-    place = scene.transform
-    if place is None:
-        return None
-    along = {(scene.row_dim,): 0, (scene.col_dim,): 1}
-    if dims in along and not (place.b or place.d):
-        return pixel_centres(place, scene.rows, scene.cols)[along[dims]]
-    return None
 
 
 def _thinned(values: npt.NDArray[Any], axis: int, factor: int) -> npt.NDArray[Any]:
@@ -84,13 +71,11 @@ def _thinned(values: npt.NDArray[Any], axis: int, factor: int) -> npt.NDArray[An
     return np.asarray(sums / counts.reshape(shape))
 
 
-def _coarse_point(point: GroundControlPoint, factor: int) -> GroundControlPoint:
-    return GroundControlPoint(
-        row=point.row / factor,
-        col=point.col / factor,
-        x=point.x,
-        y=point.y,
-        z=point.z,
-        id=point.id,
-        info=point.info,
+def coarse_points(
+    points: Iterable[GroundControlPoint], factor: int
+) -> tuple[GroundControlPoint, ...]:
+    """Ground control points of a scene as those of its overview."""
+    return tuple(
+        GroundControlPoint(p.row / factor, p.col / factor, p.x, p.y, p.z, p.id, p.info)
+        for p in points
     )

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
+from dask.array.core import normalize_chunks
 
 from xhsinr.errors import DamagedSidecarError, SceneError
 from xhsinr.outputs import check_output
+from xhsinr.progress import bar
 from xhsinr.reading.reader import Reader
 from xhsinr.scene import Scene, write_geotiff
 from xhsinr.scene.numbers import holds
@@ -124,10 +125,8 @@ def salvage(
     _ = reader.codec  # without its base network all tiles would seem lost
     value = _nodata_for(scene, reader, nodata)
     tiles = len(reader.tiling)
-    with tqdm(
-        total=tiles, desc="salvage", unit="tile", delay=2, disable=None if progress else True
-    ) as bar:
-        samples = _WholeTiles(reader, value, bar)
+    with bar(range(tiles), "salvage", unit="tile", progress=progress) as shown:
+        samples = _WholeTiles(reader, value, shown)
         write_geotiff(replace(scene, nodata=value), samples, target)
     return Salvage(target, tiles, value, tuple(samples.lost))
 
@@ -178,13 +177,9 @@ class _WholeTiles:
 
     @property
     def chunks(self) -> tuple[tuple[int, ...], ...]:
-        bands, rows, cols = self.shape
         tile = self.reader.tiling.tile
-        return (
-            (bands,),
-            tuple(min(tile, rows - start) for start in range(0, rows, tile)),
-            tuple(min(tile, cols - start) for start in range(0, cols, tile)),
-        )
+        chunks: tuple[tuple[int, ...], ...] = normalize_chunks((-1, tile, tile), self.shape)
+        return chunks
 
     def __getitem__(self, key: tuple[slice, slice, slice]) -> npt.NDArray[Any]:
         _, rows, cols = key

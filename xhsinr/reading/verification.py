@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from xhsinr import scene as scenes
 from xhsinr.coding.voids import bits_of
 from xhsinr.errors import HsinrError, VerificationError
 from xhsinr.metrics import Quality
+from xhsinr.progress import bar
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.storage import Place, locate
@@ -105,9 +104,7 @@ def verify(
     if level == "structure" or errors:
         return Verification(place, level, len(tiling), tuple(errors))
     qualities: list[Quality] = []
-    for number in tqdm(
-        range(len(tiling)), desc="verify", unit="tile", delay=2, disable=None if progress else True
-    ):
+    for number in bar(range(len(tiling)), "verify", unit="tile", progress=progress):
         try:
             if level == "checksum":
                 reader.sidecar.payload(number)

@@ -64,12 +64,7 @@ def keeping_samples(tasks: Tasks, side: int, folder: Path) -> Iterator[Tasks]:
 
 
 class SentSamples:
-    """The samples of a lazy array, (bands, rows, cols), that workers of a cluster compute.
-
-    Parameters
-    ----------
-    lazy : dask array, shape (bands, rows, cols)
-    """
+    """The samples of a lazy array, (bands, rows, cols), that workers of a cluster compute."""
 
     def __init__(self, lazy: dask.array.Array) -> None:
         self.shape, self.dtype = lazy.shape, lazy.dtype
@@ -170,10 +165,7 @@ class KeptSamples:
 class _Scratch:
     """Blocks in a file without a name.
 
-    Attributes
-    ----------
-    closed : bool
-        It takes no more: what is computed is cheap, or the disk has no room.
+    Closed, it takes no more: what is computed is cheap, or the disk has no room.
     """
 
     def __init__(self, folder: Path, expected_bytes: int) -> None:

@@ -13,9 +13,9 @@ import dask.array
 import dask.config
 import numpy as np
 from dask.system import CPU_COUNT
-from tqdm import tqdm
 
 from xhsinr.network.file import Network
+from xhsinr.progress import bar
 from xhsinr.running.compiling import told_on
 from xhsinr.running.memory import tiles_at_once
 from xhsinr.running.threads import by_threads
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["SMALL_SCENE", "Tasks", "TileFunction", "client_in_scope", "on_tile", "run_tiles"]
-
-# A bar appears only for what takes longer than this many seconds.
-_PATIENCE = 2.0
 
 SMALL_SCENE = 1 << 27
 """Bytes of samples below which a scene is not worth a cluster."""
@@ -174,14 +171,6 @@ def _threads(client: Client | None) -> int:
 
 
 def _with_bar(results: Iterator[T], total: int, what: str, *, progress: bool) -> Iterator[T]:
-    bar = tqdm(
-        results,
-        total=total,
-        desc=what,
-        unit="tile",
-        delay=_PATIENCE,
-        disable=None if progress else True,
-        leave=False,
-    )
-    with told_on(bar):
-        yield from bar
+    shown = bar(results, what, total, unit="tile", progress=progress, leave=False)
+    with told_on(shown):
+        yield from shown

@@ -116,9 +116,9 @@ def joined(
     ]
     whole = math.prod(-(-int(size) // side) for size, side in zip(array.shape, sizes, strict=True))
     if array.npartitions > _FAR_SMALLER * whole:
-        found = dict(zip(dims, array.chunksize, strict=True))
+        found = " x ".join(f"{d}={n}" for d, n in zip(dims, array.chunksize, strict=True))
         warnings.warn(
-            f"the scene is in {array.npartitions:,} chunks of {_text(found)}, far smaller than "
+            f"the scene is in {array.npartitions:,} chunks of {found}, far smaller than "
             f"what is read at a time: open it with chunks={dict(pieces)!r}, or give its path",
             stacklevel=2,
         )
@@ -152,7 +152,3 @@ def _sliced_by(array: dask.array.Array) -> tuple[Any, dict[str, Any]] | None:
     original = getattr(original, "value", original)
     same = getattr(original, "shape", None) == array.shape
     return (original, dict(task.kwargs)) if same and original.dtype == array.dtype else None
-
-
-def _text(sizes: Mapping[Any, Any]) -> str:
-    return " x ".join(f"{dim}={size}" for dim, size in sizes.items())

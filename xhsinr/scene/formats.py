@@ -21,6 +21,7 @@ from xhsinr.scene.model import Scene, as_dataset
 __all__ = ["check_format", "write_scene"]
 
 _ROWS = 256
+_SPECTRAL = {"wavelength", "wavelength units", "fwhm", "bbl"}  # fields of ENVI's header
 
 
 def check_format(path: Path) -> None:
@@ -119,8 +120,7 @@ def _add_spectrum(scene: Scene, header: Path) -> None:
     kept = [
         line
         for line in text.splitlines()
-        if line.partition("=")[0].strip().lower()
-        not in {"wavelength", "wavelength units", "fwhm", "bbl"}
+        if line.partition("=")[0].strip().lower() not in _SPECTRAL
     ]
     for name, values in spectral_lists(scene).items():
         kept.append(f"{name} = {{{', '.join(map(repr, values))}}}")

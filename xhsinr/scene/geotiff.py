@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 import numpy as np
 import rasterio
+from dask.array.core import normalize_chunks, slices_from_chunks
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
@@ -181,15 +182,8 @@ def _texts(value: Any, scene: Scene) -> tuple[str, ...] | None:
     return tuple(texts)
 
 
-def _windows(data: Any) -> Iterator[tuple[slice, slice]]:
+def _windows(data: Any) -> list[tuple[slice, slice]]:
     """Windows of a dask array's own chunks, of the file's blocks for other arrays."""
-    chunks = getattr(data, "chunks", None)
-    sizes = chunks[1:] if chunks else [_split(size) for size in data.shape[1:]]
-    ends = [np.cumsum(size).tolist() for size in sizes]
-    for row_end, rows in zip(ends[0], sizes[0], strict=True):
-        for col_end, cols in zip(ends[1], sizes[1], strict=True):
-            yield slice(row_end - rows, row_end), slice(col_end - cols, col_end)
-
-
-def _split(size: int) -> list[int]:
-    return [min(_BLOCK, size - start) for start in range(0, size, _BLOCK)]
+    chunks = getattr(data, "chunks", None) or normalize_chunks(_BLOCK, data.shape)
+    windows: list[tuple[slice, slice]] = slices_from_chunks(chunks[1:])
+    return windows

@@ -322,12 +322,12 @@ class Scene:
             out["attrs"] = header.to_json(dict(coord.attrs), {})
         if isinstance(coord.values, RotatedCentres):
             return out | {"like": coord.values.axis}
-        entry, array = vector_to_json(coord.values, self._derivable(coord.dims))
+        entry, array = vector_to_json(coord.values, self.derivable(coord.dims))
         if array is not None:
             arrays[f"coords.{name}"] = array
         return out | entry
 
-    def _derivable(self, dims: tuple[str, ...]) -> dict[str, npt.NDArray[np.float64]]:
+    def derivable(self, dims: tuple[str, ...]) -> dict[str, npt.NDArray[np.float64]]:
         """Values that a coordinate on these dimensions may have and need not store."""
         if dims == (self.band_dim,):
             known = {"wavelengths": self.wavelengths, "fwhm": self.fwhm}
@@ -442,7 +442,7 @@ class Scene:
         if centres is not None:
             return Coordinate(tuple(dims), centres, attrs)  # type: ignore[arg-type]
         array = arrays.get(f"coords.{name}")
-        values = vector_from_json(entry, array, shape, self._derivable(tuple(dims)), what)
+        values = vector_from_json(entry, array, shape, self.derivable(tuple(dims)), what)
         return Coordinate(tuple(dims), values, attrs)
 
     def _rotated_centres(self, dims: tuple[str, ...], axis: Any) -> RotatedCentres | None:

@@ -34,7 +34,7 @@ def holds(dtype: np.dtype[Any], number: int | float) -> bool:
         with np.errstate(over="ignore"):
             return number != number or bool(dtype.type(number) == number)
     limits = np.iinfo(dtype)
-    return float(number).is_integer() and bool(limits.min <= number <= limits.max)
+    return bool(limits.min <= number <= limits.max) and float(number).is_integer()
 
 
 def number_of(text: str) -> int | float | None:

@@ -106,9 +106,10 @@ class _Windows(Windowed):
                 return samples, None
             valid = self.mask.valid(source, chosen, window)
         except RasterioError as error:
+            # What GDAL said is in the cause of rasterio's error.
             raise SceneError(
                 f"{self.name}: rows {rows.min()} to {rows.max()}, columns {cols.min()} to "
-                f"{cols.max()} cannot be read ({_said(error)}); get the file again"
+                f"{cols.max()} cannot be read ({error.__cause__ or error}); get the file again"
             ) from error
         return samples, valid[:, rows - top][:, :, cols - left]
 
@@ -174,8 +175,3 @@ def unused_value(name: str, bands: list[int], mask: Mask) -> int | float:
             f"{windows.dtype}, so none is left for the others: convert it to a wider type first"
         )
     return free[0]
-
-
-def _said(error: BaseException) -> str:
-    """What GDAL said, which rasterio puts into the cause."""
-    return str(error.__cause__ or error)

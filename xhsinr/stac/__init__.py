@@ -8,7 +8,6 @@ what an archive holds, `write_item` and `write_catalog` write that to its disk, 
 from xhsinr.stac.assets import multihash
 from xhsinr.stac.catalog import (
     FileAsset,
-    data_asset_of,
     file_assets_of,
     lost_items,
     scene_items,
@@ -30,7 +29,6 @@ __all__ = [
     "SceneCatalog",
     "Search",
     "Source",
-    "data_asset_of",
     "file_assets_of",
     "lost_items",
     "multihash",

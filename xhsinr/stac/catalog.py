@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import pystac
 from pystac.utils import str_to_datetime
-from tqdm import tqdm
 
 from xhsinr.errors import SourceError
 from xhsinr.folders import (
@@ -34,6 +33,7 @@ from xhsinr.folders import (
     stem_of,
     write,
 )
+from xhsinr.progress import bar
 from xhsinr.stac.assets import ASSETS, multihash
 from xhsinr.stac.items import COLLECTION, TIMES
 from xhsinr.stac.page import page_html, page_row
@@ -42,7 +42,6 @@ from xhsinr.storage import Place, size_of
 
 __all__ = [
     "FileAsset",
-    "data_asset_of",
     "file_assets_of",
     "lost_items",
     "scene_items",
@@ -119,11 +118,6 @@ def _beside(item: Place, href: str) -> Place:
     if Path(name).name != name or name in ("", ".."):
         raise ValueError(f"{href!r} is not beside it")
     return at(folder_of(item), name)
-
-
-def data_asset_of(item: Place) -> FileAsset:
-    """What an archive's item says of its compressed scene; raises as `file_assets_of`."""
-    return file_assets_of(item)[0]
 
 
 def lost_items(out: Place) -> list[Place]:
@@ -219,7 +213,7 @@ def _collection(out: Place, title: str, names: list[str]) -> tuple[dict[str, Any
     times: list[datetime] = []
     licences, links, rows = set[str](), [], []
     items = scene_items(out, names)
-    found = tqdm(read_each(items), "catalog", len(items), unit=" items", delay=2, disable=None)
+    found = bar(read_each(items), "catalog", len(items), unit=" items")
     for item, text in zip(items, found, strict=True):
         folder = stem_of(item)
         try:

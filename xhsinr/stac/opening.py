@@ -19,13 +19,13 @@ import pystac
 import xarray as xr
 from pystac.utils import str_to_datetime
 from rasterio.errors import RasterioError
-from tqdm import tqdm
 
 from xhsinr import backend
 from xhsinr.errors import SourceError, UnknownSceneError
 from xhsinr.folders import at, located
 from xhsinr.pictures.picture import image_html, png_bytes
 from xhsinr.pictures.preview import small_preview
+from xhsinr.progress import bar
 from xhsinr.stac.extension import MEDIA_TYPE, QUALITY
 from xhsinr.stac.walking import (
     LOCAL_RULE,
@@ -170,7 +170,7 @@ def open_catalog(
         href = str(at(located(href), _CATALOG))
     entries = []
     total = 0
-    for found in tqdm(walk(href), "catalog", unit=" items", delay=2, disable=None):
+    for found in bar(walk(href), "catalog", unit=" items"):
         entry, error = None, found.error
         try:
             entry = None if found.item is None else _entry(found.item)

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-from tqdm import tqdm
 
 from xhsinr.errors import SceneError
 from xhsinr.network.file import save_network
 from xhsinr.network.prior import MEAN_CONTEXTS, MEAN_SYMBOLS, UNIT, Prior
+from xhsinr.progress import bar
 from xhsinr.training.examples import Examples, examples
 from xhsinr.training.prior_network import PriorNetwork, code_lengths
 from xhsinr.training.scenes import SceneSamples
@@ -133,7 +133,7 @@ def _record(
 ) -> list[Examples]:
     """Examples of the scenes; without a prior all coefficients are rounded."""
     found = examples(scenes, prior or _blank(), seed, **({} if prior else {"worth": 0.0}))
-    return list(tqdm(found, "recording", unit="view", disable=None if progress else True, delay=2))
+    return list(bar(found, "recording", unit="view", progress=progress))
 
 
 def _blank() -> Prior:
@@ -157,8 +157,8 @@ def _learn(
     optimiser = torch.optim.Adam(network.parameters(), rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps)
     before = curve[-1][0] if curve else 0
-    bar = tqdm(range(1, steps + 1), "learning", unit="step", disable=None if progress else True)
-    for step in bar:
+    shown = bar(range(1, steps + 1), "learning", unit="step", progress=progress)
+    for step in shown:
         chosen = torch.randint(0, len(kinds), (settings.batch,))
         bits = code_lengths(network(inputs[chosen].float() / UNIT), kinds[chosen])
         loss = (bits / rates[chosen]).mean()
@@ -170,7 +170,7 @@ def _learn(
         if step % _CURVE_EVERY == 0 or step == steps:
             row = [before + step, float(loss.detach()), _validated(network, checked)]
             curve.append([round(value, 5) for value in row])
-            bar.set_postfix_str(f"{row[2]:.4f} bits" if checked else f"loss {row[1]:.4f}")
+            shown.set_postfix_str(f"{row[2]:.4f} bits" if checked else f"loss {row[1]:.4f}")
 
 
 def _joined(found: Sequence[Examples]) -> tuple[Tensor, Tensor]:

@@ -92,12 +92,9 @@ def train_siren(
                 "remove it to start anew"
             )
         trainer.restore(checkpoint, recipe)
+    disable = None if progress else True
     bar = tqdm(
-        total=settings.steps,
-        initial=trainer.step,
-        disable=None if progress else True,
-        unit="step",
-        desc=out.stem,
+        desc=out.stem, total=settings.steps, initial=trainer.step, unit="step", disable=disable
     )
     with bar, _told(checkpoint):
         while trainer.step < settings.steps:

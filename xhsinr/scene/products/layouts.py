@@ -68,7 +68,9 @@ class Layout:
 
     def found_in(self, file: Any) -> bool:
         """Whether an open HDF5 file is such a product."""
-        return bool(self._cubes(file)) and _path(file, self.wavelengths[0], file) is not None
+        name = self.wavelengths[0]
+        described = name.startswith("@") or _path(file, name) is not None
+        return described and bool(self._cubes(file))
 
     def _cubes(self, file: Any) -> list[str]:
         for names in self.cubes:
@@ -131,7 +133,7 @@ class Layout:
             if name.startswith("@"):
                 value = cube.attrs.get(name[1:])
             else:
-                inside = _path(file, name, file)
+                inside = _path(file, name)
                 value = None if inside is None else file[inside][()]
             if value is None:
                 return None
@@ -150,10 +152,8 @@ class Layout:
         return [] if lat is None or lon is None else ground_control_points(file[lat], file[lon])
 
 
-def _path(file: Any, name: str, default: Any = None) -> str | None:
+def _path(file: Any, name: str) -> str | None:
     """Where a dataset is, ``*`` being the one group that has the rest; None if it is not there."""
-    if name.startswith("@"):
-        return name if default is not None else None
     if not name.startswith("*/"):
         return name if name in file else None
     groups = [group for group in file if hasattr(file[group], "keys") and name[2:] in file[group]]
@@ -194,12 +194,7 @@ def _placed(
 
 
 def ground_control_points(latitude: Any, longitude: Any) -> list[GroundControlPoint]:
-    """A regular sample of the positions of pixel centres that are known.
-
-    Parameters
-    ----------
-    latitude, longitude : h5py.Dataset, shape (rows, cols)
-    """
+    """A regular sample of the positions of pixel centres that are known, (rows, cols) in HDF5."""
     rows, cols = (
         np.unique(np.linspace(0, size - 1, _POINTS).astype(int)) for size in latitude.shape
     )
