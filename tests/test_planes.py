@@ -15,7 +15,7 @@ from xhsinr.coding.planes_tile import PlaneDecoder, PlaneEncoder, Record
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import DamagedSidecarError, NetworkNotFoundError, UnsupportedVersionError
 from xhsinr.network.file import save_network
-from xhsinr.network.prior import FIXED, HIDDEN, INPUTS, package_prior
+from xhsinr.network.prior import FIXED, INPUTS, package_prior
 from xhsinr.spectral.basis import SpectralBasis, SpectralStatistics
 from xhsinr.transform.wavelet import LEVELS, analyse
 
@@ -234,9 +234,8 @@ def test_headers_of_no_planes_are_refused():
 @pytest.fixture(scope="module")
 def own_prior(tmp_path_factory):
     """A prior that is not the package's, in a folder of its own."""
-    ones = np.ones(HIDDEN, np.int32)
     path = tmp_path_factory.mktemp("own") / "o.safetensors"
-    return save_network(PRIOR.shifted(ones * 9, ones * -9), path)
+    return save_network(replace(PRIOR, bias_1=PRIOR.bias_1 + 9, bias_2=PRIOR.bias_2 - 9), path)
 
 
 @pytest.mark.parametrize("asked", [{"psnr": 42}, {"max_error": 40}, {"quality": "preview"}])

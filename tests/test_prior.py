@@ -31,14 +31,6 @@ def test_the_prior_of_the_package_is_small_and_comes_back(path: Path) -> None:
     assert pickle.loads(pickle.dumps(again)) is again
 
 
-def test_a_shifted_prior_is_not_taken_for_its_file() -> None:
-    prior, ones = package_prior(), np.ones(HIDDEN)
-    shifted = pickle.loads(pickle.dumps(prior.shifted(3 * ones, -ones)))
-    np.testing.assert_array_equal(shifted.bias_1, prior.bias_1 + 3)
-    np.testing.assert_array_equal(shifted.bias_2, prior.bias_2 - 1)
-    assert shifted.digest == ""
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

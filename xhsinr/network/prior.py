@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import decimal
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -162,22 +162,6 @@ class Prior(Network):
         rows = np.arange(len(frequencies))
         frequencies[rows, frequencies.argmax(1)] += (1 << BITS) - frequencies.sum(1)
         return cls(**arrays, means=frequencies.astype(np.uint16), recipe=recipe)
-
-    def shifted(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Self:
-        """The prior with its hidden units shifted: a latent vector's modulation, rounded.
-
-        Parameters
-        ----------
-        first, second : ndarray of int, shape (HIDDEN,)
-            In units of ``2**-11``, added to the biases of the hidden layers.
-        """
-        return replace(
-            self,
-            bias_1=(self.bias_1 + first).astype(np.float32),
-            bias_2=(self.bias_2 + second).astype(np.float32),
-            digest="",  # it is no longer what its file says
-            path=None,
-        )
 
     def fixed_biases(self, fixed: Float32) -> Float32:
         """Biases of the first layer with numbers in it that stay the same; exact.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,15 +39,13 @@ class PriorNetwork(torch.nn.Module):
             layer.weight.data = torch.from_numpy(weight[:a, :b].T / np.float32(_WEIGHT))
             layer.bias.data = torch.from_numpy(bias[:b] / np.float32(_WEIGHT * UNIT))
 
-    def forward(self, inputs: Tensor, shifts: Sequence[Any] = (0.0, 0.0)) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Log-odds of each stick, shape (n, STICKS).
 
         Parameters
         ----------
         inputs : Tensor, shape (n, INPUTS + FIXED)
             In units, not in integers.
-        shifts : sequence of Tensor or float
-            Added to the hidden units of each layer before they are rectified.
         """
         values = inputs
         for number, layer in enumerate(self._linear()):
@@ -56,7 +53,7 @@ class PriorNetwork(torch.nn.Module):
             bias = _rounded(layer.bias, _WEIGHT * UNIT)
             values = torch.nn.functional.linear(values, weight, bias)
             if number < 2:
-                values = (values + shifts[number]).clamp(0, LARGEST_UNIT / UNIT)
+                values = values.clamp(0, LARGEST_UNIT / UNIT)
                 values = values + ((values * UNIT).floor() / UNIT - values).detach()
         return values
 
