@@ -10,8 +10,7 @@ from xhsinr.cli.bench import bench
 from xhsinr.cli.common import Group
 from xhsinr.cli.demo import demo
 from xhsinr.cli.gdal import doctor, serve, vrt
-from xhsinr.cli.salvage import salvage
-from xhsinr.cli.scene import compress, decompress, info, verify
+from xhsinr.cli.scene import compress, decompress, info, salvage, verify
 from xhsinr.cli.train import train
 
 __all__ = ["main"]
@@ -26,18 +25,6 @@ def main() -> None:
     """
 
 
-for _command in (
-    archive,
-    bench,
-    compress,
-    decompress,
-    info,
-    verify,
-    salvage,
-    train,
-    demo,
-    serve,
-    vrt,
-    doctor,
-):
+_of_scenes = (compress, decompress, info, verify, salvage)
+for _command in (archive, bench, *_of_scenes, train, demo, serve, vrt, doctor):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""``compress``, ``decompress``, ``info`` and ``verify``: one scene, one sidecar."""
+"""``compress``, ``decompress``, ``info``, ``verify``, ``salvage``: one scene, one sidecar."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from xhsinr.cli.common import (
 )
 from xhsinr.target import VERIFY_LEVELS
 
-__all__ = ["compress", "decompress", "info", "verify"]
+__all__ = ["compress", "decompress", "info", "salvage", "verify"]
 
 
 @click.command()
@@ -121,3 +121,24 @@ def verify(src: Path | str, level: str, against: Path | str | None) -> None:
         angle = found.quality.mean_sam_deg
         how = f"PSNR {psnr:.2f} dB" if largest else "lossless"
         echo(f"measured: {how}, mean spectral angle {angle:.4g}°, largest error {largest:g}")
+
+
+@click.command()
+@click.argument("src", type=SIDECAR)
+@click.argument("dst", type=OUT)
+@click.option(
+    "--nodata", type=float, help="Value for what is lost, if the scene has no nodata value."
+)
+@overwrite_option
+def salvage(src: Path | str, dst: Path, nodata: float | None, overwrite: bool) -> None:
+    """Save what is whole of the damaged sidecar SRC into the GeoTIFF DST.
+
+    Tiles that are damaged become nodata and are listed. Exit code 1 if all of them are.
+    """
+    saved = xhsinr.salvage(src, dst, nodata=nodata, overwrite=overwrite)
+    for tile in saved.lost:
+        echo(str(tile))
+    kept = saved.tiles - len(saved.lost)
+    echo(f"{dst}: {kept} of {saved.tiles} tiles saved; the others are {saved.nodata}")
+    if not kept:
+        sys.exit(1)

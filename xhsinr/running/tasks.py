@@ -15,8 +15,7 @@ import numpy as np
 from dask.system import CPU_COUNT
 
 from xhsinr.network.file import Network
-from xhsinr.progress import bar
-from xhsinr.running.compiling import told_on
+from xhsinr.progress import bar, told_on
 from xhsinr.running.memory import tiles_at_once
 from xhsinr.running.threads import by_threads
 from xhsinr.scene import Scene

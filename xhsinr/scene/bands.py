@@ -7,13 +7,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xhsinr.errors import SceneError
-from xhsinr.scene.spectrum import (
-    FWHM_NAMES,
-    UNIT_KEYS,
-    WAVELENGTH_NAMES,
-    in_lower_case,
-    micrometres,
-)
+from xhsinr.scene.spectrum import FWHM_NAMES, WAVELENGTH_NAMES, micrometres, units_of
 
 __all__ = ["at_wavelengths", "with_named_bands", "without_named_bands"]
 
@@ -111,10 +105,7 @@ def _in_nanometres(
     """Dimension and values of a coordinate, and " nm"; no unit and as it is if none is known."""
     for name, coord in array.coords.items():
         if coord.ndim == 1 and str(name).lower() in names and coord.dtype.kind in "iuf":
-            own, attrs = in_lower_case(coord.attrs), in_lower_case(array.attrs)
-            units = [own.get(key) for key in ("units", "unit")]
-            units += [attrs.get(key) for key in UNIT_KEYS]
-            divisor = next((micrometres(text) for text in units if isinstance(text, str)), None)
+            divisor = micrometres(units_of(coord.attrs, array.attrs))
             scale = 1.0 if divisor is None else _NANOMETRES / divisor
             unit = "" if divisor is None else " nm"
             return str(coord.dims[0]), scale * coord.values.astype(np.float64), unit

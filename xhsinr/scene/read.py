@@ -30,11 +30,11 @@ from xhsinr.scene.parts import Coordinate, nodata_of, plain_attrs
 from xhsinr.scene.place import Place, place_of_array
 from xhsinr.scene.spectrum import (
     FWHM_NAMES,
-    UNIT_KEYS,
     WAVELENGTH_NAMES,
     in_lower_case,
     micrometres,
     numbers_of_text,
+    units_of,
 )
 from xhsinr.storage import locate
 
@@ -131,10 +131,7 @@ def _from_dataarray(array: xr.DataArray) -> Scene:
             coords[key] = Coordinate((band,), values)
     units = None
     if spectral["wavelength"] is not None:
-        own = in_lower_case({} if wavelength_name is None else coords[wavelength_name].attrs)
-        low = in_lower_case(attrs)
-        candidates = [own.get("units"), own.get("unit"), *(low.get(key) for key in UNIT_KEYS)]
-        units = next((text for text in candidates if isinstance(text, str) and text), None)
+        units = units_of(coords[wavelength_name].attrs if wavelength_name else {}, attrs)
     kept = {key: value for key, value in array.encoding.items() if key in _ENCODING_KEYS}
     encoding = plain_attrs(kept, "encoding")
     if "dtype" in array.encoding and array.encoding["dtype"] is not str:

@@ -15,16 +15,16 @@ from xhsinr.storage import Place
 
 __all__ = [
     "FWHM_NAMES",
-    "UNIT_KEYS",
     "WAVELENGTH_NAMES",
     "in_lower_case",
     "listed",
     "micrometres",
     "numbers_of_text",
+    "units_of",
     "with_spectrum",
 ]
 
-UNIT_KEYS = ("wavelength_units", "wavelength_unit", "wavelengths_units", "wavelengths_unit")
+_UNIT_KEYS = ("wavelength_units", "wavelength_unit", "wavelengths_units", "wavelengths_unit")
 WAVELENGTH_NAMES = (
     {"wavelength", "wavelengths", "wavelen", "wl", "wvl", "lambda", "wavelength_3d"}
     | {"center_wavelength", "central_wavelength", "center_wavelengths"}
@@ -67,6 +67,13 @@ def micrometres(units: str | None) -> float | None:
 def in_lower_case(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     """Attributes or tags, under names that sources write in any case."""
     return {str(key).lower(): value for key, value in attrs.items()}
+
+
+def units_of(coord: Mapping[Any, Any], scene: Mapping[Any, Any]) -> str | None:
+    """Units of wavelengths by the attributes of their coordinate, else of the scene."""
+    own, low = in_lower_case(coord), in_lower_case(scene)
+    texts = (own.get("units"), own.get("unit"), *(low.get(key) for key in _UNIT_KEYS))
+    return next((text for text in texts if isinstance(text, str) and text), None)
 
 
 def with_spectrum(
