@@ -108,6 +108,8 @@ def quality_figure(
         for axes in lines:
             axes.set_xlabel(along.label)
             axes.margins(x=0.01)
+            axes.grid(axis="y", color="#E6E6E6", lw=0.8)
+            axes.set_axisbelow(True)
         if path is not None:
             figure.savefig(path)
     return figure
@@ -253,8 +255,6 @@ def _draw_band_error(axes: Axes, along: _Along, rmse: Floats, units: str) -> Non
     axes.set_ylim(0, 1.08 * largest if largest > 0 else 1)
     axes.set_title("Error of each band")
     axes.set_ylabel(_with_units("RMSE over pixels", units))
-    axes.grid(axis="y", color="#E6E6E6", lw=0.8)
-    axes.set_axisbelow(True)
 
 
 def _draw_spectra(
@@ -268,8 +268,6 @@ def _draw_spectra(
     axes.plot([], [], color=GREY, lw=1.3, label="decoded")
     axes.set_title("Spectra of the marked pixels")
     axes.set_ylabel(_with_units("Value", units))
-    axes.grid(axis="y", color="#E6E6E6", lw=0.8)
-    axes.set_axisbelow(True)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xhsinr import scene as scenes
 from xhsinr.coding.voids import bits_of
 from xhsinr.errors import HsinrError, VerificationError
@@ -134,18 +136,17 @@ def _differences(original: scenes.Scene, scene: scenes.Scene) -> list[str]:
             f"the original is {original.shape} of {original.dtype}, the file holds "
             f"{scene.shape} of {scene.dtype}"
         ]
-    names = ("crs", "transform", "nodata", "wavelength_units")
-    differing = [n for n in names if not _equal(getattr(original, n), getattr(scene, n))]
-    for name in ("wavelengths", "fwhm"):
-        one, other = getattr(original, name), getattr(scene, name)
-        if (one is None) != (other is None) or (
-            one is not None and one.tobytes() != other.tobytes()
-        ):
-            differing.append(name)
-    return [f"{name} of the original and of the file differ" for name in differing]
+    names = ("crs", "transform", "nodata", "wavelength_units", "wavelengths", "fwhm")
+    return [
+        f"{name} of the original and of the file differ"
+        for name in names
+        if not _equal(getattr(original, name), getattr(scene, name))
+    ]
 
 
 def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return one is not None and other is not None and bool(one.tobytes() == other.tobytes())
     return bool(one == other or (one != one and other != other))
 
 

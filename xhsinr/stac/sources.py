@@ -277,11 +277,7 @@ def _asset_of(item: pystac.Item) -> tuple[str, pystac.Asset]:
 
 def _declared(fields: dict[str, Any]) -> list[dict[str, Any]] | None:
     """Bands in an asset's own fields."""
-    for name in _BANDS:
-        if fields.get(name):
-            bands: list[dict[str, Any]] = fields[name]
-            return bands
-    return None
+    return next((fields[name] for name in _BANDS if fields.get(name)), None)
 
 
 def _wavelengths(

@@ -127,18 +127,6 @@ def _beside(image: Path) -> Path | None:
     return None
 
 
-def _metadata_of(image: Path) -> Path | None:
-    """The metadata of an image; warns where they are not beside it."""
-    metadata = _beside(image)
-    if metadata is None:
-        warnings.warn(
-            f"{image}: {_id_of(image)}-METADATA.XML is not beside it, so its wavelengths and "
-            "scale are unknown; put it there",
-            stacklevel=2,
-        )
-    return metadata
-
-
 def _zip_of(file: Path) -> tuple[Path, str]:
     """The zip that a file is in, and its name there."""
     whole, _, inner = str(file).removeprefix(_ZIP).partition(".zip/")
@@ -157,8 +145,13 @@ def open_dlr(image: Path) -> xr.DataArray:
         If the metadata are malformed or of another image.
     """
     place = f"{_ZIP}/{str(image).removeprefix(_ZIP)}" if str(image).startswith(_ZIP) else image
-    metadata = _metadata_of(image)
+    metadata = _beside(image)
     if metadata is None:
+        warnings.warn(
+            f"{image}: {_id_of(image)}-METADATA.XML is not beside it, so its wavelengths and "
+            "scale are unknown; put it there",
+            stacklevel=2,
+        )
         return open_raster(place)
     root = _parse(metadata)
     mission = _ENMAP if image.name.upper().startswith("ENMAP") else _DESIS

@@ -89,19 +89,16 @@ def open_emit(path: Path) -> xr.DataArray:
         platform=known.get("platform", "ISS"),
         instrument=known.get("instrument", "EMIT"),
     )
-    if lookup is not None:
-        array.encoding["lookup"] = lookup
-        if others:
-            warnings.warn(
-                f"{path}: the scene stays in sensor geometry, with the lookup table that leads to "
-                f"the ground; {', '.join(others)} of each pixel are left out",
-                stacklevel=2,
-            )
+    if lookup is None:
+        told = "it has no geometry lookup table, so the scene stays in sensor geometry"
     else:
-        warnings.warn(
-            f"{path}: it has no geometry lookup table, so the scene stays in sensor geometry",
-            stacklevel=2,
+        array.encoding["lookup"] = lookup
+        told = (
+            "the scene stays in sensor geometry, with the lookup table that leads to the ground; "
+            f"{', '.join(others)} of each pixel are left out"
         )
+    if lookup is None or others:
+        warnings.warn(f"{path}: {told}", stacklevel=2)
     if points:
         array = array.rio.write_gcps(points, _WGS84)
     return array
