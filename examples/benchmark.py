@@ -1,164 +1,104 @@
-"""Measure the package alone: every named quality on every test scene, and tiles against one.
+"""Measure the package alone: every named quality of a folder's test scenes, or a page's rows anew.
 
-    python examples/benchmark.py SCENES [--out results.md] [--mosaic]
+    python examples/benchmark.py SCENES                   # prints a table
+    python examples/benchmark.py SCENES docs/results.md   # measures its rows, in place
 
-SCENES is a folder of ``.npy`` scenes (rows, cols, bands) with a ``scenes.csv``; its ``test``
-scenes are measured. Sizes are those of the files. For networks that were trained on the scenes
-see ``reproduce_paper.py``, for other codecs on the same scenes ``xhsinr bench``.
+SCENES is a folder of ``.npy`` scenes (rows, cols, bands) with a ``scenes.csv``. The first two
+cells of a row are its scene and what is asked for, such as ```psnr=45, tile=256```; the others are
+measured. ``NAME@SIDE`` is a mosaic of a scene, for tiles against one. For networks that were
+trained on the scenes see ``reproduce_paper.py``, for other codecs on the same ``xhsinr bench``.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import csv
+import math
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 import xhsinr
-from xhsinr.bench.tables import markdown
-from xhsinr.metrics import Quality, bpppb
-from xhsinr.network.prior import package_prior
+from xhsinr.bench.scenes import mosaic
+from xhsinr.target import PROFILES
 
-Cube = npt.NDArray[Any]
-
-PROFILES = ("preview", "standard", "analysis", "archive")
-MOSAIC = ("paviau_140x80", "paviau_subimg", "pavia_center_wu")
-SIDE, TILE = 1024, 256
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of one protocol, with a title and what a reader has to know."""
-
-    title: str
-    note: str
-    rows: Sequence[dict[str, str]]
-
-    def __str__(self) -> str:
-        body = markdown([*self.rows[0]], [[*row.values()] for row in self.rows])
-        return f"## {self.title}\n\n{self.note}\n\n{body}\n"
+_HEAD = (
+    "| scene | target | bytes | bpppb | PSNR (dB) | largest error | mean SAM (deg) "
+    "| encode (s) | decode (s) |",
+    "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+)
+_ROW = re.compile(r"\| ([\w@-]+) \| `([^`]+)` \|")
 
 
-@dataclass(frozen=True)
-class Result:
-    """A file, and its decoded samples against the original."""
-
-    info: dict[str, Any]
-    quality: Quality
-    samples: int
-
-    @property
-    def sample_bytes(self) -> int:
-        """What the samples need: the file less its metadata."""
-        return int(self.info["bytes"] - self.info["metadata_bytes"])
-
-    def rate(self, n_bytes: int) -> float:
-        return bpppb(n_bytes, self.samples)
-
-
-def measure(source: Path | Cube, **target: Any) -> Result:
-    """Compress a scene (rows, cols, bands) to a file, decode that file, and compare."""
-    cube = np.load(source) if isinstance(source, Path) else source
+def measured(scenes: Path, name: str, target: str) -> str:
+    """The row of a scene and a target."""
+    crop, _, side = name.partition("@")
+    scene = np.load(scenes / f"{crop}.npy")
+    if side:
+        scene = mosaic(scene, int(side))
+    asked = dict(word.split("=") for word in target.split(", "))
+    settings: dict[str, Any] = {key: _value(text) for key, text in asked.items()}
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "scene.hsinr"
-        compressed = xhsinr.compress(source, file, progress=False, **target)
-        decoded = xhsinr.open(file).open().values
-        quality = Quality.of(cube.transpose(2, 0, 1), decoded.transpose(2, 0, 1))
-        return Result(compressed.info, quality, cube.size)
-
-
-def held_out(scenes: dict[str, Path]) -> Table:
-    rows = [
-        {
-            "scene": name,
-            "quality": profile,
-            "bytes": f"{result.info['bytes']:,}",
-            "bpppb": f"{result.info['bpppb']:.4f}",
-            "bpppb of samples": f"{result.rate(result.sample_bytes):.4f}",
-            "PSNR (dB)": f"{result.quality.psnr_db:.2f}",
-            "RMSE": f"{result.quality.rmse:.4g}",
-            "largest error": f"{result.quality.max_error:g}",
-            "mean SAM (deg)": f"{result.quality.mean_sam_deg:.4f}",
-        }
-        for name, path in tqdm(scenes.items(), "held-out")
-        for profile in PROFILES
-        for result in [measure(path, quality=profile)]
-    ]
-    network = package_prior()
-    note = (
-        f"Prior `{network.name}` ({network.file_bytes:,} bytes, in the package), which has seen "
-        "none of these scenes. bpppb counts the whole file; bpppb of samples leaves out the "
-        "metadata: JSON, wavelengths, container and report."
+        start = time.process_time()
+        made = xhsinr.compress(scene, Path(folder) / "a.hsinr", progress=False, **settings)
+        encoded = time.process_time()
+        made.open().load()
+        end = time.process_time()
+        info = made.info
+    decibels = math.inf if info["psnr_db"] is None else info["psnr_db"]
+    return (
+        f"| {name} | `{target}` | {info['bytes']:,} | {info['bpppb']:.4f} "
+        f"| {decibels:.2f} | {info['max_error']:g} | {info['mean_sam_deg']:.3f} "
+        f"| {encoded - start:.1f} | {end - encoded:.2f} |"
     )
-    return Table("Held-out: the network has not seen the scenes", note, rows)
 
 
-def mosaic(scenes: dict[str, Path]) -> Table:
-    """Bytes in tiles against one tile; no seam or mirror line falls on an edge of a tile."""
-    cubes = [np.load(scenes[name]) for name in MOSAIC]
-    bands = min(cube.shape[2] for cube in cubes)
-    widths = np.diff(np.linspace(0, SIDE, len(MOSAIC) + 1).astype(int))
-    strips = [
-        mirrored(cube[..., :bands], SIDE, int(width))
-        for cube, width in zip(cubes, widths, strict=True)
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except ValueError:  # the name of a quality
+        return text
+
+
+def renewed(scenes: Path, lines: Sequence[str]) -> str:
+    """The lines of a page with every row measured."""
+    rows = [row.groups() for line in lines if (row := _ROW.match(line))]
+    for first in {row[1]: row for row in rows}.values():
+        measured(scenes, *first)  # what is compiled or loaded once counts for no row
+    done = [
+        measured(scenes, *row.groups()) if (row := _ROW.match(line)) else line
+        for line in tqdm(lines, unit="row")
     ]
-    whole_scene = np.concatenate(strips, axis=1)
-    rows = []
-    for psnr in tqdm((45, 40), "mosaic"):
-        tiled, whole = (measure(whole_scene, psnr=psnr, tile=tile) for tile in (TILE, SIDE))
-        rows.append(
-            {
-                "target": "quality=standard" if psnr == 45 else f"psnr={psnr}",
-                f"bytes, tile={TILE}": f"{tiled.info['bytes']:,}",
-                "PSNR (dB)": f"{tiled.quality.psnr_db:.3f}",
-                f"bytes, tile={SIDE}": f"{whole.info['bytes']:,}",
-                "PSNR (dB), one tile": f"{whole.quality.psnr_db:.3f}",
-                "ratio": f"{tiled.info['bytes'] / whole.info['bytes']:.4f}",
-            }
-        )
-    note = f"{SIDE} x {SIDE} x {bands}: {', '.join(MOSAIC)} side by side, each mirrored on and on."
-    return Table("Tiles against one tile", note, rows)
+    return "\n".join(done) + "\n"
 
 
-def mirrored(cube: Cube, rows: int, cols: int) -> Cube:
-    grow = ((0, max(0, rows - cube.shape[0])), (0, max(0, cols - cube.shape[1])), (0, 0))
-    return np.pad(cube, grow, mode="symmetric")[:rows, :cols]
-
-
-def held_out_scenes(folder: Path) -> dict[str, Path]:
-    with (folder / "scenes.csv").open(newline="") as file:
+def qualities(scenes: Path) -> list[str]:
+    """A table of the test scenes and named qualities, not yet measured."""
+    with (scenes / "scenes.csv").open(newline="") as file:
         names = [row["scene"] for row in csv.DictReader(file) if row["split"] == "test"]
-    return {name: folder / f"{name}.npy" for name in names}
+    return [*_HEAD, *(f"| {name} | `quality={key}` |" for name in names for key in PROFILES)]
 
 
-def tables(arguments: argparse.Namespace) -> Iterator[Table]:
-    scenes = held_out_scenes(arguments.scenes)
-    yield held_out(scenes)
-    if arguments.mosaic:
-        yield mosaic(scenes)
-
-
-def main(words: Sequence[str] | None = None) -> None:
+def main(given: Sequence[str] | None = None) -> None:
+    """Run the script."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("scenes", type=Path)
-    parser.add_argument("--out", type=Path, help="Markdown file to write as well")
-    parser.add_argument("--mosaic", action="store_true", help="tiles against one tile, too")
-    arguments = parser.parse_args(words)
-    done = []
-    for table in tables(arguments):
-        done.append(str(table))
-        print(table)
-        if arguments.out:
-            arguments.out.write_text("\n".join(done))
+    parser.add_argument("page", type=Path, nargs="?", help="Markdown file whose rows are measured")
+    arguments = parser.parse_args(given)
+    if arguments.page is None:
+        print(renewed(arguments.scenes, qualities(arguments.scenes)), end="")
+    else:
+        lines = arguments.page.read_text("utf-8").splitlines()
+        arguments.page.write_text(renewed(arguments.scenes, lines), "utf-8")
 
 
 if __name__ == "__main__":
