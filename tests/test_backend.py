@@ -108,21 +108,6 @@ def test_threads_and_none_give_the_same(path: Path) -> None:
         xr.testing.assert_identical(lazy.compute(scheduler=scheduler, num_workers=2), whole)
 
 
-def test_a_cluster_of_processes_gives_the_same(tmp_path: Path) -> None:
-    from distributed import Client, LocalCluster
-
-    path = tmp_path / "scene.hsinr"
-    xhsinr.compress(synthetic_scene(23, 30, 7), path, tile=10, psnr=40, progress=False)
-    whole = xr.open_dataset(path, engine="hsinr").load()
-    with (
-        LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
-        assert len(client.scheduler_info()["workers"]) == 2
-        lazy = xr.open_dataset(path, engine="hsinr", chunks={})
-        xr.testing.assert_identical(lazy.compute(), whole)
-
-
 def test_scenes_side_by_side_open_as_one(tmp_path: Path) -> None:
     scene = synthetic_scene(20, 36, 5)
     parts = [scene.isel(x=slice(start, start + 12)) for start in (0, 12, 24)]

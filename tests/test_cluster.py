@@ -12,6 +12,7 @@ from pathlib import Path
 import dask
 import numpy as np
 import pytest
+import xarray as xr
 from distributed import Client, LocalCluster, Worker, get_worker
 from small_networks import siren_network
 
@@ -183,6 +184,14 @@ def test_tiles_are_encoded_where_a_gpu_is_declared_if_that_gains(
             )  # fmt: skip
             assert {name for _, name in client.get_events(topic[0])} == names
         cluster.sync(worker.close)
+
+
+def test_the_workers_read_what_this_process_reads(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "scene.hsinr"
+    xhsinr.compress(synthetic_scene(23, 30, 7), path, tile=10, psnr=40, progress=False)
+    lazy = xr.open_dataset(path, engine="hsinr", chunks={})
+    xr.testing.assert_identical(lazy.compute(), xr.open_dataset(path, engine="hsinr").load())
+    assert len(client.scheduler_info()["workers"]) == 2
 
 
 def test_scenes_are_archived_by_the_workers(client: Client, tmp_path: Path) -> None:

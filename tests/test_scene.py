@@ -1035,14 +1035,6 @@ def test_real_files_agree_with_their_published_arrays(
         assert scene.wavelengths is None
 
 
-def test_the_scene_needs_no_torch() -> None:
-    import subprocess
-    import sys
-
-    code = "import sys, xhsinr.scene; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 @pytest.mark.parametrize("suffix", [".npy", ".mat", ".tif", ".img"])
 @pytest.mark.parametrize("content", [b"", b"no scene at all", b"\x93NUMPY\x01\x00v\x00{"])
 def test_a_broken_file_is_named_with_what_is_wrong(
