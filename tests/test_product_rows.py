@@ -136,10 +136,12 @@ def test_enmap_comes_as_cog_with_a_doubled_suffix_and_in_a_zip(
     metadata = tmp_path / f"{product_files.ENMAP}-METADATA.XML"
     cog = image.rename(tmp_path / image.name.replace(".TIF", "_COG.TIF"))
     doubled = metadata.rename(f"{metadata}.XML")
-    with zipfile.ZipFile(tmp_path / "enmap.zip", "w") as archive:
-        archive.write(cog, f"dims/{cog.name}")
-        archive.write(doubled, f"dims/{doubled.name}")
-    for path in (cog, doubled, tmp_path / "enmap.zip"):
+    zips = (tmp_path / "enmap.zip", tmp_path / "UPPER.ZIP")
+    for path, folder in zip(zips, ("dims/", ""), strict=True):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(cog, f"{folder}{cog.name}")
+            archive.write(doubled, f"{folder}{doubled.name}")
+    for path in (cog, doubled, *zips):
         scene = read(path)
         np.testing.assert_array_equal(scene.data.compute(), samples)
         assert scene.wavelengths is not None

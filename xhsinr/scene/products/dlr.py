@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -35,7 +36,9 @@ IMAGE = re.compile(
 _METADATA = re.compile(r"(?P<id>(?:ENMAP|DESIS).*)-METADATA(?:\.xml)+", re.IGNORECASE)
 # What bands that hold nothing have for their mean, with a standard deviation of zero.
 _EMPTY_MEAN = -1_000_000
-_ZIP = "/vsizip/"
+
+File = Path | zipfile.Path
+"""A file of a product, in a folder or in a zip."""
 
 
 class _Mission(NamedTuple):
@@ -60,10 +63,10 @@ _DESIS = _Mission(
 )  # fmt: skip
 
 
-def find(path: Path) -> Path | None:
+def find(path: Path) -> File | None:
     """The image of the product that a path is, lies in, or is the folder or the zip of.
 
-    None if it is of no such product. An image within a zip has GDAL's name for it.
+    None if it is of no such product.
 
     Raises
     ------
@@ -100,41 +103,36 @@ def find(path: Path) -> Path | None:
 def files(path: Path) -> list[Path]:
     """Image and metadata of the product that `find` finds, as far as they are there."""
     image = find(path)
-    return [] if image is None else [file for file in (image, _beside(image)) if file]
+    # A zip is one file, whatever is in it.
+    return [f for f in (image, _beside(image)) if isinstance(f, Path)] if image else []
 
 
-def _files(folder: Path) -> list[Path]:
-    """Files in a folder, or in a zip by GDAL's names for them."""
+def _files(folder: Path) -> Sequence[File]:
+    """Files in a folder, or in a zip."""
     if folder.is_dir():
         return sorted(folder.iterdir())
-    with zipfile.ZipFile(folder) as archive:
-        return sorted(Path(f"{_ZIP}{folder.absolute()}/{name}") for name in archive.namelist())
+    top = zipfile.Path(folder.absolute())
+    return [top / name for name in sorted(top.root.namelist())]
 
 
-def _id_of(image: Path) -> str:
+def _id_of(image: File) -> str:
     match = IMAGE.fullmatch(image.name)
     assert match is not None
     return match["id"]
 
 
-def _beside(image: Path) -> Path | None:
+def _beside(image: File) -> File | None:
     """The metadata of an image, if they are beside it."""
-    folder = _zip_of(image)[0] if str(image).startswith(_ZIP) else image.parent
-    for file in _files(folder):
+    folder: Any = image.parent
+    files: list[File] = sorted(folder.iterdir(), key=str)
+    for file in files:
         found = _METADATA.fullmatch(file.name)
         if found and found["id"] == _id_of(image):
             return file
     return None
 
 
-def _zip_of(file: Path) -> tuple[Path, str]:
-    """The zip that a file is in, and its name there."""
-    whole, _, inner = str(file).removeprefix(_ZIP).partition(".zip/")
-    # A Path has dropped the second of the two slashes before an absolute name.
-    return Path(f"/{whole}.zip"), inner
-
-
-def open_dlr(image: Path) -> xr.DataArray:
+def open_dlr(image: File) -> xr.DataArray:
     """The scene in an EnMAP or DESIS product, by its image.
 
     Without metadata beside it, the image as any other, with a warning.
@@ -144,7 +142,7 @@ def open_dlr(image: Path) -> xr.DataArray:
     SceneError
         If the metadata are malformed or of another image.
     """
-    place = f"{_ZIP}/{str(image).removeprefix(_ZIP)}" if str(image).startswith(_ZIP) else image
+    place = image if isinstance(image, Path) else f"/vsizip/{image}"
     metadata = _beside(image)
     if metadata is None:
         warnings.warn(
@@ -193,18 +191,14 @@ def open_dlr(image: Path) -> xr.DataArray:
     return array
 
 
-def _parse(path: Path) -> ElementTree.Element:
+def _parse(path: File) -> ElementTree.Element:
     try:
-        if str(path).startswith(_ZIP):
-            whole, inner = _zip_of(path)
-            with zipfile.ZipFile(whole) as archive:
-                return ElementTree.fromstring(archive.read(inner))
-        return ElementTree.parse(path).getroot()
+        return ElementTree.fromstring(path.read_bytes())
     except ElementTree.ParseError as error:
         raise SceneError(f"{path} is not well-formed XML ({error}); get the file again") from error
 
 
-def _number(path: Path, band: ElementTree.Element, name: str) -> float:
+def _number(path: File, band: ElementTree.Element, name: str) -> float:
     text = band.get(name[1:]) if name.startswith("@") else band.findtext(f"{{*}}{name}")
     try:
         return float(text or "")
