@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +13,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from xhsinr import stac
-from xhsinr.archiving.executors import Run, executor
+from xhsinr.archiving.executors import Run, executor, signal_handled
 from xhsinr.archiving.files import origins_in
 from xhsinr.archiving.folder import check_free, keep_network, one_run, with_own_ids
 from xhsinr.archiving.job import Job, do, finished
@@ -106,7 +104,7 @@ def archive(
     named = (collection,) if isinstance(collection, str) else tuple(collection or ())
     search = stac.Search(named, None if bbox is None else tuple(bbox), datetime)
     found = list(stac.sources(source, search))
-    with one_run(out), _stopped_by_sigterm():
+    with one_run(out), signal_handled(signal.SIGTERM, _exit):
         origins = origins_in(out)
         scenes = with_own_ids(found, origins)
         check_free(out, scenes, origins, overwrite=overwrite)
@@ -187,18 +185,6 @@ def _request(settings: Settings, network: Network | None) -> dict[str, Any]:
     return told if network is None else told | {"network": network.digest}
 
 
-@contextlib.contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does, with everything cleaned up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, _: Any) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _exit(number: int, _: Any) -> None:
+    """End the run as Ctrl-C does, with everything cleaned up."""
+    sys.exit(128 + number)

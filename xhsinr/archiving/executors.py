@@ -24,7 +24,7 @@ from xhsinr.running.tasks import client_in_scope
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Run", "executor"]
+__all__ = ["Run", "executor", "signal_handled"]
 
 # Where a scheduler that another process started can listen, as this package reaches it.
 _SCHEMES = ("", "tcp", "tls", "ws", "wss")
@@ -146,7 +146,7 @@ def _client(address: str | None, **options: Any) -> Client:
 @contextlib.contextmanager
 def _local(workers: int) -> Iterator[Client]:
     """Processes of one thread on this machine, which leave Ctrl-C to this one."""
-    with _ignoring_interrupts():
+    with signal_handled(signal.SIGINT, signal.SIG_IGN):
         client = _client(
             None,
             n_workers=workers,
@@ -161,13 +161,13 @@ def _local(workers: int) -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Processes that are started meanwhile inherit it."""
+def signal_handled(number: int, handler: Any) -> Iterator[None]:
+    """While this lasts, a signal is handled so, in processes that are started meanwhile too."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
