@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from archives import make_sources
 
 from xhsinr import storage
 from xhsinr.reading.reader import Reader
@@ -79,3 +80,15 @@ def tiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Reader, "tile", counted)
     return decoded
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A folder of three scenes to archive."""
+    return make_sources(tmp_path / "sources")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where an archive is to be."""
+    return tmp_path / "archive"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,61 +15,27 @@ import dask
 import numpy as np
 import pystac
 import pytest
+from archives import (
+    IDS,
+    expected_files,
+    files_of,
+    ids_in_catalog,
+    make_sources,
+    rows_of,
+    run_archive,
+)
 from click.testing import CliRunner
 
 import xhsinr
-from xhsinr.archiving import restore, verify_archive
+from xhsinr.archiving import verify_archive
 from xhsinr.archiving.executors import executor
 from xhsinr.archiving.folder import one_run
 from xhsinr.archiving.retrain import retrain
 from xhsinr.cli import main
-from xhsinr.demo import synthetic_scene
-from xhsinr.errors import HsinrError, SourceError, TargetError, VerificationError
+from xhsinr.errors import HsinrError, SourceError, TargetError
 from xhsinr.network.prior import package_prior
 from xhsinr.outputs import scratch
-from xhsinr.scene import read
 from xhsinr.training import PriorSettings
-
-IDS = ("one", "three", "two")
-
-
-def make_sources(folder: Path, ids: tuple[str, ...] = IDS, side: int = 24) -> Path:
-    folder.mkdir(exist_ok=True)
-    for number, name in enumerate(ids):
-        samples = synthetic_scene(side, side + number, 8).transpose("y", "x", "band").values
-        np.save(folder / f"{name}.npy", samples)
-    return folder
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> Path:
-    return make_sources(tmp_path / "sources")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "archive"
-
-
-def files_of(out: Path) -> set[str]:
-    return {str(path.relative_to(out)) for path in out.rglob("*") if not path.is_dir()}
-
-
-def expected_files(ids: tuple[str, ...]) -> set[str]:
-    ends = (".hsinr", ".preview.tif", ".thumbnail.jpg", ".spectra.svg", ".metadata.json", ".json")
-    scenes = {f"{name}/{name}{end}" for name in ids for end in ends}
-    root = {"archive.json", "catalog.json", "collection.json", "index.html", "report.csv"}
-    return scenes | root
-
-
-def ids_in_catalog(out: Path) -> list[str]:
-    items = pystac.Catalog.from_file(str(out / "catalog.json")).get_items(recursive=True)
-    return sorted(item.id for item in items)
-
-
-def rows_of(out: Path) -> dict[str, dict[str, str]]:
-    with (out / "report.csv").open(newline="") as file:
-        return {row["id"]: row for row in csv.DictReader(file)}
 
 
 def test_every_scene_is_compressed_described_and_in_the_catalog_once(
@@ -442,77 +405,6 @@ def test_what_a_killed_run_left_is_swept_and_nothing_else(
     assert (elsewhere / "a").exists()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="devices and pipes")
-def test_assets_that_are_no_files_of_the_archive_are_said_not_read(
-    sources: Path, out: Path
-) -> None:
-    xhsinr.archive(sources, out, progress=False)
-    (out / "one" / "one.preview.tif").unlink()
-    os.mkfifo(out / "one" / "one.preview.tif")
-    item = json.loads((out / "two" / "two.json").read_text())
-    item["assets"]["data"]["href"] = "/dev/zero"
-    (out / "two" / "two.json").write_text(json.dumps(item))
-    errors = verify_archive(out, progress=False).errors
-    assert "one.preview.tif: is no regular file" in errors[0]
-    assert "'/dev/zero' is not beside it" in errors[1]
-    with pytest.raises(SourceError, match="not beside it"):
-        restore(out / "two", out / "two.tif")
-
-
-def test_verify_names_the_damaged_file(sources: Path, out: Path) -> None:
-    xhsinr.archive(sources, out, progress=False)
-    sidecar = out / "two" / "two.hsinr"
-    content = bytearray(sidecar.read_bytes())
-    content[-3] ^= 1
-    sidecar.write_bytes(content)
-    found = verify_archive(out, progress=False)
-    assert (found.scenes, found.checked) == (3, IDS)
-    assert len(found.errors) == 1
-    assert str(sidecar) in found.errors[0]
-    done = CliRunner().invoke(main, ["archive", "--verify", str(out)])
-    assert done.exit_code == 1
-    with pytest.raises(VerificationError, match="checksum"):
-        restore(out / "two", out / "two.tif")
-    (out / "one" / "one.hsinr").unlink()
-    assert len(verify_archive(out, progress=False).errors) == 2
-
-
-def test_a_sample_is_verified(sources: Path, out: Path) -> None:
-    xhsinr.archive(sources, out, progress=False)
-    assert len(verify_archive(out, sample=0.5, progress=False).checked) == 2
-    done = CliRunner().invoke(main, ["archive", "--verify", str(out), "--sample", "5%"])
-    assert done.output.strip().endswith("1 of 3 scenes checked, all valid")
-    for wrong in ("0%", "120%", "some"):
-        done = CliRunner().invoke(main, ["archive", "--verify", str(out), "--sample", wrong])
-        assert done.exit_code != 0
-    with pytest.raises(SourceError, match="no archive"):
-        verify_archive(sources)
-
-
-def test_a_scene_comes_back_in_the_format_of_the_suffix(
-    sources: Path, out: Path, tmp_path: Path
-) -> None:
-    import rioxarray
-
-    xhsinr.archive(sources, out, lossless=True, progress=False)
-    for number, scene in enumerate(("one", "one/one.json", "one/one.hsinr")):
-        path = tmp_path / f"{number}.tif"
-        done = CliRunner().invoke(main, ["archive", "--restore", str(out / scene), str(path)])
-        assert done.exit_code == 0, done.output
-        back = rioxarray.open_rasterio(path).transpose("y", "x", "band").values
-        assert np.array_equal(back, np.load(sources / "one.npy"))
-    done = CliRunner().invoke(
-        main, ["archive", "--restore", str(out / "one"), str(tmp_path / "a.nc")]
-    )
-    assert done.exit_code == 0, done.output
-    assert np.array_equal(read(tmp_path / "a.nc").data.compute(), back.transpose(2, 0, 1))
-    done = CliRunner().invoke(
-        main, ["archive", "--restore", str(out / "one"), str(tmp_path / "a.x")]
-    )
-    assert "no format that is written" in done.output
-    assert not (tmp_path / "a.x").exists()
-
-
 def test_a_prior_is_tuned_to_the_archive_and_counted_once(tmp_path: Path) -> None:
     sources = make_sources(tmp_path / "sources", side=32)
     out = tmp_path / "archive"
@@ -550,22 +442,6 @@ def test_distributed_is_asked_for_where_it_is_missing(monkeypatch: pytest.Monkey
         pass
 
 
-def run_archive(*given: object, before: str = "") -> subprocess.Popen[str]:
-    """`xhsinr archive` in a process of its own."""
-    code = f"{before}\nfrom xhsinr.cli import main\nmain(['archive', *__import__('sys').argv[1:]])"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, given)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def wait_for(condition: object, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
-
-
 @pytest.mark.skipif(os.name != "posix", reason="limits files by setrlimit")
 def test_a_disk_that_fills_up_fails_the_scenes_that_do_not_fit(tmp_path: Path) -> None:
     sources, out = make_sources(tmp_path / "sources"), tmp_path / "archive"
@@ -575,8 +451,8 @@ def test_a_disk_that_fills_up_fails_the_scenes_that_do_not_fit(tmp_path: Path) -
         "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))"
     )
     process = run_archive(sources, out, "--lossless", "--retries", "0", before=limit)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 1, output + errors
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, output
     rows = rows_of(out)
     assert {name: row["status"] for name, row in rows.items()} == dict.fromkeys(IDS, "done") | {
         "large": "failed"
@@ -599,52 +475,6 @@ def test_an_output_that_cannot_be_written_is_said_once(sources: Path, tmp_path: 
     done = CliRunner().invoke(main, ["archive", str(sources), str(readonly)])
     assert done.exit_code == 1
     assert "Permission denied" in done.output
-
-
-@pytest.mark.skipif(os.name != "posix", reason="stops by signal")
-@pytest.mark.parametrize(
-    ("number", "code", "workers"),
-    [(signal.SIGTERM, 143, ()), (signal.SIGINT, 1, ("--workers", "2"))],
-)
-def test_stopped_by_a_signal_it_drops_the_scene_in_hand_and_reports(
-    tmp_path: Path, number: int, code: int, workers: tuple[str, ...]
-) -> None:
-    # So many that some are left when the signal comes, on a machine with other work, too.
-    ids = tuple(f"scene{i:02}" for i in range(30))
-    sources, out = make_sources(tmp_path / "sources", ids), tmp_path / "archive"
-    process = run_archive(sources, out, *workers)
-    wait_for(lambda: any(out.glob("scene*/*.json")) or process.poll() is not None)
-    # As a terminal does: to the whole group.
-    os.killpg(process.pid, number)
-    output, errors = process.communicate(timeout=60)
-    rows = rows_of(out)
-    pending = [name for name in rows if rows[name]["status"] == "pending"]
-    finished = tuple(name for name in rows if rows[name]["status"] == "done")
-    assert pending, output + errors
-    assert set(ids_in_catalog(out)) >= set(finished)
-    assert not [name for name in files_of(out) if "/." in f"/{name}"]
-    assert process.returncode in (code, -number)
-    again = CliRunner().invoke(main, ["archive", str(sources), str(out)])
-    assert again.exit_code == 0, again.output
-    assert files_of(out) == expected_files(ids)
-    assert ids_in_catalog(out) == list(ids)
-
-
-def test_an_archive_that_lost_files_is_not_valid(tmp_path: Path) -> None:
-    scene = synthetic_scene(12, 14, 5).transpose("y", "x", "band").values
-    for name in "ab":
-        np.save(tmp_path / f"{name}.npy", scene)
-    out = tmp_path / "out"
-    xhsinr.archive(str(tmp_path / "*.npy"), out, progress=False)
-    assert verify_archive(out, progress=False).valid
-    (out / "a" / "a.preview.tif").unlink()
-    (out / "b" / "b.metadata.json").write_text("junk")
-    errors = verify_archive(out, progress=False).errors
-    assert len(errors) == 2
-    assert any("a.preview.tif" in error for error in errors)
-    assert any("b.metadata.json: 4 bytes" in error for error in errors)
-    shutil.rmtree(out / "b")
-    assert any("b.json: the catalog lists it" in e for e in verify_archive(out).errors)
 
 
 @pytest.mark.parametrize("wrong", [{"retries": -1}, {"scheduler": "junk"}])

@@ -20,6 +20,7 @@ import boto3
 import numpy as np
 import pytest
 import s3fs
+from archives import ENDS, IDS, expected_files, make_sources
 from click.testing import CliRunner
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from rasterio.errors import NotGeoreferencedWarning
@@ -36,11 +37,8 @@ from xhsinr.errors import HsinrError, OutputExistsError, RemoteError, SourceErro
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
-IDS = ("one", "three", "two")
 BUCKET = "bucket"
 SECRET = "never-in-a-file-0123"
-ENDS = (".hsinr", ".preview.tif", ".thumbnail.jpg", ".spectra.svg", ".metadata.json", ".json")
-ROOT = {"archive.json", "catalog.json", "collection.json", "index.html", "report.csv"}
 
 
 class Faults:
@@ -113,20 +111,6 @@ def keys(client: Any, prefix: str = "") -> set[str]:
     return {entry["Key"].removeprefix(prefix) for entry in found}
 
 
-def expected(ids: tuple[str, ...]) -> set[str]:
-    return ROOT | {f"{name}/{name}{end}" for name in ids for end in ENDS}
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> Path:
-    folder = tmp_path / "sources"
-    folder.mkdir()
-    for number, name in enumerate(IDS):
-        scene = synthetic_scene(24, 24 + number, 8).transpose("y", "x", "band")
-        np.save(folder / f"{name}.npy", scene.values)
-    return folder
-
-
 def test_a_scene_is_compressed_to_a_bucket_and_read_from_it(store: Any, tmp_path: Path) -> None:
     scene = synthetic_scene(30, 30, 8, nodata_corner=True)
     made = xhsinr.compress(
@@ -163,7 +147,7 @@ def test_an_archive_in_a_bucket_is_looked_after_as_one_on_a_disk(
     out = "s3://bucket/archives/first"
     report = xhsinr.archive(sources, out, lossless=True, progress=False)
     assert report.ok, report
-    assert keys(store, "archives/first/") == expected(IDS)
+    assert keys(store, "archives/first/") == expected_files(IDS)
     page = store.head_object(Bucket=BUCKET, Key="archives/first/index.html")
     assert page["ContentType"] == "text/html"
     before = store.list_objects_v2(Bucket=BUCKET, Prefix="archives/first/one/")["Contents"]
@@ -210,7 +194,7 @@ def test_a_store_that_is_busy_or_cuts_off_gets_every_scene(
     assert report.ok, report
     # Each of its files was sent twice.
     assert sorted(faults.seen.values()) == [2] * len(ENDS)
-    assert keys(store, "a/") == expected(("one",))
+    assert keys(store, "a/") == expected_files(("one",))
     assert verify_archive("s3://bucket/a", progress=False).valid
 
 
@@ -245,7 +229,7 @@ def test_what_a_killed_run_left_goes_away_and_the_rest_is_done(store: Any, sourc
     (sources / "three.npy").unlink()
     report = xhsinr.archive(sources, out, progress=False)
     assert [(row.id, row.status) for row in report.rows] == [("one", "done"), ("two", "skipped")]
-    assert keys(store, "a/") == expected(("one", "two")) | {"three/notes.txt"}
+    assert keys(store, "a/") == expected_files(("one", "two")) | {"three/notes.txt"}
     assert "mine.txt" in keys(store)
     uploads = store.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
     assert [upload["UploadId"] for upload in uploads] == [others["UploadId"]]
@@ -278,9 +262,7 @@ def test_workers_without_a_shared_disk_are_killed_and_nothing_is_lost(
     store: Any, tmp_path: Path
 ) -> None:
     ids = tuple(f"crop{number:02}" for number in range(12))
-    for number, name in enumerate(ids):
-        scene = synthetic_scene(24, 24 + number, 8).transpose("y", "x", "band")
-        np.save(tmp_path / f"{name}.npy", scene.values)
+    make_sources(tmp_path, ids)
     program = "from xhsinr.cli import main; main()"
     out = "s3://bucket/a"
     command = [sys.executable, "-c", program, "archive", str(tmp_path), out, "--workers", "2"]
@@ -296,7 +278,7 @@ def test_workers_without_a_shared_disk_are_killed_and_nothing_is_lost(
         running.wait()
     assert items() < len(ids)
     subprocess.run(command, check=True, timeout=200)
-    assert keys(store, "a/") == expected(ids)
+    assert keys(store, "a/") == expected_files(ids)
     assert "Uploads" not in store.list_multipart_uploads(Bucket=BUCKET)
     assert len(verify_archive(out, progress=False).checked) == len(ids)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -30,12 +31,17 @@ TARGETS: dict[str, dict[str, Any]] = {
 TRIES = 100
 
 
-@pytest.fixture(params=TARGETS)
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    path = tmp_path / "a.hsinr"
+@pytest.fixture(scope="module", params=TARGETS)
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("hostile") / "a.hsinr"
     scene = synthetic_scene(20, 28, 6, nodata_corner=True)
     xhsinr.compress(scene, path, tile=16, progress=False, **TARGETS[request.param])
     return path
+
+
+@pytest.fixture
+def path(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(whole, tmp_path))
 
 
 def read_all(path: Path) -> None:
