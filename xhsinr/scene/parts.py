@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -16,7 +16,14 @@ import numpy.typing as npt
 from xhsinr.scene import header
 from xhsinr.scene.numbers import expect
 
-__all__ = ["Coordinate", "GridMapping", "grid_mapping_from_json", "nodata_of", "plain_attrs"]
+__all__ = [
+    "Coordinate",
+    "GridMapping",
+    "grid_mapping_from_json",
+    "nodata_of",
+    "plain_attrs",
+    "scaling",
+]
 
 # In small letters, without spaces and underscores; the first that is found counts.
 _NODATA_NAMES = (
@@ -73,6 +80,20 @@ def grid_mapping_from_json(entry: dict[str, Any] | None) -> GridMapping | None:
     value = look_up("value", int, 0)
     expect(abs(value) < 2**63, "the grid mapping has a bad value")
     return GridMapping(look_up("name", str), value, tuple(missing), extra)
+
+
+def scaling(scales: Sequence[float], offsets: Sequence[float]) -> dict[str, Any]:
+    """Attributes for value = scale * stored + offset: one number each where all bands share it.
+
+    Where they do not, lists under the names that rioxarray has for them.
+    """
+    found: dict[str, Any] = {}
+    for one, many, values in (
+        ("scale_factor", "scales", scales),
+        ("add_offset", "offsets", offsets),
+    ):
+        found |= {one: values[0]} if len(set(values)) == 1 else {many: list(values)}
+    return found
 
 
 def plain_attrs(attrs: Mapping[Any, Any], what: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from xhsinr.scene.arrays import LOOK
 from xhsinr.scene.grid import centre_coords
 from xhsinr.scene.images import check_alone, driver_of, gdal_name, patiently, placeless
 from xhsinr.scene.numbers import number_of
+from xhsinr.scene.parts import scaling
 from xhsinr.scene.spectrum import (
     FWHM_NAMES,
     WAVELENGTH_NAMES,
@@ -231,16 +232,14 @@ class _Bands:
             if key not in _NOT_ATTRS and (key not in repeated or value != repeated[key])
         }
         attrs |= {key: _number_or_text(v) for key, v in header.items() if key not in envi.LAYOUT}
-        for one, many, values, key in (
-            ("scale_factor", "scales", source.scales, "data_gain_values"),
-            ("add_offset", "offsets", source.offsets, "data_offset_values"),
-        ):
-            stated = numbers_of_text(header.get(key, ""), source.count)
-            found = self.of_each(values if stated is None else stated.tolist())
-            if len(set(found)) == 1:
-                attrs[one] = found[0]
-            else:
-                attrs[many] = tuple(found)
+        gains, offsets = (
+            numbers_of_text(header.get(key, ""), source.count)
+            for key in ("data_gain_values", "data_offset_values")
+        )
+        attrs |= scaling(
+            self.of_each(source.scales if gains is None else gains.tolist()),
+            self.of_each(source.offsets if offsets is None else offsets.tolist()),
+        )
         for name, texts in (("long_name", names), ("units", self.of_each(source.units))):
             if any(texts):
                 attrs[name] = texts[0] if len(set(texts)) == 1 else tuple(texts)

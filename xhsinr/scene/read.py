@@ -85,13 +85,11 @@ def read(
 
 def _check(array: xr.DataArray, bands: int) -> None:
     if array.dtype.newbyteorder("=") not in _DTYPES:
-        advice = (
-            "convert it first, for example with .astype('float32')"
-            if array.dtype.kind in "iufb"
-            else "only real numbers can be compressed"
-        )
+        advice = "only real numbers can be compressed"
         if array.dtype.kind in "iu":
             advice = "convert it first, for example with .astype('int32') if the values fit"
+        elif array.dtype.kind in "fb":
+            advice = "convert it first, for example with .astype('float32')"
         raise SceneError(
             f"samples of type {array.dtype} are not supported (8 to 32-bit integers, float32 and "
             f"float64 are); {advice}"

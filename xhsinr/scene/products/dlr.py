@@ -19,8 +19,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from xhsinr.errors import SceneError
+from xhsinr.scene.parts import scaling
 from xhsinr.scene.products.acquisition import acquisition
-from xhsinr.scene.products.scaling import scaling
 from xhsinr.scene.raster import open_raster
 from xhsinr.scene.spectrum import with_spectrum
 
@@ -175,7 +175,7 @@ def open_dlr(image: File) -> xr.DataArray:
     array = with_spectrum(array, column("wavelengthCenterOfBand"), column(mission.fwhm), "nm", good)
     for key in ("scale_factor", "add_offset", "scales", "offsets"):
         array.attrs.pop(key, None)
-    array.attrs |= scaling(column(mission.gain), column(mission.offset))
+    array.attrs |= scaling(column(mission.gain).tolist(), column(mission.offset).tolist())
     background = root.findtext(".//{*}specific/{*}backgroundValue")
     if "_FillValue" not in array.attrs and background is not None:
         array.attrs["_FillValue"] = float(background)

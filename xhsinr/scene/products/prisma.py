@@ -19,8 +19,8 @@ from affine import Affine
 
 from xhsinr.errors import SceneError
 from xhsinr.scene.hdf5 import attributes, lazy_cube, open_hdf5
+from xhsinr.scene.parts import scaling
 from xhsinr.scene.products.acquisition import acquisition
-from xhsinr.scene.products.scaling import scaling
 from xhsinr.scene.spectrum import with_spectrum
 
 __all__ = ["GROUP", "open_prisma"]
@@ -64,7 +64,8 @@ def open_prisma(path: Path) -> xr.DataArray:
     array = xr.DataArray(xr.Variable(("band", "y", "x"), samples), name="reflectance")
     array = with_spectrum(array, wavelengths, fwhm, "nm")
     kept = {name: value for name, value in known.items() if not isinstance(value, np.ndarray)}
-    array.attrs = kept | {"_FillValue": np.uint16(_NODATA)} | scaling(scales, offsets)
+    array.attrs = kept | {"_FillValue": np.uint16(_NODATA)}
+    array.attrs |= scaling(scales.tolist(), offsets.tolist())
     array.attrs |= acquisition(
         known.get("Product_StartTime"),
         known.get("Product_StopTime"),
