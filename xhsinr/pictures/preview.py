@@ -6,21 +6,20 @@ import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from affine import Affine
-from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from xhsinr.outputs import check_output, replacing
 from xhsinr.pictures import picture
-from xhsinr.reading.coarse_scene import coarse_points
+from xhsinr.reading.coarse_scene import coarse_scene
 from xhsinr.reading.reader import Reader, finest_overview
 from xhsinr.running.tasks import run_tiles
 from xhsinr.scene import Scene
+from xhsinr.scene.geotiff import gdal_place
 from xhsinr.scene.images import placeless
 from xhsinr.sidecar.file import Sidecar
 
@@ -158,6 +157,8 @@ def write_thumbnail(preview: Path, path: Path) -> None:
 
 def _write(look: Quicklook, scene: Scene, path: Path) -> None:
     height, width = look.valid.shape
+    planes = np.moveaxis(look.colours, -1, 0)
+    place = gdal_place(coarse_scene(scene, look.step, planes))
     profile = {
         "driver": "COG",
         "count": 4,
@@ -168,22 +169,12 @@ def _write(look: Quicklook, scene: Scene, path: Path) -> None:
         "quality": 85,
         "overview_resampling": "average",
     }
-    with rasterio.open(path, "w", **profile, **_place(scene, look.step)) as out:
+    with rasterio.open(path, "w", **profile, **place) as out:
         # With JPEG, GDAL turns the alpha band into a mask.
         out.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
         out.descriptions = [*(_label(scene, band) for band in look.bands), "alpha"]
-        out.write(np.moveaxis(look.colours, -1, 0), (1, 2, 3))
+        out.write(planes, (1, 2, 3))
         out.write(np.where(look.valid, 255, 0).astype(np.uint8), 4)
-
-
-def _place(scene: Scene, step: int) -> dict[str, Any]:
-    """CRS and transform, or ground control points, of the smaller picture."""
-    if scene.gcps:
-        return {"gcps": list(coarse_points(scene.gcps, step)), "crs": scene.crs or CRS()}
-    found = {"crs": scene.crs}
-    if scene.transform is not None:
-        found["transform"] = scene.transform @ Affine.scale(step)
-    return {key: value for key, value in found.items() if value is not None}
 
 
 def _label(scene: Scene, band: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from rasterio.control import GroundControlPoint
 from xhsinr.scene import Coordinate, Scene
 from xhsinr.scene.grid import RotatedCentres
 
-__all__ = ["coarse_points", "coarse_scene"]
+__all__ = ["coarse_scene"]
 
 # Written for the full resolution; the transform of the overview takes its place.
 _PLACE_KEYS = ("GeoTransform",)
@@ -33,7 +32,10 @@ def coarse_scene(scene: Scene, factor: int, data: Any) -> Scene:
     transform = scene.transform
     if transform is not None:
         transform = transform @ Affine.scale(factor)
-    gcps = scene.gcps and coarse_points(scene.gcps, factor)
+    gcps = scene.gcps and tuple(
+        GroundControlPoint(p.row / factor, p.col / factor, p.x, p.y, p.z, p.id, p.info)
+        for p in scene.gcps
+    )
     mapping = scene.grid_mapping
     if mapping is not None:
         extra = {key: value for key, value in mapping.extra.items() if key not in _PLACE_KEYS}
@@ -69,13 +71,3 @@ def _thinned(values: npt.NDArray[Any], axis: int, factor: int) -> npt.NDArray[An
     shape = [-1 if i == axis else 1 for i in range(values.ndim)]
     sums = np.add.reduceat(values.astype(np.float64), starts, axis)
     return np.asarray(sums / counts.reshape(shape))
-
-
-def coarse_points(
-    points: Iterable[GroundControlPoint], factor: int
-) -> tuple[GroundControlPoint, ...]:
-    """Ground control points of a scene as those of its overview."""
-    return tuple(
-        GroundControlPoint(p.row / factor, p.col / factor, p.x, p.y, p.z, p.id, p.info)
-        for p in points
-    )

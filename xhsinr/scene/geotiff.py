@@ -20,7 +20,14 @@ from xhsinr.outputs import replacing, sync
 from xhsinr.scene.images import placeless
 from xhsinr.scene.model import Scene
 
-__all__ = ["gdal_profile", "spectral_lists", "write_geotiff", "write_image", "write_tags"]
+__all__ = [
+    "gdal_place",
+    "gdal_profile",
+    "spectral_lists",
+    "write_geotiff",
+    "write_image",
+    "write_tags",
+]
 
 _BLOCK = 256
 _NOT_TAGS = {"_FillValue", "scale_factor", "add_offset", "scales", "offsets", "long_name"} | (
@@ -115,11 +122,18 @@ def gdal_profile(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:
     if nodata is None and dtype.kind == "f" and "_FillValue" in scene.encoding:
         # Masked on reading: the samples without data have become NaN.
         nodata = np.nan
-    given = {"nodata": nodata, "crs": scene.crs, "transform": scene.transform, "rpcs": scene.rpcs}
+    given = {"nodata": nodata, "rpcs": scene.rpcs}
+    profile |= {key: value for key, value in given.items() if value is not None}
+    return profile | gdal_place(scene)
+
+
+def gdal_place(scene: Scene) -> dict[str, Any]:
+    """CRS and transform, or ground control points, as rasterio takes them."""
     if scene.gcps:
         # rasterio writes points in no CRS, but takes none for an answer.
-        given |= {"gcps": list(scene.gcps), "transform": None, "crs": scene.crs or CRS()}
-    return profile | {key: value for key, value in given.items() if value is not None}
+        return {"gcps": list(scene.gcps), "crs": scene.crs or CRS()}
+    given = {"crs": scene.crs, "transform": scene.transform}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _geotiff_profile(scene: Scene, dtype: np.dtype[Any]) -> dict[str, Any]:
