@@ -8,11 +8,14 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+import xarray as xr
 from archives import make_sources
+from small_scenes import GRID, UTM, WAVELENGTHS
 
 from xhsinr import storage
 from xhsinr.reading.reader import Reader
 from xhsinr.reading.store import forget_tiles
+from xhsinr.scene.grid import pixel_centres
 from xhsinr.sidecar import file as sidecar
 
 # Where a failure has to be the change's and not chance's, the same examples every time.
@@ -92,3 +95,29 @@ def sources(tmp_path: Path) -> Path:
 def out(tmp_path: Path) -> Path:
     """Where an archive is to be."""
     return tmp_path / "archive"
+
+
+@pytest.fixture
+def cube(rng: np.random.Generator) -> np.ndarray:
+    """Samples of five bands, bands first."""
+    return rng.integers(0, 5000, (5, 6, 7)).astype(np.int16)
+
+
+@pytest.fixture
+def georeferenced(cube: np.ndarray) -> xr.DataArray:
+    """These with a place, wavelengths, scale and nodata."""
+    y, x = pixel_centres(GRID, 6, 7)
+    array = xr.DataArray(
+        cube,
+        dims=("band", "y", "x"),
+        coords={
+            "band": np.arange(1, 6),
+            "y": y,
+            "x": x,
+            "wavelength": ("band", WAVELENGTHS, {"units": "nm"}),
+            "fwhm": ("band", np.array([9.53, 9.5, 9.48, 10.0, 10.12])),
+        },
+        attrs={"_FillValue": np.int16(-9999), "scale_factor": 1e-4, "long_name": "reflectance"},
+        name="scene",
+    )
+    return array.rio.write_crs(UTM).rio.write_transform(GRID)
