@@ -27,13 +27,15 @@ def test_importing_the_package_takes_less_than_half_a_second_beyond_xarray() -> 
     assert any(float(run(code)) < 0.5 for _ in range(3))
 
 
-def test_the_shell_starts_without_what_its_commands_need() -> None:
+def test_the_shell_and_figures_are_imported_without_what_they_need_later() -> None:
     code = """
 import sys
 import xhsinr.cli
 print([name for name in ("numba", "rasterio", "scipy.optimize") if name in sys.modules])
+import xhsinr.pictures.figures
+print("matplotlib" in sys.modules)
 """
-    assert run(code) == "[]"
+    assert run(code).splitlines() == ["[]", "False"]
 
 
 def test_importing_and_reading_import_no_torch(tmp_path: Path) -> None:
