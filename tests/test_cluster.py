@@ -6,6 +6,10 @@ import os
 import pickle
 import runpy
 import shutil
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from distributed import Client, LocalCluster, Worker, get_worker
 from small_networks import siren_network
 
 import xhsinr
-from xhsinr.archiving import verify_archive
+from xhsinr.archiving import executors, verify_archive
 from xhsinr.compression import passes
 from xhsinr.demo import synthetic_scene
 from xhsinr.errors import MemoryLimitError, SceneError
@@ -225,3 +229,66 @@ def test_a_small_scene_on_the_workers_is_fetched_from_them(
     made = xhsinr.compress(there, tmp_path / "a.hsinr", lossless=True, progress=False)
     assert made.passes == 1
     assert np.array_equal(made.open().values, scene.values)
+
+
+def small_scenes(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        np.save(folder / f"{number}.npy", np.full((9, 8, 4), number, "u2"))
+    return folder
+
+
+def test_workers_too_small_for_the_libraries_end_the_run(tmp_path: Path) -> None:
+    sources = small_scenes(tmp_path / "sources", 12)
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, memory_limit="150 MiB", dashboard_address=None
+        ) as cluster,
+        Client(cluster),
+    ):
+        report = xhsinr.archive(sources, tmp_path / "out", progress=False)
+    assert [row.status for row in report.rows] == ["failed"] * 12
+    *others, last = {row.error.split(":")[1]: row.error for row in report.rows}.values()
+    assert "given up: 3 scenes killed" in last
+    for error in (*others, last):
+        assert "memory limit of 150.00 MiB" in error
+        assert "dask worker --memory-limit" in error
+
+
+def test_a_run_whose_workers_are_gone_ends_and_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors, "_PATIENCE", "1 s")
+    sources, out = small_scenes(tmp_path / "sources", 16), tmp_path / "out"
+    with (
+        LocalCluster(n_workers=0, dashboard_address=None, protocol="tcp") as cluster,
+        subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address,
+             "--no-nanny", "--no-dashboard", "--memory-limit", "2 GB"],
+            stderr=subprocess.DEVNULL,
+        ) as worker,
+        Client(cluster),
+    ):  # fmt: skip
+
+        def kill_once_some_are_done() -> None:
+            while len(list(out.glob("[0-9]*/*.hsinr"))) < 3:
+                time.sleep(0.02)
+            worker.kill()
+
+        threading.Thread(target=kill_once_some_are_done, daemon=True).start()
+        try:
+            report = xhsinr.archive(sources, out, progress=False)
+        finally:
+            worker.kill()
+    done = [row for row in report.rows if row.status == "done"]
+    failed = [row.error for row in report.rows if row.status == "failed"]
+    assert done
+    assert failed
+    assert len(done) + len(failed) == 16
+    for error in failed:
+        assert "for 1 s no worker took a scene" in error
+        assert "memory limit of 1.86 GiB" in error
+    again = xhsinr.archive(sources, out, progress=False)
+    assert again.ok
+    assert sum(row.status == "skipped" for row in again.rows) >= len(done)

@@ -10,13 +10,15 @@ import contextlib
 import logging
 import signal
 import threading
+import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import dask
 from dask.system import CPU_COUNT
+from dask.utils import format_bytes, parse_timedelta
 
 from xhsinr.errors import HsinrError
 from xhsinr.running.tasks import client_in_scope
@@ -29,6 +31,13 @@ __all__ = ["Run", "executor", "signal_handled"]
 # Where a scheduler that another process started can listen, as this package reaches it.
 _SCHEMES = ("", "tcp", "tls", "ws", "wss")
 _LOOK = 1.0  # seconds between looks at whether the scheduler is there
+_LOOK_AT_WORKERS = 10.0  # and at the workers, of which it tells more
+_PATIENCE = "5 minutes"  # without a worker that takes jobs, once there were some
+_KILLED = 3  # jobs that killed their workers, where none came back, say that no job will
+_MORE_MEMORY = (
+    "their logs say why; if it was memory, give them more (dask worker --memory-limit), or start "
+    "fewer on a machine"
+)
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -70,7 +79,7 @@ def executor(scheduler: str | None, workers: int | None, *, gpu: bool = False) -
             client = stack.enter_context(_local(workers))
         else:
             client = client_in_scope()
-        yield _here if client is None else partial(_there, client, gpu)
+        yield _here if client is None else _Cluster(client, gpu=gpu)
 
 
 def _here(work: Work[J, R], jobs: Sequence[J]) -> Iterator[tuple[J, R]]:
@@ -78,45 +87,123 @@ def _here(work: Work[J, R], jobs: Sequence[J]) -> Iterator[tuple[J, R]]:
         yield job, work(job, CPU_COUNT, 1)
 
 
-def _there(
-    client: Client, gpu: bool, work: Work[J, R], jobs: Sequence[J]
-) -> Iterator[tuple[J, R | BaseException]]:
-    from xhsinr.running.cluster import gpu_resources, one_thread_each
+class _Cluster:
+    """Runs jobs on the workers of a cluster, and knows when there is no use in waiting for them."""
 
-    gone = HsinrError("the dask scheduler is gone: start it, and run this again")
-    if client.status == "closed":
-        yield from ((job, gone) for job in jobs)
-        return
-    resources = gpu_resources(client) if gpu else {}
-    futures = {
-        client.submit(one_thread_each, work, job, pure=False, resources=resources): job
-        for job in jobs
-    }
-    # dask's own as_completed waits for ever where the client has closed meanwhile.
-    done: SimpleQueue[Any] = SimpleQueue()
-    for future in futures:
-        future.add_done_callback(done.put)
-    try:
-        while futures:
-            try:
-                future = done.get(timeout=_LOOK)
-            except Empty:
-                if client.status != "closed":
+    def __init__(self, client: Client, *, gpu: bool) -> None:
+        self._client = client
+        self._gpu = gpu
+        self._limit = 0  # bytes that the smallest worker of late may take
+        self._seen = self._answered = False  # a worker, and a job that came back from one
+        self._killed = 0
+        self._over: HsinrError | None = None
+
+    def __call__(
+        self, work: Work[J, R], jobs: Sequence[J]
+    ) -> Iterator[tuple[J, R | BaseException]]:
+        from xhsinr.running.cluster import gpu_resources, one_thread_each
+
+        client = self._client
+        if client.status == "closed":
+            self._over = _scheduler_gone()
+        if self._over is not None:
+            yield from ((job, self._over) for job in jobs)
+            return
+        resources = gpu_resources(client) if self._gpu else {}
+        futures = {
+            client.submit(one_thread_each, work, job, pure=False, resources=resources): job
+            for job in jobs
+        }
+        # dask's own as_completed waits for ever where the client has closed meanwhile.
+        done: SimpleQueue[Any] = SimpleQueue()
+        for future in futures:
+            future.add_done_callback(done.put)
+        wait = dask.config.get("distributed.scheduler.no-workers-timeout", None) or _PATIENCE
+        patience = parse_timedelta(wait)
+        look = min(_LOOK_AT_WORKERS, patience / 2)
+        self._at_work()
+        since = time.monotonic()  # when a worker was last seen at work
+        try:
+            while futures and self._over is None:
+                try:
+                    future = done.get(timeout=_LOOK)
+                except Empty:
+                    if client.status == "closed":
+                        self._over = _scheduler_gone()
+                    idle = time.monotonic() - since
+                    if self._seen and idle < look:
+                        continue
+                    if self._at_work() or not self._seen:
+                        since = time.monotonic()
+                    elif idle > patience:
+                        self._over = self._without_workers(patience)
                     continue
-                yield from ((job, gone) for job in futures.values())
-                futures.clear()
-                return
-            try:
-                error = future.exception()
-                result = future.result() if error is None else error
-            except (Exception, CancelledError) as lost:  # of a scheduler that is gone
-                result = lost
-            yield futures.pop(future), result
-            # So that the workers forget it.
-            del future
-    finally:
-        with contextlib.suppress(Exception):
-            client.cancel(list(futures))
+                self._seen = True
+                try:
+                    error = future.exception(look)
+                    result = future.result(look) if error is None else self._told(error)
+                    self._answered |= error is None
+                except TimeoutError:  # its worker is gone, and the result with it
+                    future.add_done_callback(done.put)
+                    continue
+                except (Exception, CancelledError) as lost:  # of a scheduler that is gone
+                    result = lost
+                yield futures.pop(future), result
+                since = time.monotonic()
+                # So that the workers forget it.
+                del future
+            yield from ((job, self._over) for job in futures.values() if self._over is not None)
+        finally:
+            with contextlib.suppress(Exception):
+                client.cancel(list(futures))
+
+    def _at_work(self) -> bool:
+        """Whether a worker takes jobs, or has one in hand."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        if workers:
+            self._seen = True
+            self._limit = min(worker["memory_limit"] or 0 for worker in workers)
+        return any(
+            worker["status"] == "running"
+            or worker["metrics"].get("task_counts", {}).get("executing")
+            for worker in workers
+        )
+
+    def _told(self, error: BaseException) -> BaseException:
+        """The error of a job; where workers died of it, in what is to be done."""
+        from distributed import KilledWorker
+
+        if not isinstance(error, KilledWorker):
+            return error
+        self._killed += 1
+        last = error.last_worker
+        told = HsinrError(
+            f"{error.allowed_failures + 1} workers died while they worked on it, the last at "
+            f"{last.address} with {_memory(last.memory_limit)}: {_MORE_MEMORY}"
+        )
+        if self._killed >= _KILLED and not self._answered:
+            self._over = HsinrError(
+                f"given up: {_KILLED} scenes killed all workers that they were given to, these "
+                f"had {_memory(last.memory_limit)}, and no scene came back: {_MORE_MEMORY}, and "
+                "run this again"
+            )
+        return told
+
+    def _without_workers(self, seconds: float) -> HsinrError:
+        return HsinrError(
+            f"given up: for {seconds:g} s no worker took a scene; all were lost, or are paused as "
+            f"their memory is full (they had {_memory(self._limit)}): {_MORE_MEMORY}, and run this "
+            "again. Where workers come and go, dask's distributed.scheduler.no-workers-timeout "
+            "says how long to wait"
+        )
+
+
+def _scheduler_gone() -> HsinrError:
+    return HsinrError("the dask scheduler is gone: start it, and run this again")
+
+
+def _memory(limit: int | None) -> str:
+    return f"a memory limit of {format_bytes(limit)}" if limit else "no memory limit"
 
 
 def _client(address: str | None, **options: Any) -> Client:
