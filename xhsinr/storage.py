@@ -33,8 +33,8 @@ Place = Path | str
 
 _PARTIAL, _NOT_IN_FILE = 206, 416
 _CHUNK = 1 << 16
-_SILENCE = 60
-"""Seconds after which a server that says nothing is given up."""
+_SILENCE = 45
+"""Seconds after which a server that says nothing is given up, and nothing is tried again."""
 _PAUSES = (0.25, 1.0, 4.0)
 """Seconds before what failed is tried again."""
 BUSY = (429, 500, 502, 503, 504)
@@ -179,6 +179,7 @@ def remotely(url: str, action: Callable[[Any, str], T]) -> T:
         raise RemoteError(
             f"{url} cannot be opened: {error} (pip install 'xhsinr[remote]' for http)"
         ) from error
+    start = time.monotonic()
     for pause in (*_PAUSES, None):
         try:
             return action(system, path)
@@ -189,8 +190,11 @@ def remotely(url: str, action: Callable[[Any, str], T]) -> T:
         except Exception as error:  # as above
             if getattr(error, "status", None) in (404, 410):
                 raise FileNotFoundError(f"{url}: no such file") from error
-            if pause is None or not _passing(error):
+            waited = time.monotonic() - start
+            if pause is None or waited >= _SILENCE or not _passing(error):
                 what = f"{type(error).__name__}: {error}"
+                if isinstance(error, TimeoutError):
+                    what = f"no answer in {waited:.0f} s"
                 raise RemoteError(f"{url} cannot be read or written: {what}") from error
             time.sleep(pause)
     raise AssertionError
