@@ -196,3 +196,13 @@ def test_a_fidelity_never_takes_more_than_a_bound_that_is_as_good(
     found = xhsinr.compress(samples, tmp_path / "b.hsinr", progress=False, **asked).info
     assert found["psnr_db"] >= asked["psnr"]
     assert found["bytes"] <= bounded["bytes"] + 16  # what was asked for takes some
+
+
+def test_what_a_coarser_target_reaches_is_found_where_few_numbers_are_coded(tmp_path: Path) -> None:
+    scene = synthetic_scene(40, 40, 12)
+    coarse, fine = (
+        xhsinr.compress(scene, tmp_path / f"{psnr}.hsinr", psnr=psnr, progress=False).info
+        for psnr in (18, 20)
+    )
+    assert coarse["psnr_db"] >= 20
+    assert fine["bytes"] <= coarse["bytes"]

@@ -185,6 +185,9 @@ class Pursuit:
         aim, figure = tried[-1]
         if goal.faithful:
             # What was measured against what was predicted corrects the next prediction.
+            if len(tried) > 1 and self.attempts[-1].quality == self.attempts[-2].quality:
+                # The same few coefficients again: go further, until there are others.
+                figure = 20 * math.log10(aim / tried[-2][0])
             return aim * 10 ** (min(max(figure, -20.0), 20.0) / 10)
         slope = _SLOPE
         if len(tried) > 1 and aim != tried[-2][0] and math.isfinite(figure - tried[-2][1]):
