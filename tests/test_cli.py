@@ -114,9 +114,10 @@ def test_a_real_scene_goes_through_the_accessor(scenes: Path, tmp_path: Path, na
     assert back.rio.nodata == array.rio.nodata or np.isnan(array.rio.nodata)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a scene, bad scenes, and a sidecar that failures must leave alone."""
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scene, bad scenes, and a sidecar that failures must leave alone."""
+    files = tmp_path_factory.mktemp("cli")
     rng = np.random.default_rng(5)
     scene = rng.integers(0, 900, (9, 8, 6)).astype("i2")
     infinite = scene.astype("f4")
@@ -132,17 +133,23 @@ def folder(tmp_path: Path) -> Path:
         "complex": scene.astype("c8"),
     }
     for name, samples in bad.items():
-        np.save(tmp_path / f"{name}.npy", samples)
-    (tmp_path / "text.tif").write_text("hello")
-    xhsinr.compress(scene, tmp_path / "kept.hsinr", psnr=40, progress=False)
-    content = (tmp_path / "kept.hsinr").read_bytes()
-    (tmp_path / "cut.hsinr").write_bytes(content[:-5])
-    newer = Anatomy.of(tmp_path / "kept.hsinr").with_(version=8).to_bytes()
-    (tmp_path / "newer.hsinr").write_bytes(newer)
-    (tmp_path / "broken.hsinr").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    save_network(siren_network(outputs=6), tmp_path / "own.safetensors")
-    (tmp_path / "bad.safetensors").write_bytes(b"no network")
-    return tmp_path
+        np.save(files / f"{name}.npy", samples)
+    (files / "text.tif").write_text("hello")
+    xhsinr.compress(scene, files / "kept.hsinr", psnr=40, progress=False)
+    content = (files / "kept.hsinr").read_bytes()
+    (files / "cut.hsinr").write_bytes(content[:-5])
+    newer = Anatomy.of(files / "kept.hsinr").with_(version=8).to_bytes()
+    (files / "newer.hsinr").write_bytes(newer)
+    (files / "broken.hsinr").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    save_network(siren_network(outputs=6), files / "own.safetensors")
+    (files / "bad.safetensors").write_bytes(b"no network")
+    return files
+
+
+@pytest.fixture
+def folder(files: Path, tmp_path: Path) -> Path:
+    """A folder with these."""
+    return Path(shutil.copytree(files, tmp_path, dirs_exist_ok=True))
 
 
 @pytest.mark.parametrize(

@@ -153,14 +153,6 @@ def test_rio_info_describes_the_scene(potsdam: Path) -> None:
     assert found["descriptions"][0] == "band 1 (418.24 Nanometers)"
 
 
-def test_rio_convert_writes_the_decoded_samples(
-    potsdam: Path, samples: np.ndarray, tmp_path: Path
-) -> None:
-    rio("convert", potsdam, tmp_path / "out.tif")
-    with rasterio.open(tmp_path / "out.tif") as dataset:
-        np.testing.assert_array_equal(dataset.read(), samples)
-
-
 def test_rio_warp_gives_what_it_gives_for_the_decoded_scene(potsdam: Path, tmp_path: Path) -> None:
     main(
         ["decompress", str(potsdam.with_suffix(".hsinr")), str(tmp_path / "decoded.tif")],
