@@ -142,8 +142,13 @@ def test_a_network_travels_as_its_digest_and_is_loaded_once_in_each_process(
         }
         assert len(found) == 1
         assert found.pop()[1] == network.digest
-    client.restart()
-    assert client.submit(unpickled, content, pure=False).result()[1] == network.digest
+    # A worker that comes later has it as well.
+    before = set(client.nthreads())
+    client.restart_workers([min(before)])
+    client.wait_for_workers(2)
+    (new,) = set(client.nthreads()) - before
+    found = client.submit(unpickled, content, pure=False, workers=[new]).result()
+    assert found[1] == network.digest
 
 
 def test_tiles_are_encoded_where_a_gpu_is_declared_if_that_gains(
