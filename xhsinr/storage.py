@@ -33,7 +33,7 @@ Place = Path | str
 
 _PARTIAL, _NOT_IN_FILE = 206, 416
 _CHUNK = 1 << 16
-_SILENCE = 45
+_SILENCE = 30
 """Seconds after which a server that says nothing is given up, and nothing is tried again."""
 _PAUSES = (0.25, 1.0, 4.0)
 """Seconds before what failed is tried again."""
@@ -107,6 +107,11 @@ def state_of(place: Place) -> list[int | str]:
     """Size and time of a file, or of all in a folder, by which it is told from a changed one.
 
     Nothing where a server does not tell.
+
+    Raises
+    ------
+    RemoteError
+        If it does not answer at all: what comes next would wait as long again.
     """
     if isinstance(place, Path):
         folder = place.is_dir()
@@ -116,7 +121,9 @@ def state_of(place: Place) -> list[int | str]:
         return [*([len(found)] if folder else []), sum(file.st_size for file in found), latest]
     try:
         told = remotely(place, lambda system, path: system.info(path))
-    except OSError:
+    except OSError as error:
+        if isinstance(error.__cause__, TimeoutError):
+            raise
         return []
     return [str(told[key]) for key in _STATE if told.get(key) is not None]
 
@@ -184,20 +191,28 @@ def remotely(url: str, action: Callable[[Any, str], T]) -> T:
         try:
             return action(system, path)
         except FileNotFoundError as error:
+            # fsspec says so of a server that did not answer, too.
+            if isinstance(error.__cause__, TimeoutError):
+                raise _silent(url, start) from error.__cause__
             raise FileNotFoundError(f"{url}: no such file") from error
         except (RemoteError, FileExistsError):
             raise
         except Exception as error:  # as above
             if getattr(error, "status", None) in (404, 410):
                 raise FileNotFoundError(f"{url}: no such file") from error
-            waited = time.monotonic() - start
-            if pause is None or waited >= _SILENCE or not _passing(error):
+            late = time.monotonic() - start >= _SILENCE
+            if isinstance(error, TimeoutError) and (late or pause is None):
+                raise _silent(url, start) from error
+            if pause is None or not _passing(error):
                 what = f"{type(error).__name__}: {error}"
-                if isinstance(error, TimeoutError):
-                    what = f"no answer in {waited:.0f} s"
                 raise RemoteError(f"{url} cannot be read or written: {what}") from error
             time.sleep(pause)
     raise AssertionError
+
+
+def _silent(url: str, start: float) -> RemoteError:
+    waited = time.monotonic() - start
+    return RemoteError(f"{url}: no answer in {waited:.0f} s; try again when the server is well")
 
 
 def _waiting(url: str) -> dict[str, Any]:

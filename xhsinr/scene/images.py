@@ -31,7 +31,7 @@ _VSI = {
 # What GDAL does where a server is slow, busy or gone for a moment; the environment has its way.
 _PATIENCE = {
     "GDAL_HTTP_CONNECTTIMEOUT": 20,
-    "GDAL_HTTP_LOW_SPEED_TIME": 60,
+    "GDAL_HTTP_LOW_SPEED_TIME": 30,
     "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
     "GDAL_HTTP_MAX_RETRY": 4,
     "GDAL_HTTP_RETRY_DELAY": 0.5,  # doubled each time
