@@ -111,7 +111,7 @@ def test_a_silent_server_is_given_up_at_its_first_silence(
 ) -> None:
     monkeypatch.setattr(storage, "_SILENCE", 0.3)
     monkeypatch.setattr(storage, "_PAUSES", (100.0,))
-    with pytest.raises(RemoteError, match="no answer in [01] s"):
+    with pytest.raises(RemoteError, match=r"no answer in [01] s"):
         storage.read_range(f"{address}/silent", 0, 9)
-    with pytest.raises(RemoteError, match="no answer in [01] s"):
+    with pytest.raises(RemoteError, match=r"no answer in [01] s"):
         xhsinr.compress(f"{address}/silent", tmp_path / "a.hsinr", progress=False)
