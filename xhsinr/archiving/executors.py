@@ -158,8 +158,8 @@ class _Cluster:
                 client.cancel(list(futures))
 
     def _at_work(self) -> bool:
-        """Whether a worker takes jobs, or has one in hand."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        """Whether a worker takes jobs, or has one in hand; none is known of a lost scheduler."""
+        workers = self._client.scheduler_info(n_workers=-1).get("workers", {}).values()
         if workers:
             self._seen = True
             self._limit = min(worker["memory_limit"] or 0 for worker in workers)
