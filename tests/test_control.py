@@ -102,9 +102,9 @@ def count_passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     passes: list[str] = []
     run = Tasks.run
 
-    def counted(self, function, tiling, tiles, what, *rest):
+    def counted(self, function, tiling, tiles, what, *rest, **named):
         passes.append(what)
-        return run(self, function, tiling, tiles, what, *rest)
+        return run(self, function, tiling, tiles, what, *rest, **named)
 
     monkeypatch.setattr(Tasks, "run", counted)
     return passes

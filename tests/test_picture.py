@@ -6,7 +6,8 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from xhsinr.pictures.picture import limits, picture_bands, png_bytes, stretched
+from xhsinr.pictures.encoded import png_bytes
+from xhsinr.pictures.picture import limits, picture_bands, stretched
 
 
 def test_the_bands_nearest_to_red_green_and_blue_are_chosen() -> None:

@@ -16,6 +16,7 @@ import xarray as xr
 from xhsinr import backend
 from xhsinr.errors import printable
 from xhsinr.pictures import picture, preview
+from xhsinr.pictures.encoded import png_bytes
 from xhsinr.reading.reader import Reader
 from xhsinr.sidecar.file import Sidecar
 from xhsinr.sidecar.report import report
@@ -83,7 +84,7 @@ class Compressed:
     def quicklook(self) -> bytes:
         """A small PNG picture in natural colours."""
         look = preview.quicklook(self.sidecar, _QUICKLOOK)
-        return picture.png_bytes(look.colours)
+        return png_bytes(look.colours)
 
     def lines(self) -> list[tuple[str, str]]:
         """The report as labels and values, for people."""

@@ -1,4 +1,4 @@
-"""Pictures of scenes in natural colours, as arrays and as files."""
+"""Pictures of scenes in natural colours, as arrays."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 
-from xhsinr.scene.images import placeless
-
-__all__ = ["image_html", "jpeg_bytes", "limits", "picture_bands", "png_bytes", "stretched"]
+__all__ = ["image_html", "limits", "picture_bands", "stretched"]
 
 Scene = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -66,25 +63,6 @@ def stretched(planes: Scene, valid: Mask, between: list[tuple[float, float]]) ->
     shown = np.where(whole, np.clip(shares, 0, 1), 0)
     levels: Picture = np.rint(255 * np.moveaxis(shown, 0, -1)).astype(np.uint8)
     return levels
-
-
-def png_bytes(picture: Picture) -> bytes:
-    """A picture (rows, cols, 3), uint8, as the bytes of a small PNG file."""
-    return _file_bytes(picture, driver="PNG", zlevel=9)
-
-
-def jpeg_bytes(picture: Picture) -> bytes:
-    """A picture (rows, cols, 3), uint8, as the bytes of a JPEG file."""
-    return _file_bytes(picture, driver="JPEG", quality=80)
-
-
-def _file_bytes(picture: Picture, **profile: Any) -> bytes:
-    rows, cols, count = picture.shape
-    shape = {"height": rows, "width": cols, "count": count, "dtype": "uint8"}
-    with placeless(), rasterio.MemoryFile() as made:
-        with made.open(**profile, **shape) as out:
-            out.write(np.moveaxis(picture, -1, 0))
-        return bytes(made.read())
 
 
 def image_html(png: bytes, side: int) -> str:

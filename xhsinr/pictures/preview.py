@@ -15,6 +15,7 @@ from rasterio.enums import ColorInterp
 
 from xhsinr.outputs import check_output, replacing
 from xhsinr.pictures import picture
+from xhsinr.pictures.encoded import jpeg_bytes
 from xhsinr.reading.coarse_scene import coarse_scene
 from xhsinr.reading.reader import Reader, finest_overview
 from xhsinr.running.tasks import run_tiles
@@ -152,7 +153,7 @@ def small_preview(preview: Path, side: int) -> picture.Picture:
 
 def write_thumbnail(preview: Path, path: Path) -> None:
     """Write what browsers show of a preview: a JPEG of at most 512 pixels a side."""
-    path.write_bytes(picture.jpeg_bytes(small_preview(preview, _THUMBNAIL)))
+    path.write_bytes(jpeg_bytes(small_preview(preview, _THUMBNAIL)))
 
 
 def _write(look: Quicklook, scene: Scene, path: Path) -> None:

@@ -23,7 +23,8 @@ from rasterio.errors import RasterioError
 from xhsinr import backend
 from xhsinr.errors import SourceError, UnknownSceneError
 from xhsinr.folders import at, located
-from xhsinr.pictures.picture import image_html, png_bytes
+from xhsinr.pictures.encoded import png_bytes
+from xhsinr.pictures.picture import image_html
 from xhsinr.pictures.preview import small_preview
 from xhsinr.progress import bar
 from xhsinr.stac.extension import MEDIA_TYPE, QUALITY
