@@ -325,9 +325,12 @@ def test_a_damaged_tile_is_an_error_and_a_replaced_file_another_image(tmp_path: 
             np.testing.assert_array_equal(served.read(), scene.values + 1)
 
 
-def test_what_cannot_be_served_is_said_at_once(tmp_path: Path, folder: Path, url: str) -> None:
+def test_what_cannot_be_served_is_said_at_once(
+    tmp_path: Path, folder: Path, url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SourceError, match="no sidecar"), xhsinr.serve(tmp_path):
         pass
+    assert "Fatal" not in capfd.readouterr().err
     with pytest.raises(SourceError, match="no such file"), xhsinr.serve(tmp_path / "a.hsinr"):
         pass
     taken = int(url.rpartition(":")[2])

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from asyncio import CancelledError
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -107,7 +107,7 @@ class _Cluster:
         if client.status == "closed":
             self._over = _scheduler_gone()
         if self._over is not None:
-            yield from ((job, self._over) for job in jobs)
+            yield from self._given_up(jobs)
             return
         resources = gpu_resources(client) if self._gpu else {}
         futures = {
@@ -128,15 +128,7 @@ class _Cluster:
                 try:
                     future = done.get(timeout=_LOOK)
                 except Empty:
-                    if client.status == "closed":
-                        self._over = _scheduler_gone()
-                    idle = time.monotonic() - since
-                    if self._seen and idle < look:
-                        continue
-                    if self._at_work() or not self._seen:
-                        since = time.monotonic()
-                    elif idle > patience:
-                        self._over = self._without_workers(patience)
+                    since = self._waited(since, look, patience)
                     continue
                 self._seen = True
                 try:
@@ -144,7 +136,8 @@ class _Cluster:
                     result = future.result(look) if error is None else self._told(error)
                     self._answered |= error is None
                 except TimeoutError:  # its worker is gone, and the result with it
-                    future.add_done_callback(done.put)
+                    future.add_done_callback(done.put)  # at once, while none makes it again
+                    since = self._waited(since, look, patience)
                     continue
                 except (Exception, CancelledError) as lost:  # of a scheduler that is gone
                     result = lost
@@ -152,10 +145,27 @@ class _Cluster:
                 since = time.monotonic()
                 # So that the workers forget it.
                 del future
-            yield from ((job, self._over) for job in futures.values() if self._over is not None)
+            yield from self._given_up(futures.values())
         finally:
             with contextlib.suppress(Exception):
                 client.cancel(list(futures))
+
+    def _given_up(self, jobs: Iterable[J]) -> Iterator[tuple[J, HsinrError]]:
+        if self._over is not None:
+            yield from ((job, self._over) for job in jobs)
+
+    def _waited(self, since: float, look: float, patience: float) -> float:
+        """When a worker was last seen at work; the run is over if that is too long ago."""
+        if self._client.status == "closed":
+            self._over = _scheduler_gone()
+        idle = time.monotonic() - since
+        if self._seen and idle < look:
+            return since
+        if self._at_work() or not self._seen:
+            return time.monotonic()
+        if idle > patience:
+            self._over = self._without_workers(patience)
+        return since
 
     def _at_work(self) -> bool:
         """Whether a worker takes jobs, or has one in hand; none is known of a lost scheduler."""

@@ -30,7 +30,7 @@ _NO_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR)
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 _PROGRAM = """
 import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
 from xhsinr_shell import main
 main()
 """
