@@ -517,3 +517,9 @@ def test_a_scene_that_no_reader_would_open_is_not_written(tmp_path: Path) -> Non
     ):
         xhsinr.compress(np.zeros((4, 4, 6), np.int16), tmp_path / "a.hsinr", lossless=True)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_sidecar_gets_no_name_of_another_format(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="call it"):
+        xhsinr.compress(np.zeros((4, 4, 3), np.int16), tmp_path / "a.TIF", lossless=True)
+    assert not any(tmp_path.iterdir())

@@ -34,6 +34,7 @@ from xhsinr.running.kept import keeping_samples
 from xhsinr.running.memory import gdal_cache, parse_memory
 from xhsinr.running.tasks import Tasks, client_in_scope
 from xhsinr.scene import Scene
+from xhsinr.scene.formats import WRITTEN
 from xhsinr.scene.origin import Origin, file_of
 from xhsinr.sidecar.description import read_description, write_description
 from xhsinr.sidecar.file import Sidecar
@@ -91,6 +92,11 @@ def compress(
         Before any sample is read, except for what only the samples tell.
     """
     place = default_path(source) if path is None else locate(path)
+    if name_of(place).lower().endswith(WRITTEN):
+        raise SceneError(
+            f"{place} would be a sidecar by another format's name: call it .hsinr; decompress "
+            "writes other formats"
+        )
     check_place(place, overwrite=overwrite, source=file_of(source))
     if preview:
         beside = at(folder_of(place), preview_path(Path(name_of(place))).name)

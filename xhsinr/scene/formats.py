@@ -18,7 +18,7 @@ from xhsinr.scene.geotiff import gdal_profile, spectral_lists, write_geotiff, wr
 from xhsinr.scene.hdf5 import NEEDED
 from xhsinr.scene.model import Scene, as_dataset
 
-__all__ = ["check_format", "write_scene"]
+__all__ = ["WRITTEN", "check_format", "write_scene"]
 
 _ROWS = 256
 _SPECTRAL = {"wavelength", "wavelength units", "fwhm", "bbl"}  # fields of ENVI's header
@@ -135,3 +135,6 @@ _WRITERS: dict[str, Callable[[Scene, Any, Path], None]] = {
     ".zarr": _write_zarr,
     **dict.fromkeys((".img", ".dat"), _write_envi),
 }
+
+WRITTEN = tuple(_WRITERS)
+"""Suffixes of the formats that are written."""
