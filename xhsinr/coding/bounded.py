@@ -61,7 +61,8 @@ class BoundedCoding:
     base: PlanesCoding | None = None
     limit: float = 0.0
 
-    def gains_by_gpu(self, device: str) -> bool:
+    @staticmethod
+    def gains_by_gpu(device: str) -> bool:
         return False
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:

@@ -121,7 +121,8 @@ class Coding(Protocol):
             ``"cpu"``, ``"auto"``, or what torch calls a GPU, as ``"cuda"``.
         """
 
-    def gains_by_gpu(self, device: str) -> bool:
+    @staticmethod
+    def gains_by_gpu(device: str) -> bool:
         """Whether `encode` works on a GPU, where there is one, if told so."""
 
     def decode(

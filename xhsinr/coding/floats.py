@@ -51,7 +51,8 @@ class FloatsCoding:
 
     frame: Frame
 
-    def gains_by_gpu(self, device: str) -> bool:
+    @staticmethod
+    def gains_by_gpu(device: str) -> bool:
         return False
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:

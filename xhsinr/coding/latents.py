@@ -68,7 +68,8 @@ class LatentsCoding:
                 f"{self.frame.bands}: train one on scenes of this sensor"
             )
 
-    def gains_by_gpu(self, device: str) -> bool:
+    @staticmethod
+    def gains_by_gpu(device: str) -> bool:
         """See `Coding.gains_by_gpu`."""
         return device != "cpu"
 

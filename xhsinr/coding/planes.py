@@ -66,7 +66,8 @@ class PlanesCoding:
     network: Prior | None = None
     number: int = NEWEST_PRIOR
 
-    def gains_by_gpu(self, device: str) -> bool:
+    @staticmethod
+    def gains_by_gpu(device: str) -> bool:
         return asks_for_gpu(device)
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:

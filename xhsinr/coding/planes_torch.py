@@ -8,6 +8,7 @@ what is summed over pixels is exact in any order.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,8 @@ class TorchPlaneEncoder(PlaneEncoder):
 
     def __init__(self, planes: npt.NDArray[np.float64], prior: Prior, device: str) -> None:
         self._device = torch.device(device)
-        super().__init__(self._tensor(planes), prior)  # type: ignore[arg-type]
+        on_device: Any = self._tensor(planes)
+        super().__init__(on_device, prior)
         # Products are of integers that float64 holds, whatever a device makes of float32.
         self._weights_1 = self._tensor(prior.weights_1[:INPUTS].T, np.float64)
         self._weights_2 = self._tensor(prior.weights_2.T, np.float64)
@@ -75,10 +77,7 @@ class TorchPlaneEncoder(PlaneEncoder):
         self._relatives = self._tensor(_kernels(_RELATIVES, 4))
         self._parents = self._tensor(_kernels(_PARENTS, 3))
         self._odds = self._tensor(odds_table(), np.int64)
-        classes = [kind_of(size) for size in range(ESCAPE + 1)]
-        self._kinds = self._tensor(np.array(classes))
-        self._raw_bits = self._tensor(np.array([max(kind - 2, 0) >> 1 for kind in classes]))
-        self._raw_bits[ESCAPE] = 0
+        self._kinds, self._raw_bits = map(self._tensor, _class_tables())
         # Few enough bits that float64 has their sums exactly.
         self._costs_of = self._tensor(self._costs, np.float64)
 
@@ -305,6 +304,15 @@ def _regress(target: Tensor, guides: Tensor, means: Tensor, factor: list[Tensor]
     for weight, average in zip(weights, means, strict=True):
         constant = constant - weight * average
     return torch.stack([*weights, constant])
+
+
+@cache
+def _class_tables() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Class of each magnitude up to `ESCAPE`, and its bits below the leading ones."""
+    kinds = np.array([kind_of(size) for size in range(ESCAPE + 1)])
+    bits = np.maximum(kinds - 2, 0) >> 1
+    bits[ESCAPE] = 0
+    return kinds, bits
 
 
 def _kernels(rings: Sequence[tuple[int, Places]], planes: int) -> npt.NDArray[np.float64]:

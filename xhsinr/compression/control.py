@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from xhsinr.coding.latents import LatentsCoding
+from xhsinr.coding.planes import PlanesCoding
 from xhsinr.coding.tile import TileCodec
 from xhsinr.compression.candidates import Candidates, Details, Forecast
 from xhsinr.compression.pursuit import Attempt, Goal, Pursuit
 from xhsinr.compression.survey import Survey
-from xhsinr.devices import asks_for_gpu
 from xhsinr.errors import TargetError
 from xhsinr.network.file import Network
 from xhsinr.network.siren_network import SirenNetwork
@@ -29,6 +30,8 @@ _BOUND_AIM = 1.2
 _COARSER = 4.0
 # No file has more bits a sample, with all its metadata on one pixel.
 _MOST_BITS = 2.0**32
+# Targets of files that may be planes or latents alone.
+_UNBOUNDED = ("preview", "fidelity", "bpppb")
 
 
 def may_use(network: Network | None, target: Target) -> bool:
@@ -37,15 +40,15 @@ def may_use(network: Network | None, target: Target) -> bool:
     Latents are none below a bound.
     """
     if isinstance(network, SirenNetwork):
-        return target.kind in ("preview", "fidelity", "bpppb")
+        return target.kind in _UNBOUNDED
     return network is not None and target.kind != "lossless"
 
 
 def gains_by_gpu(network: Network | None, target: Target, device: str) -> bool:
     """Whether a scene may come to a coding that gains by a GPU, see `Coding.gains_by_gpu`."""
     if isinstance(network, SirenNetwork) and may_use(network, target):
-        return device != "cpu"
-    return asks_for_gpu(device) and target.kind in ("preview", "fidelity", "bpppb")
+        return LatentsCoding.gains_by_gpu(device)
+    return target.kind in _UNBOUNDED and PlanesCoding.gains_by_gpu(device)
 
 
 class Search:
