@@ -103,6 +103,24 @@ def test_a_real_scene_goes_through_the_shell(scenes: Path, tmp_path: Path, name:
     assert np.array_equal(samples_of(scenes_module.read(opened)), other, equal_nan=True)
 
 
+@pytest.mark.filterwarnings("default:.*fwhm")
+def test_a_warning_is_a_line_and_what_the_report_says_is_said_once(tmp_path: Path) -> None:
+    samples = synthetic_scene(40, 40, 8).transpose("y", "x", "band").values
+    samples[:10, :12] = -9999
+    path = tmp_path / "a.npy"
+    np.save(path, samples)
+    told = succeed("compress", path)
+    assert told.count("are -9999 in all bands") == 1
+    assert "UserWarning" not in told
+    (tmp_path / "b.img").write_bytes(bytes(range(240)))
+    (tmp_path / "b.hdr").write_text(
+        "ENVI\nsamples = 5\nlines = 4\nbands = 6\ndata type = 2\ninterleave = bsq\nfwhm = {1, 2}\n"
+    )
+    told = succeed("compress", tmp_path / "b.img")
+    assert "UserWarning" not in told
+    assert f"Warning: {tmp_path / 'b.img'}: 'fwhm' lists 2 values" in told
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_a_real_scene_goes_through_the_accessor(scenes: Path, tmp_path: Path, name: str) -> None:
     scene = scenes_module.read(scenes / name)
@@ -191,7 +209,7 @@ def folder(files: Path, tmp_path: Path) -> Path:
         ("verify broken.hsinr", "tile 0: checksum"),
         ("verify cut.hsinr --level structure", "it was cut off"),
         ("verify kept.hsinr --against long.npy", "int64 are not supported"),
-        ("verify kept.hsinr --against infinite.npy", "of float32, the file holds"),
+        ("verify kept.hsinr --against infinite.npy", "float32, the file holds"),
         ("verify kept.hsinr --level structure --against scene.npy", "decodes nothing to compare"),
     ],
 )

@@ -333,6 +333,19 @@ def test_bad_settings_are_refused_before_a_sample_is_read(
     assert_untouched(folder)
 
 
+def test_nobody_is_told_to_install_torch_for_a_gpu_that_is_not_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("find_spec", "find_library"):
+        monkeypatch.setattr(f"xhsinr.devices.{name}", lambda _: None)
+    scene, path = np.ones((4, 5, 6), "i2"), folder / "new.hsinr"
+    with pytest.raises(HsinrError, match="no driver of an NVIDIA GPU"):
+        xhsinr.compress(scene, path, device="cuda", progress=False)
+    monkeypatch.setattr("xhsinr.devices.find_library", lambda _: "libcuda.so.1")
+    with pytest.raises(HsinrError, match="pip install"):
+        xhsinr.compress(scene, path, device="cuda", progress=False)
+
+
 def test_a_file_that_is_no_network_is_refused(folder: Path, tmp_path_factory: Any) -> None:
     path = tmp_path_factory.mktemp("networks") / "bad.safetensors"
     path.write_bytes(b"not a network")

@@ -184,3 +184,9 @@ def test_the_shell_lists_what_is_lost(path: Path) -> None:
     assert lost.startswith("lost: rows 0 to 15, columns 16 to 31: ")
     assert "tile 1: checksum" in lost
     assert summary.startswith(f"{out}: 5 of 6 tiles saved; the others are ")
+
+
+def test_of_a_whole_file_nothing_is_lost(path: Path) -> None:
+    out = path.with_suffix(".tif")
+    result = CliRunner().invoke(main, ["salvage", str(path), str(out)])
+    assert result.output == f"{out}: 6 of 6 tiles saved\n"

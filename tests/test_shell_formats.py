@@ -114,7 +114,7 @@ def test_damage_says_how_to_salvage_where_there_are_other_tiles(folder: Path, ti
     np.save("other.npy", np.ones((4, 5, 6), np.int16))
     result = run("verify scene.hsinr --against other.npy")
     assert result.exit_code == 1
-    assert "the original is (6, 4, 5)" in result.output
+    assert "the original is 4 x 5 pixels, 6 bands, int16, the file holds" in result.output
     assert "xhsinr salvage" not in result.output
     content = bytearray(Path("scene.hsinr").read_bytes())
     content[-1] ^= 1

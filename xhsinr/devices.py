@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctypes.util import find_library
 from importlib.util import find_spec
 
 from xhsinr.errors import HsinrError
@@ -34,6 +35,11 @@ def check_device(device: str) -> None:
     """
     if not asks_for_gpu(device):
         return
+    if device.startswith("cuda") and find_spec("torch") is None and find_library("cuda") is None:
+        raise HsinrError(
+            f"device {device!r} cannot be used: this machine has no driver of an NVIDIA GPU, nor "
+            "torch: leave the device out"
+        )
     need_torch(f"for the device {device!r}")
     import torch
 

@@ -1,8 +1,9 @@
-"""The package's own errors: each names the file, tile, value or limit, and what to do."""
+"""The package's own errors, and its warning: each names what is wrong, and what to do."""
 
 from __future__ import annotations
 
 __all__ = [
+    "Caution",
     "ChangedSidecarError",
     "DamagedSidecarError",
     "HsinrError",
@@ -97,6 +98,10 @@ class NetworkNotFoundError(NetworkError, FileNotFoundError):
 
 class NetworkDigestError(NetworkError):
     """A base network of the right name has other contents than the file needs."""
+
+
+class Caution(UserWarning):
+    """Something odd of a scene's samples, which the report on its file says as well."""
 
 
 def printable(text: str) -> str:

@@ -101,7 +101,8 @@ class ArchiveReport:
         size = f"{original:,} bytes in {stored:,}" if stored else "nothing stored"
         errors = [f"  {row.id}: {printable(row.error)}" for row in self.failed]
         errors += [f"  {row.id}: caution: {printable(row.caution)}" for row in self.cautions]
-        return [f"{self.path}: {len(self.rows)} scenes, {parts or 'none'}; {size}", *errors]
+        scenes = f"{len(self.rows)} scene{'s' * (len(self.rows) != 1)}"
+        return [f"{self.path}: {scenes}, {parts or 'none'}; {size}", *errors]
 
 
 def write_table(rows: Iterable[Any], kind: type[Any], place: Place) -> None:

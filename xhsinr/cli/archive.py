@@ -108,7 +108,8 @@ def _verify(out: str, sample: float, scheduler: str | None, workers: int | None)
         echo(error, err=True)
     if not found.valid:
         sys.exit(1)
-    echo(f"{out}: {len(found.checked)} of {found.scenes} scenes checked, all valid")
+    scenes = f"{found.scenes} scene{'s' * (found.scenes != 1)}"
+    echo(f"{out}: {len(found.checked)} of {scenes} checked, all valid")
 
 
 def _retrain(out: str, steps: int | None) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from xhsinr.errors import HsinrError, printable
+from xhsinr.errors import Caution, HsinrError, printable
 from xhsinr.storage import locate
 from xhsinr.target import PROFILES, Settings
 
@@ -42,16 +43,22 @@ PLACE = _PathOrUrl(path_type=Path)
 
 
 class Group(click.Group):
-    """Turns the package's and the file system's errors into text and an exit code of 1."""
+    """Turns warnings into lines, and the package's and the file system's errors into one.
+
+    These end with an exit code of 1.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Caution)  # they are in what the commands print
+                warnings.showwarning = _show
+                return super().invoke(ctx)
         except BrokenPipeError:
             raise  # click ends quietly when the reader of its output has gone
         except click.UsageError as error:
             if "unexpected extra argument" in error.message:
-                hint = " A glob needs quotes, and `xhsinr archive` takes many scenes."
+                hint = ". A glob needs quotes, and `xhsinr archive` takes many scenes."
                 raise click.UsageError(error.message + hint, error.ctx) from error
             raise
         except (HsinrError, OSError) as error:
@@ -60,6 +67,10 @@ class Group(click.Group):
             raise click.ClickException(
                 f"a name is not UTF-8, which what is to read or write it needs ({error}): rename it"
             ) from error
+
+
+def _show(message: Warning | str, *_: object, **__: object) -> None:
+    echo(f"Warning: {message}", err=True)
 
 
 def echo(text: str, *, err: bool = False) -> None:

@@ -139,6 +139,7 @@ def salvage(src: Path | str, dst: Path, nodata: float | None, overwrite: bool) -
     for tile in saved.lost:
         echo(str(tile))
     kept = saved.tiles - len(saved.lost)
-    echo(f"{dst}: {kept} of {saved.tiles} tiles saved; the others are {saved.nodata}")
+    rest = f"; the others are {saved.nodata}" if saved.lost else ""
+    echo(f"{dst}: {kept} of {saved.tiles} tiles saved{rest}")
     if not kept:
         sys.exit(1)

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from xhsinr import scene as scenes
 from xhsinr.compression.passes import Compression
 from xhsinr.devices import check_device
-from xhsinr.errors import HsinrError, SceneError, TargetError
+from xhsinr.errors import Caution, HsinrError, SceneError, TargetError
 from xhsinr.folders import at, check_place, folder_of, name_of, put
 from xhsinr.handle import Compressed
 from xhsinr.network.places import load_network
@@ -193,7 +193,7 @@ def compress_scene(
         compressed = compression.write(path)
         kept = tasks.scene.data
     for caution in compressed.cautions:
-        warnings.warn(caution, stacklevel=2)
+        warnings.warn(caution, Caution, stacklevel=2)
     return replace(compressed, passes=getattr(kept, "passes", None))
 
 

@@ -117,8 +117,11 @@ class SceneCatalog(Mapping[str, xr.DataArray]):
         ]
         return pd.DataFrame(rows, columns=["id", "datetime", *_FIGURES, "path"]).set_index("id")
 
+    def _count(self) -> str:
+        return f"{len(self)} scene{'s' * (len(self) != 1)}"
+
     def __repr__(self) -> str:
-        head = f"<xhsinr.SceneCatalog of {len(self)} scenes>"
+        head = f"<xhsinr.SceneCatalog of {self._count()}>"
         shown = self.table.drop(columns="path").to_string(max_rows=_SHOWN)
         return f"{head}\n{shown}" if len(self) else head
 
@@ -130,7 +133,7 @@ class SceneCatalog(Mapping[str, xr.DataArray]):
         shown.insert(0, "", pd.Series(looks, dtype=object))
         table = shown.to_html(index=False, border=0, escape=False)
         more = f"and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
-        return f"<b>{len(self)} scenes</b>{table}{more}"
+        return f"<b>{self._count()}</b>{table}{more}"
 
 
 def open_catalog(
