@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from xhsinr.errors import OutputExistsError, SidecarError
 
-__all__ = ["check_output", "replacing", "scratch", "sweep", "sync"]
+__all__ = ["check_output", "replacing", "scratch", "sweep", "sync", "unwritten"]
 
 _SCRATCH = re.compile(r"\.(.+)\.xhsinr-([0-9a-f]{8})([0-9a-f]{16})")
 _LONGEST_NAME = 100
@@ -126,6 +127,11 @@ def _locked(folder: Path, *, wait: bool) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def unwritten(path: Path, reason: object) -> OSError:
+    """What to raise where a library that writes ``path`` gives up."""
+    return OSError(errno.EIO, f"it could not be written ({reason}): is the disk full?", str(path))
 
 
 def sync(path: Path) -> None:

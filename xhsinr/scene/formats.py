@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xhsinr.errors import SceneError
-from xhsinr.outputs import replacing, scratch, sync
+from xhsinr.errors import HsinrError, SceneError
+from xhsinr.outputs import replacing, scratch, sync, unwritten
 from xhsinr.scene.geotiff import gdal_profile, spectral_lists, write_geotiff, write_image
 from xhsinr.scene.hdf5 import NEEDED
 from xhsinr.scene.model import Scene, as_dataset
@@ -83,6 +83,10 @@ def _write_netcdf(scene: Scene, data: Any, path: Path) -> None:
     with replacing(path) as part:
         try:
             _dataset(scene, data).to_netcdf(part, engine="netcdf4")
+        except UnicodeError:
+            raise
+        except RuntimeError as error:
+            raise unwritten(path, error) from error
         except (ImportError, ValueError) as error:
             raise SceneError(f"{path}: {error} (netCDF needs: {NEEDED})") from error
 
@@ -96,6 +100,10 @@ def _write_zarr(scene: Scene, data: Any, path: Path) -> None:
                 dataset.chunk(dict.fromkeys(scene.dims, _ROWS)).to_zarr(part, consolidated=True)
         except ImportError as error:
             raise SceneError(f"{path}: {error} (Zarr needs: pip install 'xhsinr[zarr]')") from error
+        except HsinrError:
+            raise
+        except OSError as error:
+            raise unwritten(path, error.strerror) from error
         part.rename(path)
 
 

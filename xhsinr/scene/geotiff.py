@@ -16,7 +16,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from xhsinr.errors import SceneError
-from xhsinr.outputs import replacing, sync
+from xhsinr.outputs import replacing, sync, unwritten
 from xhsinr.scene.images import placeless
 from xhsinr.scene.model import Scene
 
@@ -81,13 +81,16 @@ def write_image(
     """
     with placeless():
         checksums = {}
-        with rasterio.open(part, "w", **profile) as out:
-            write_tags(scene, out)
-            for rows, cols in _windows(data):
-                block = np.ascontiguousarray(data[:, rows, cols])
-                window = Window.from_slices(rows, cols)
-                checksums[window] = google_crc32c.value(block.tobytes())
-                out.write(block, window=window)
+        try:
+            with rasterio.open(part, "w", **profile) as out:
+                write_tags(scene, out)
+                for rows, cols in _windows(data):
+                    block = np.ascontiguousarray(data[:, rows, cols])
+                    window = Window.from_slices(rows, cols)
+                    checksums[window] = google_crc32c.value(block.tobytes())
+                    out.write(block, window=window)
+        except (RasterioError, SystemError) as error:  # the latter where GDAL says nothing
+            raise unwritten(target, error.__cause__ or error) from error
         _check_written(part, target, profile["driver"], checksums)
 
 
