@@ -158,6 +158,27 @@ def test_what_is_not_valid_changes_nothing(pair):
         assert Quality.of(original, decoded, valid) == clean
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+@pytest.mark.parametrize("masked", [False, True])
+def test_scenes_that_are_equal_measure_the_same_in_every_type(rng, dtype, masked):
+    scene = rng.integers(-3, 4, (5, 30, 20)).astype(dtype)
+    scene[:, :4] = 0
+    valid = np.ones(scene.shape, bool)
+    if masked:
+        valid[2], valid[:, 20:, 3] = False, False
+    wide = scene.astype(np.float64)
+    measured = Quality.of(scene, scene.copy(), valid)
+    assert measured == Quality.of(wide, wide.copy(), valid)
+    assert measured.max_error == measured.mean_sam_deg == 0
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_equal_scenes_with_samples_that_are_not_finite_have_no_quality(rng, odd):
+    scene = rng.uniform(1, 2, (3, 8, 8)).astype(np.float32)
+    scene[1, 2, 3] = odd
+    assert math.isnan(Quality.of(scene, scene.copy()).max_error)
+
+
 def test_a_mask_of_pixels_covers_all_bands(pair):
     original, decoded = pair
     pixels = np.ones(original.shape[1:], bool)

@@ -87,9 +87,13 @@ class Quality:
         ValueError
             If the scenes are not (bands, rows, cols), differ in shape, or don't fit `valid`.
         """
+        original, decoded, mask = _checked(original, decoded, valid)
+        exact = _exact(original, decoded, mask)
+        if exact is not None:
+            return exact
         # Infinite samples give inf - inf = NaN, which is the answer, not an accident.
         with np.errstate(invalid="ignore", over="ignore"):
-            return cls.merge(_measure(*block) for block in _blocks(original, decoded, valid))
+            return cls.merge(_measure(*block) for block in _blocks(original, decoded, mask))
 
     @classmethod
     def merge(cls, parts: Iterable[Quality]) -> Quality:
@@ -263,11 +267,35 @@ def _checked(
     return original, decoded, np.broadcast_to(valid, original.shape)
 
 
+def _exact(original: Scene, decoded: Scene, mask: Mask | None) -> Quality | None:
+    """The measure of scenes that are the same bit for bit; None for others.
+
+    None as well for what is not finite, and for float64, whose squares may be zero or infinite.
+    """
+    kind = original.dtype
+    if kind != decoded.dtype or (kind.kind == "f" and kind.itemsize > 4) or not original.size:
+        return None
+    samples, low, high = 0, math.inf, -math.inf
+    lit = np.zeros(original.shape[1:], np.bool_)
+    for band, (a, b) in enumerate(zip(original, decoded, strict=True)):
+        if not np.array_equal(a.view(f"u{kind.itemsize}"), b.view(f"u{kind.itemsize}")):
+            return None
+        known = a if mask is None else a[mask[band]]
+        if known.size:
+            least, most = float(known.min()), float(known.max())
+            if not (math.isfinite(least) and math.isfinite(most)):
+                return None
+            samples, low, high = samples + known.size, min(low, least), max(high, most)
+        if not lit.all():
+            lit |= a != 0 if mask is None else (a != 0) & mask[band]
+    pixels = int(np.count_nonzero(lit))
+    return Quality(samples=samples, pixels=pixels, minimum=low, maximum=high)
+
+
 def _blocks(
-    original: Scene, decoded: Scene, valid: Mask | None
+    original: Scene, decoded: Scene, mask: Mask | None
 ) -> Iterator[tuple[Floats, Floats, Mask | None]]:
     """Pairs of float64 copies of whole spectra, about `BLOCK` samples each, and their mask."""
-    original, decoded, mask = _checked(original, decoded, valid)
     bands, rows, cols = original.shape
     if 0 in (bands, cols):
         return
