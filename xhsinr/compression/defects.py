@@ -70,23 +70,26 @@ def _usual(
     low, high = beside
     distances = spectra - (spectra[low] + spectra[high]) / 2
     told = known & known[low] & known[high]
-    centres = _quantiles(distances, told, 0.5)
-    deviations = 1.4826 * _quantiles(np.abs(distances - centres[:, None]), told, 0.5)
-    spread = _quantiles(spectra, known, 0.99) - _quantiles(spectra, known, 0.01)
-    limits = np.maximum(_FAR * deviations, _TINY * spread)
+    (centres,) = _quantiles(distances, told, 0.5)
+    (deviations,) = _quantiles(np.abs(distances - centres[:, None]), told, 0.5)
+    least, most = _quantiles(spectra, known, 0.01, 0.99)
+    limits = np.maximum(_FAR * (1.4826 * deviations), _TINY * (most - least))
     few = np.count_nonzero(told, axis=1) < _FEW_TOLD
     return np.where(few, 0.0, centres), np.where(few | ~(limits > 0), np.inf, limits)
 
 
 def _quantiles(
-    values: npt.NDArray[np.float64], known: Valid, share: float
+    values: npt.NDArray[np.float64], known: Valid, *shares: float
 ) -> npt.NDArray[np.float64]:
-    """Of the known values of each row, below which such a share of them lies."""
-    ordered = np.sort(np.where(known, values, np.inf), axis=1)
-    place = share * np.maximum(np.count_nonzero(known, axis=1) - 1, 0)
-    before, rows = place.astype(np.intp), np.arange(len(values))
-    first, second = ordered[rows, before], ordered[rows, np.ceil(place).astype(np.intp)]
-    return np.asarray(first + (place - before) * (second - first))
+    """Of the known values of each row, below which such shares of them lie, (shares, rows)."""
+    last = np.maximum(np.count_nonzero(known, axis=1) - 1, 0)
+    places = np.array(shares)[:, None] * last
+    before, after = places.astype(np.intp), np.ceil(places).astype(np.intp)
+    ordered = np.where(known, values, np.inf)
+    ordered.partition(np.unique([before, after]), axis=1)
+    rows = np.arange(len(values))
+    first, second = ordered[rows, before], ordered[rows, after]
+    return np.asarray(first + (places - before) * (second - first))
 
 
 @njit(cache=True, nogil=True)
@@ -127,6 +130,11 @@ def _stands_out(
     return across == 2 or along == 2
 
 
+@njit(inline="always", cache=True)
+def _off(here: Any, before: Any, after: Any, centre: float) -> float:
+    return abs(float(here) - (float(before) + float(after)) / 2 - centre)
+
+
 @njit(cache=True, nogil=True)
 def _find(samples: Any, valid: Any, beside: Any, centres: Any, limits: Any, found: Any) -> int:
     bands, rows, cols = samples.shape
@@ -136,10 +144,14 @@ def _find(samples: Any, valid: Any, beside: Any, centres: Any, limits: Any, foun
         low, high = beside[0, band], beside[1, band]
         for row in range(rows):
             here, before, after = samples[band, row], samples[low, row], samples[high, row]
+            # Nearly all rows are done with here, several samples at a time.
+            far = False
             for col in range(cols):
-                expected = (float(before[col]) + float(after[col])) / 2
-                # Nearly all samples are done with here.
-                if abs(float(here[col]) - expected - centre) > limit and _stands_out(
+                far |= _off(here[col], before[col], after[col], centre) > limit
+            if not far:
+                continue
+            for col in range(cols):
+                if _off(here[col], before[col], after[col], centre) > limit and _stands_out(
                     samples, valid, beside, centres, band, row, col
                 ):
                     found[band, row, col] = True
