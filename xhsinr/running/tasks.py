@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dask.array
 import dask.config
 import numpy as np
+import numpy.typing as npt
 from dask.system import CPU_COUNT
 
 from xhsinr.network.file import Network
@@ -143,7 +144,18 @@ def on_tile(
     function: TileFunction[T], window: Window, nodata: int | float | None, samples: object
 ) -> T:
     """Call a function on the samples of a tile, band after band in memory."""
-    return function(Scene(data=np.ascontiguousarray(samples), nodata=nodata), window)
+    return function(Scene(data=_by_bands(np.asarray(samples)), nodata=nodata), window)
+
+
+def _by_bands(samples: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Samples, shape (bands, rows, cols), band after band in memory."""
+    if samples.strides[0] >= samples.strides[2]:
+        return np.ascontiguousarray(samples)
+    # Pixel after pixel: a row of them is still in the cache when its next band is taken.
+    ordered = np.empty(samples.shape, samples.dtype)
+    for row in range(samples.shape[1]):
+        ordered[:, row] = samples[:, row]
+    return ordered
 
 
 def client_in_scope() -> Client | None:
