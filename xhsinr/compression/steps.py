@@ -111,7 +111,7 @@ def _exact(lattice: Lattice, values: npt.NDArray[Any]) -> float:
 
 
 def _integer_lattice(bands: Bands, dtype: np.dtype[Any]) -> Lattice:
-    pairs = [_integer_step(band.astype(np.int64)) for band in bands]
+    pairs = [_integer_step(band) for band in bands]
     varying = {pair for pair in pairs if pair[0] > 0}
     if len(varying) <= 1:
         step, offset = next(iter(varying), (1, 0))
@@ -126,21 +126,24 @@ def _integer_lattice(bands: Bands, dtype: np.dtype[Any]) -> Lattice:
     return Lattice(dtype, steps, np.array([offset % (step or 1) for step, offset in pairs]))
 
 
-def _integer_step(values: npt.NDArray[np.int64]) -> tuple[int, int]:
+def _integer_step(values: npt.NDArray[Any]) -> tuple[int, int]:
     """Step and offset that hold for most values of a band; 0 and the value where there is one."""
     if not len(values):
         return 0, 0
     levels, counts = np.unique(values, return_counts=True)
+    levels = levels.astype(np.int64)
     if len(levels) == 1:
         return 0, int(levels[0])
     # The commonest values are hardly those that a defect made.
     order = np.argsort(-counts, kind="stable")
     first = int(levels[order[0]])
-    for used in (len(order), len(order) // 2, 8):
-        gaps = np.abs(levels[order[: max(used, 2)]] - first)
-        step = int(np.gcd.reduce(gaps))
-        fits = ((values - first) % step == 0).mean()
-        if step > 1 and fits >= _ENOUGH:
+    gaps = np.abs(levels[order] - first)
+    few, half = 8, len(gaps) // 2
+    if np.gcd.reduce(gaps[: max(min(few, half), 2)]) == 1:
+        return 1, 0  # and so with more of them
+    for used in (len(gaps), half, few):
+        step = int(np.gcd.reduce(gaps[: max(used, 2)]))
+        if step > 1 and counts[(levels - first) % step == 0].sum() / len(values) >= _ENOUGH:
             return step, first % step
     return 1, 0
 
