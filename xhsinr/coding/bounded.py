@@ -67,12 +67,12 @@ class BoundedCoding:
 
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
         parts: dict[str, bytes] = {}
-        integers = self._integers(samples)
-        if max(-int(integers.min()), int(integers.max())) > LARGEST:
+        low, high = self._limits
+        if max(-int(low.min()), int(high.max())) > LARGEST:
             raise ValueError(
                 f"integers may be up to {LARGEST}; the step of the lattice is too fine"
             )
-        integers = integers.astype(self._limits[0].dtype)
+        integers = self._integers(samples).astype(low.dtype, copy=False)
         base = None
         if self.base is not None:
             parts["base"], base = self.base.encode_decoded(integers)
@@ -164,7 +164,9 @@ class BoundedCoding:
         return self.base.decode({"planes": coded}, rows, cols, None)
 
     def _integers(self, samples: Samples) -> Ints:
-        return samples if self.lattice.trivial else self.lattice.to_integers(samples)
+        if self.lattice.trivial:
+            return samples
+        return self.lattice.to_integers(samples, dtype=self._limits[0].dtype)
 
     def _samples(self, integers: Ints, bands: Bands | None) -> Samples:
         if self.lattice.trivial:

@@ -30,6 +30,7 @@ _BINARY = 1, 1 << 10
 """Parts of one that steps may be."""
 
 Samples = npt.NDArray[Any]
+Integers = npt.NDArray[np.integer[Any]]
 Int64Array = npt.NDArray[np.int64]
 
 
@@ -80,57 +81,64 @@ class Lattice:
         return self.dtype.kind != "f" and bool((self.steps == 1).all()) and not self.offsets.any()
 
     def to_integers(
-        self, samples: Samples, bands: npt.NDArray[np.intp] | None = None
-    ) -> Int64Array:
+        self,
+        samples: Samples,
+        bands: npt.NDArray[np.intp] | None = None,
+        dtype: npt.DTypeLike = np.int64,
+    ) -> Integers:
         """The integers nearest to samples, shape (bands, ...); finite where samples are finite.
 
         Parameters
         ----------
         bands : ndarray of int, optional
             Which bands these are, without it all.
+        dtype : dtype
+            That holds them.
         """
-        return self._by_band(self._integers, samples, bands, np.dtype(np.int64))
+        return self._by_band(self._integers, samples, bands, np.dtype(dtype))
 
-    def _integers(self, samples: Samples, steps: Any, offsets: Any) -> Int64Array:
+    def _integers(self, samples: Samples, steps: Any, offsets: Any, work: Any) -> Any:
         if self.dtype.kind != "f":
             shifted = samples.astype(np.int64) - offsets
-            whole = shifted if (steps == 1).all() else (shifted + steps // 2) // steps
-            return np.asarray(whole, np.int64)
-        shifted = samples.astype(np.float64) - offsets
-        scaled = shifted * steps if self.rule == QUOTIENT else shifted / steps
-        return np.asarray(np.rint(scaled), np.int64)
+            return shifted if (steps == 1).all() else (shifted + steps // 2) // steps
+        np.subtract(samples, offsets, out=work)
+        (np.multiply if self.rule == QUOTIENT else np.divide)(work, steps, out=work)
+        return np.rint(work, out=work)
 
-    def to_samples(
-        self, integers: Int64Array, bands: npt.NDArray[np.intp] | None = None
-    ) -> Samples:
+    def to_samples(self, integers: Integers, bands: npt.NDArray[np.intp] | None = None) -> Samples:
         """Samples of integers, shape (bands, ...): the same bits on every machine."""
         return self._by_band(self._made, integers, bands, self.dtype)
 
-    def _made(self, integers: Int64Array, steps: Any, offsets: Any) -> Samples:
+    def _made(self, integers: Integers, steps: Any, offsets: Any, work: Any) -> Any:
         if self.dtype.kind != "f":
-            return np.asarray(integers * steps + offsets).astype(self.dtype)
-        values = integers.astype(np.float64)
-        values = values / steps if self.rule == QUOTIENT else values * steps
+            return integers * steps + offsets
+        (np.divide if self.rule == QUOTIENT else np.multiply)(integers, steps, out=work)
         if self.rule == ROUNDED:
-            values = values.astype(self._computed).astype(np.float64)
-        return np.asarray(values + offsets).astype(self._computed).astype(self.dtype)
+            work[...] = work.astype(self._computed)
+        work += offsets
+        return work.astype(self._computed) if self.single else work
 
     def _by_band(
         self,
-        function: Callable[[npt.NDArray[Any], Any, Any], npt.NDArray[Any]],
+        function: Callable[[npt.NDArray[Any], Any, Any, Any], Any],
         values: npt.NDArray[Any],
         bands: npt.NDArray[np.intp] | None,
         dtype: np.dtype[Any],
     ) -> npt.NDArray[Any]:
-        """A function of values, steps and offsets; of a tile band by band, in little memory."""
+        """A function of values, steps and offsets, as a type; of a tile in little memory.
+
+        Room for a band's numbers is given to it, too: to get it anew takes longer than to fill it.
+        """
         steps, offsets = self._for(bands, values.ndim)
+        out = np.empty(values.shape, dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             if values.ndim < 3:
-                return function(values, steps, offsets)
-            out = np.empty(values.shape, dtype)
+                out[...] = function(values, steps, offsets, np.empty(values.shape))
+                return out
+            work = np.empty(values.shape[1:])
             steps, offsets = (np.broadcast_to(n, (len(values), 1, 1)) for n in (steps, offsets))
             for band in range(len(values)):
-                out[band] = function(values[band], steps[band], offsets[band])
+                out[band] = function(values[band], steps[band], offsets[band], work)
             return out
 
     def means(
