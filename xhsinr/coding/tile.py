@@ -89,7 +89,7 @@ class TileCodec:
     def encode(
         self,
         samples: Samples,
-        invalid: Valid,
+        states: States,
         device: str = "cpu",
         exceptions: Valid | None = None,
     ) -> dict[str, bytes]:
@@ -98,29 +98,36 @@ class TileCodec:
         Parameters
         ----------
         samples : ndarray, shape (bands, rows, cols)
-        invalid : ndarray of bool, same shape
-            What the scene says of itself, see `Voids.states`.
+        states : ndarray of uint8, same shape
+            Of `Voids.states`.
         device : str
             Where torch may work.
         exceptions : ndarray of bool, same shape, optional
-            Samples that are kept as they are, beside the coding.
+            Valid samples that are kept as they are, beside the coding.
         """
-        states = self.voids.states(samples, invalid)
-        varying = np.where(self.states[:, None, None] > 0, 0, states).astype(np.uint8)
-        valid = states == mask.VALID
-        listed = np.zeros_like(valid) if exceptions is None else exceptions & valid
+        parts, valid, listed = {}, None, exceptions
         if states.any():
-            listed |= self.voids.unlike(samples, states)
-        parts = {"mask": mask.encode(varying), "listed": encode_listed(samples, listed)}
-        live, valid = self.filled(samples, valid & ~listed)
-        if valid.any():
-            parts |= self.coding.encode(live, None if valid.all() else valid, device)
+            valid = states == mask.VALID
+            parts["mask"] = mask.encode(np.where(self.states[:, None, None] > 0, 0, states))
+            unlike = self.voids.unlike(samples, states)
+            listed = unlike if listed is None else listed | unlike
+        if listed is not None:
+            parts["listed"] = encode_listed(samples, listed)
+            valid = ~listed if valid is None else valid & ~listed
+        live, valid = self.filled(samples, valid)
+        if valid is None or valid.any():
+            parts |= self.coding.encode(live, valid, device)
         return {name: content for name, content in parts.items() if content}
 
-    def filled(self, samples: Samples, valid: Valid) -> tuple[Samples, Valid]:
-        """Live bands of a tile, with likely samples in place of what is not valid; what is."""
-        live, valid = self._of_live(samples), self._of_live(valid)
-        if not valid.all() and valid.any():
+    def filled(self, samples: Samples, valid: Valid | None) -> tuple[Samples, Valid | None]:
+        """Live bands of a tile, with likely samples in place of what is not valid; what is.
+
+        None stands for all of them.
+        """
+        live, valid = self._of_live(samples), None if valid is None else self._of_live(valid)
+        if valid is None or valid.all():
+            return live, None
+        if valid.any():
             assert self.filler is not None
             live = self.filler.fill(live, valid, self.low, self.high)
         return live, valid

@@ -72,11 +72,11 @@ def _encoded(
 ) -> tuple[dict[str, bytes], npt.NDArray[np.bool_]]:
     """The parts of a tile, and which of its samples count."""
     samples = tile.data
-    invalid = tile.invalid(samples)
+    states = codec.voids.states(samples, tile.invalid(samples))
     # Borders are kept bit for bit, and would flatter the figures.
-    valid = codec.voids.states(samples, invalid) == mask.VALID
+    valid = states == mask.VALID
     exceptions = impulses(samples, valid, _worth_sending(codec))
-    return codec.encode(samples, invalid, device, exceptions), valid
+    return codec.encode(samples, states, device, exceptions), valid
 
 
 def _network_of(codec: TileCodec) -> Network | None:
@@ -115,8 +115,7 @@ def detail_tile(tile: Scene, _: Window, codec: TileCodec) -> npt.NDArray[np.floa
 def _filled(tile: Scene, codec: TileCodec) -> npt.NDArray[Any] | None:
     """What planes code of a tile; None where no sample is valid."""
     valid = codec.voids.states(tile.data, tile.invalid(tile.data)) == mask.VALID
-    live, valid = codec.filled(tile.data, valid)
-    return live if valid.any() else None
+    return codec.filled(tile.data, valid)[0] if valid.any() else None
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ def survey_tile(
             f"band {band} has infinite values in rows {window[0].start} to {window[0].stop - 1}, "
             f"columns {window[1].start} to {window[1].stop - 1}: replace them by NaN or nodata"
         )
-    counts = np.count_nonzero(valid, axis=(1, 2)).astype(np.int64)
+    counts = np.array([np.count_nonzero(band) for band in valid], np.int64)
     flat, known = samples.reshape(bands, -1), valid.reshape(bands, -1)
     steps = flat[:, ::step_stride].copy(), known[:, ::step_stride].copy()
     struck = impulses(samples, valid, FAR_OFF * (high - low))
@@ -234,6 +234,9 @@ def _kinds(samples: Samples, invalid: Valid) -> dict[bytes, npt.NDArray[np.int64
 def _statistics(spectra: Samples, known: Valid) -> SpectralStatistics:
     """Of spectra, shape (bands, pixels): of the complete ones, or of all where these are few."""
     statistics = SpectralStatistics(len(spectra))
+    if known.all():
+        statistics.update(spectra)
+        return statistics
     live, some = np.asarray(known.any(axis=1)), np.asarray(known.any(axis=0))
     complete = np.asarray(some & known[live].all(axis=0))
     if not some.any():
