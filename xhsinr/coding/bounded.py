@@ -169,9 +169,12 @@ class BoundedCoding:
         return self.lattice.to_integers(samples, dtype=self._limits[0].dtype)
 
     def _samples(self, integers: Ints, bands: Bands | None) -> Samples:
+        """Samples of integers that nobody needs any more: they take their place if they fit."""
+        dtype = self.frame.dtype
         if self.lattice.trivial:
-            return integers.astype(self.frame.dtype)
-        samples = self.lattice.to_samples(integers, bands)
+            return integers.astype(dtype)
+        fits = integers.dtype.itemsize == dtype.itemsize
+        samples = self.lattice.to_samples(integers, bands, integers.view(dtype) if fits else None)
         return samples if self._in_range else self.frame.clip(samples)
 
     @property

@@ -105,9 +105,22 @@ class Lattice:
         (np.multiply if self.rule == QUOTIENT else np.divide)(work, steps, out=work)
         return np.rint(work, out=work)
 
-    def to_samples(self, integers: Integers, bands: npt.NDArray[np.intp] | None = None) -> Samples:
-        """Samples of integers, shape (bands, ...): the same bits on every machine."""
-        return self._by_band(self._made, integers, bands, self.dtype)
+    def to_samples(
+        self,
+        integers: Integers,
+        bands: npt.NDArray[np.intp] | None = None,
+        out: Samples | None = None,
+    ) -> Samples:
+        """Samples of integers, shape (bands, ...): the same bits on every machine.
+
+        Parameters
+        ----------
+        bands : ndarray of int, optional
+            Which bands these are, without it all.
+        out : ndarray, same shape, optional
+            To put them into; it may be where the integers are.
+        """
+        return self._by_band(self._made, integers, bands, self.dtype, out)
 
     def _made(self, integers: Integers, steps: Any, offsets: Any, work: Any) -> Any:
         if self.dtype.kind != "f":
@@ -124,13 +137,14 @@ class Lattice:
         values: npt.NDArray[Any],
         bands: npt.NDArray[np.intp] | None,
         dtype: np.dtype[Any],
+        out: npt.NDArray[Any] | None = None,
     ) -> npt.NDArray[Any]:
         """A function of values, steps and offsets, as a type; of a tile in little memory.
 
         Room for a band's numbers is given to it, too: to get it anew takes longer than to fill it.
         """
         steps, offsets = self._for(bands, values.ndim)
-        out = np.empty(values.shape, dtype)
+        out = np.empty(values.shape, dtype) if out is None else out
         with np.errstate(over="ignore", invalid="ignore"):
             if values.ndim < 3:
                 out[...] = function(values, steps, offsets, np.empty(values.shape))
