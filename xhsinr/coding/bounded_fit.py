@@ -127,8 +127,9 @@ def _errors_of_row(
     integers: Any, expected: Any, classes: Any, bad: int, most: int, start: int, errors: Any
 ) -> None:
     """Errors of the pixels of a row between two zeros; of bad ones zeros, too."""
+    half = (len(errors) - 1) >> 1
     for col in range(len(errors) - 2):
-        at = start + col
+        at = start + half * (col & 1) + (col >> 1)
         error = (np.int64(integers[at]) << 6) - expected[at]
         errors[col + 1] = 0.0 if classes[at] >= bad else float(min(max(error, -most), most))
 
@@ -165,11 +166,12 @@ def error_weights(
     grams, moments = np.zeros((2, 5, 5)), np.zeros((2, 5))
     energies, numbers = np.zeros(2), np.zeros(2)
     errors, above, beside = np.zeros(5), np.zeros(cols + 2), np.zeros(cols + 2)
+    half = (cols + 1) >> 1
     for start in range(cols, len(integers), cols * every):
         _errors_of_row(integers, expected, classes, bad, most, start - cols, above)
         _errors_of_row(integers, expected, classes, bad, most, start, beside)
         for col in range(cols):
-            if classes[start + col] >= bad:
+            if classes[start + half * (col & 1) + (col >> 1)] >= bad:
                 continue
             target = beside[col + 1]
             errors[0], errors[1], errors[2] = above[col], above[col + 1], above[col + 2]
@@ -214,13 +216,14 @@ def symbol_counts(
     """How often symbols of each magnitude come in each class, shape (classes, bins)."""
     counts = np.zeros((bad, _BINS))
     above, beside = np.zeros(cols + 2), np.zeros(cols + 2)
+    half = (cols + 1) >> 1
     first = cols if len(integers) > cols else 0
     for start in range(first, len(integers), cols * every):
         if start:
             _errors_of_row(integers, expected, classes, bad, most, start - cols, above)
             _errors_of_row(integers, expected, classes, bad, most, start, beside)
         for col in range(cols):
-            at = start + col
+            at = start + half * (col & 1) + (col >> 1)
             which = classes[at]
             if which >= bad:
                 continue

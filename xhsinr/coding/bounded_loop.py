@@ -159,7 +159,7 @@ def encode_band(
     inverses, most, symbols = band.inverses, band.most, band.symbols
     based, comb, shift = len(added) > 0, band.comb > 0, band.shift
     least, greatest, max_error = band.low, band.high, band.max_error
-    step = 2 * max_error + 1
+    step, half = 2 * max_error + 1, (cols + 1) >> 1
     last = greatest - least if comb else 2 * symbols
     floor, exact = _floor(last + 1), step == 1 and shift == 0
     values = last + 1 if comb else 1
@@ -172,7 +172,7 @@ def encode_band(
             rebuild = seen + (seen >> 1)
         for odd in range(2):
             for col in range(odd, cols, 2):
-                at = start + col
+                at = start + half * odd + (col >> 1)
                 position = expected[at] + _correction(weights, odd, above, beside, col)
                 base = np.int64(added[at]) if based else np.int64(0)
                 low, high = least - base, greatest - base
@@ -270,7 +270,7 @@ def decode_band(
     spreads, inverses, most, symbols = band.spreads, band.inverses, band.most, band.symbols
     based, comb, shift = len(added) > 0, band.comb > 0, band.shift
     least, greatest, max_error = band.low, band.high, band.max_error
-    step = 2 * max_error + 1
+    step, half = 2 * max_error + 1, (cols + 1) >> 1
     last = greatest - least if comb else 2 * symbols
     floor, exact = _floor(last + 1), step == 1 and shift == 0
     values = last + 1 if comb else 1
@@ -286,7 +286,7 @@ def decode_band(
             rebuild = seen + (seen >> 1)
         for odd in range(2):
             for col in range(odd, cols, 2):
-                at = start + col
+                at = start + half * odd + (col >> 1)
                 position = expected[at] + _correction(weights, odd, above, beside, col)
                 base = np.int64(added[at]) if based else np.int64(0)
                 low, high = least - base, greatest - base

@@ -251,7 +251,7 @@ def _expect(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _remember(decoded: Any, centre: int, order: Any, cols: int, own: Any, near: Any) -> None:
-    pixels = len(decoded)
+    pixels, half = len(decoded), (cols + 1) >> 1
     values, around = np.empty(pixels, np.int32), np.empty(pixels, np.int32)
     for at in range(pixels):
         values[at] = min(max(decoded[at] - centre, -_LIMIT), _LIMIT)
@@ -260,13 +260,16 @@ def _remember(decoded: Any, centre: int, order: Any, cols: int, own: Any, near: 
         here, means = decoded[start : start + cols], around[start : start + cols]
         up = decoded[start - cols : start] if start else here
         down = decoded[start + cols : start + 2 * cols] if start + cols < pixels else here
-        for col in range(1, cols - 1):
-            total = np.int64(up[col]) + down[col] + here[col - 1] + here[col + 1]
-            means[col] = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
-        for col in (0, cols - 1):
-            total = np.int64(up[col]) + down[col]
-            total += np.int64(here[max(col - 1, 0)]) + here[min(col + 1, cols - 1)]
-            means[col] = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
+        evens, odds = here[:half], here[half:]
+        for i in range(len(evens)):
+            left = odds[i - 1] if i else evens[i]
+            right = odds[i] if i < len(odds) else evens[i]
+            total = np.int64(up[i]) + down[i] + left + right
+            means[i] = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
+        for i in range(len(odds)):
+            right = evens[i + 1] if i + 1 < len(evens) else odds[i]
+            total = np.int64(up[half + i]) + down[half + i] + evens[i] + right
+            means[half + i] = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
     for place in range(pixels):
         own[place] = values[order[place]]
     for place in range(pixels):

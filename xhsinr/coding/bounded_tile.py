@@ -69,6 +69,8 @@ def encode_integers(
     """
     bands, rows, cols = samples.shape
     pixels = rows * cols
+    samples = _halved(samples)
+    base = None if base is None else _halved(base)
     skipped = _skipped(valid, bands, pixels)
     usable = np.ones(pixels, np.bool_)
     if skipped is not None:
@@ -127,10 +129,10 @@ def encode_integers(
             count = 0
     if base is not None:
         decoded += base.reshape(bands, pixels)
-    head = [side.pack_labels(labels, clusters), numbers.to_bytes()]
+    head = [side.pack_labels(_joined(labels), clusters), numbers.to_bytes()]
     parts = [struct.pack("<B", clusters)]
     parts += [struct.pack("<I", len(part)) + part for part in head + segments]
-    return b"".join(parts), decoded.reshape(samples.shape)
+    return b"".join(parts), _joined(decoded.reshape(samples.shape))
 
 
 def _scales(count: Callable[[int], fit.Floats], far: int, unit: int) -> tuple[int, list[int]]:
@@ -192,7 +194,7 @@ def decode_integers(
             raise ValueError(f"it has {clusters} clusters")
         labels = side.unpack_labels(parts[0], clusters, rows, cols)
         classes = min(_CLASSES, max(1, pixels // _CLASS_PIXELS))
-        history = History(labels, clusters, bands)
+        history = History(_halved(labels), clusters, bands)
         numbers = side.Numbers.from_bytes(
             parts[1], bands, classes, clusters, history.lags + history.near_lags
         )
@@ -200,6 +202,7 @@ def decode_integers(
     except (IndexError, ValueError, struct.error) as error:
         raise DamagedSidecarError(f"A tile's bounded integers are damaged: {error}") from error
     skipped = _skipped(valid, bands, pixels)
+    base = None if base is None else _halved(base)
     decoded = np.empty((bands, pixels), limits[0].dtype)
     which = np.empty(pixels, np.uint8)
     nothing = np.zeros(0, decoded.dtype)
@@ -238,7 +241,7 @@ def decode_integers(
         raise DamagedSidecarError("A tile's bounded integers have bytes left: the file is damaged")
     if base is not None:
         decoded += base.reshape(bands, pixels)
-    return decoded.reshape(shape)
+    return _joined(decoded.reshape(shape))
 
 
 def _parts(content: bytes) -> list[bytes]:
@@ -264,7 +267,19 @@ def _start(content: bytes) -> tuple[Ints, Ints]:
 def _skipped(
     valid: npt.NDArray[np.bool_] | None, bands: int, pixels: int
 ) -> npt.NDArray[np.bool_] | None:
-    return None if valid is None or valid.all() else ~valid.reshape(bands, pixels)
+    return None if valid is None or valid.all() else ~_halved(valid).reshape(bands, pixels)
+
+
+def _halved(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The even columns of each row, then the odd ones: what waits for the others."""
+    return np.concatenate([planes[..., ::2], planes[..., 1::2]], axis=-1)
+
+
+def _joined(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The reverse of `_halved`."""
+    joined, half = np.empty_like(planes), (planes.shape[-1] + 1) // 2
+    joined[..., ::2], joined[..., 1::2] = planes[..., :half], planes[..., half:]
+    return joined
 
 
 def memory(bands: int, pixels: int) -> int:
