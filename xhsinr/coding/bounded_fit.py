@@ -26,8 +26,7 @@ from xhsinr.coding.bounded_model import (
 __all__ = ["choose_comb", "choose_scales", "error_weights", "solve", "symbol_counts"]
 
 _RIDGE = 1e-3
-_ATTEMPTS = 4
-"""After the last one all weights stay: each left out changes the others."""
+_RELATIVE_RIDGE = 1e-9
 _EXACT_BINS = 32
 _BINS = _EXACT_BINS + 8 * 30
 """Magnitudes of symbols are counted one by one up to 32, and in eighths of octaves above."""
@@ -35,20 +34,33 @@ _BINS = _EXACT_BINS + 8 * 30
 Floats = npt.NDArray[np.float64]
 
 
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _sweep(table: Any, pivot: int) -> None:
+    """Solve for one unknown, or undo it: Gauss-Jordan elimination in place."""
+    inverse = 1.0 / table[pivot, pivot]
+    row = table[pivot] * inverse
+    row[pivot] = inverse
+    for i in range(len(table)):
+        factor = table[i, pivot]
+        if i != pivot and factor != 0:
+            table[i, pivot] = 0
+            for j in range(len(table)):
+                table[i, j] -= factor * row[j]
+    table[pivot] = row
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def solve(
-    gram: Any, moment: Any, energy: float, count: float, noise: float, worth: float, weights: Any
-) -> None:
+def solve(gram: Any, count: float, noise: float, worth: float, weights: Any) -> None:
     """Least squares, without the weights that save fewer bits than they are worth.
+
+    The one that saves least is left out first, as each left out changes the others.
 
     Parameters
     ----------
-    gram : ndarray of float64, shape (n, n)
-        Sums of products of features.
-    moment : ndarray of float64, shape (n,)
-        Sums of their products with the target.
-    energy, count : float
-        Sum of the target's squares, and of how many.
+    gram : ndarray of float64, shape (n + 1, n + 1)
+        Sums of products of features, the last of which is the target.
+    count : float
+        Of how many.
     noise : float
         Variance that a quantiser adds to what is left.
     worth : float
@@ -56,70 +68,32 @@ def solve(
     weights : ndarray of float64, shape (n,)
         Set to the weights, 0 where one is not worth it.
     """
-    n = len(moment)
-    kept = np.empty(n, np.int64)
-    size = 0
+    n = len(weights)
+    table = gram.copy()
+    trace = 0.0
     for i in range(n):
-        if gram[i, i] > 0:
-            kept[size] = i
-            size += 1
-    for attempt in range(_ATTEMPTS):
-        weights[:] = 0
-        if size == 0:
-            return
-        trace = 0.0
-        for i in range(size):
-            trace += gram[kept[i], kept[i]]
-        ridge = _RIDGE * count + 1e-9 * trace / size
-        lower = np.zeros((size, size))
-        for i in range(size):
-            for j in range(i + 1):
-                total = gram[kept[i], kept[j]] + (ridge if i == j else 0.0)
-                for k in range(j):
-                    total -= lower[i, k] * lower[j, k]
-                if i == j:
-                    lower[i, i] = np.sqrt(max(total, ridge * 1e-6))
-                else:
-                    lower[i, j] = total / lower[j, j]
-        half = np.zeros(size)
-        for i in range(size):
-            total = moment[kept[i]]
-            for k in range(i):
-                total -= lower[i, k] * half[k]
-            half[i] = total / lower[i, i]
-        best = np.zeros(size)
-        for i in range(size - 1, -1, -1):
-            total = half[i]
-            for k in range(i + 1, size):
-                total -= lower[k, i] * best[k]
-            best[i] = total / lower[i, i]
-        # Rows of the inverse of the factor: their squares sum to the inverse's diagonal.
-        diagonal = np.zeros(size)
-        column = np.zeros(size)
-        for j in range(size):
-            column[j] = 1.0 / lower[j, j]
-            diagonal[j] += column[j] ** 2
-            for i in range(j + 1, size):
-                total = 0.0
-                for k in range(j, i):
-                    total -= lower[i, k] * column[k]
-                column[i] = total / lower[i, i]
-                diagonal[j] += column[i] ** 2
-        explained = 0.0
-        for i in range(size):
-            weights[kept[i]] = best[i]
-            explained += best[i] * moment[kept[i]]
-        if attempt == _ATTEMPTS - 1:
-            return
-        left = max(energy - explained, 0.0) / count + noise
-        fewer = 0
-        for i in range(size):
-            if best[i] ** 2 / diagonal[i] / (2 * np.log(2) * left) >= worth:
-                kept[fewer] = kept[i]
-                fewer += 1
-        if fewer == size:
-            return
-        size = fewer
+        trace += gram[i, i]
+    ridge = _RIDGE * count + _RELATIVE_RIDGE * trace / n
+    kept = np.zeros(n, np.bool_)
+    for i in range(n):
+        table[i, i] += ridge
+        # Below that it is a sum of the others.
+        if table[i, i] > 1.5 * ridge:
+            kept[i] = True
+            _sweep(table, i)
+    while True:
+        # The diagonal of the inverse says what is lost without a weight.
+        left = max(table[n, n], 0.0) / count + noise
+        least, which = worth * 2 * np.log(2) * left, -1
+        for i in range(n):
+            if kept[i] and table[i, n] ** 2 < least * table[i, i]:
+                least, which = table[i, n] ** 2 / table[i, i], i
+        if which < 0:
+            break
+        kept[which] = False
+        _sweep(table, which)
+    for i in range(n):
+        weights[i] = table[i, n] if kept[i] else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -163,9 +137,8 @@ def error_weights(
     ndarray of int64, shape (NEIGHBOURS,)
     """
     weights = np.zeros(NEIGHBOURS, np.int64)
-    grams, moments = np.zeros((2, 5, 5)), np.zeros((2, 5))
-    energies, numbers = np.zeros(2), np.zeros(2)
-    errors, above, beside = np.zeros(5), np.zeros(cols + 2), np.zeros(cols + 2)
+    grams, numbers = np.zeros((2, 6, 6)), np.zeros(2)
+    errors, above, beside = np.zeros(6), np.zeros(cols + 2), np.zeros(cols + 2)
     half = (cols + 1) >> 1
     for start in range(cols, len(integers), cols * every):
         _errors_of_row(integers, expected, classes, bad, most, start - cols, above)
@@ -178,23 +151,20 @@ def error_weights(
             errors[3], errors[4] = beside[col], beside[col + 2]
             odd = col & 1
             size = 5 if odd else 3
-            for i in range(size):
-                moments[odd, i] += errors[i] * target
-                for j in range(i + 1):
+            errors[size] = target
+            for i in range(size + 1):
+                for j in range(size + 1):
                     grams[odd, i, j] += errors[i] * errors[j]
-            energies[odd] += target * target
             numbers[odd] += 1
     for odd in range(2):
         size = 5 if odd else 3
         if numbers[odd] < 16:
             continue
-        gram = grams[odd, :size, :size].copy()
+        gram = grams[odd, : size + 1, : size + 1].copy()
         for i in range(size):
             gram[i, i] += noise * numbers[odd]
-            for j in range(i):
-                gram[j, i] = gram[i, j]
         best = np.zeros(size)
-        solve(gram, moments[odd, :size], energies[odd], numbers[odd], noise, 2.0, best)
+        solve(gram, numbers[odd], noise, 2.0, best)
         for i in range(size):
             limited = min(max(best[i], -2.0), 2.0)
             weights[(3 if odd else 0) + i] = np.int64(np.rint(limited * (1 << WEIGHT_BITS)))

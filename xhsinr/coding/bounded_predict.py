@@ -6,7 +6,6 @@ of its own: the loops over pixels then have none but constant weights.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -32,11 +31,12 @@ _LIMIT = 1 << 30
 """Largest magnitude of what predicts."""
 _CHUNK = 1024
 _BINS = 1 << 14
-_SAMPLE = 16384
+_SAMPLE = 8192
 """Pixels, at most, that weights are fitted to."""
-_WORTH = 4.0
-_CLUSTER_WORTH = 8.0
-"""Bits that a weight must save to be kept, of all clusters and of one."""
+_CONSTANT = 64
+"""What the offset of the weights is a weight of."""
+_WORTH = 10.0
+"""Bits that a weight must save to be kept."""
 
 Ints = npt.NDArray[Any]
 
@@ -57,7 +57,10 @@ class History:
         self.order = np.argsort(labels, axis=None, kind="stable").astype(np.uint32)
         self.starts = np.searchsorted(labels.ravel()[self.order], np.arange(clusters + 1))
         self.lags, self.near_lags = min(LAGS, bands - 1), min(NEAR_LAGS, bands - 1)
-        self.values = np.zeros((self.lags + self.near_lags, labels.size), np.int32)
+        # Of 16 bits until a value has more: reading them takes most of the time.
+        self.values = np.zeros((self.lags + self.near_lags, labels.size), np.int16)
+        self._largest = np.zeros(len(self.values), np.int64)
+        self._newest = np.empty((2, labels.size), np.int32)
         self.band = 0
 
     def slots(self) -> npt.NDArray[np.intp]:
@@ -77,19 +80,23 @@ class History:
             In ``2**-WEIGHT_BITS``.
         centre : int
         """
-        expected = np.empty(len(self.order), np.int64)
-        fixed = offsets + (centre << 6)
-        _expect(self.values, self.slots(), self.starts, fixed, weights, self.order, expected)
+        slots, expected = self.slots(), np.empty(len(self.order), np.int64)
+        fixed = ((offsets + (centre << 6)) << (WEIGHT_BITS - 6)) + (1 << (WEIGHT_BITS - 7))
+        reach = np.abs(fixed) + np.abs(weights) @ self._largest[slots]
+        total = np.empty(_CHUNK, np.int32 if reach.max() < 1 << 31 else np.int64)
+        _expect(self.values, slots, self.starts, fixed, weights, self.order, total, expected)
         return expected
 
     def add(self, decoded: Ints, centre: int) -> None:
         """Remember a band: ``decoded`` has the shape (pixels,)."""
         if self.lags:
-            own = self.band % self.lags
-            near = self.lags + self.band % self.near_lags
-            _remember(
-                decoded, centre, self.order, self.shape[1], self.values[own], self.values[near]
-            )
+            own, near = self.band % self.lags, self.lags + self.band % self.near_lags
+            here, around = self._newest
+            largest = _look_around(decoded, centre, self.shape[1], here, around)
+            self._largest[[own, near]] = largest
+            if max(largest) > np.iinfo(self.values.dtype).max:
+                self.values = self.values.astype(np.int32)
+            _sort(here, around, self.order, self.values[own], self.values[near])
         self.band += 1
 
 
@@ -108,36 +115,14 @@ class Fit:
         places = np.flatnonzero(usable[history.order])
         self._places = places[:: max(1, len(places) // _SAMPLE)]
         self.pixels = history.order[self._places]
-        cuts = np.searchsorted(self._places, history.starts)
-        self._clusters = [slice(a, b) for a, b in itertools.pairwise(cuts)]
+        self._cuts = np.searchsorted(self._places, history.starts)
+        self._counts = np.diff(self._cuts).astype(np.float64)
         size = len(history.values) + 1
-        self._features = np.zeros((size, len(self._places)), np.int32)
-        self._features[-1] = 64
-        self._grams = np.zeros((len(self._clusters), size, size))
-        self._new = [size - 1, size - 1]
-
-    def update(self) -> None:
-        """Take in the band that the history remembers last."""
-        history = self._history
-        if history.lags:
-            band = history.band - 1
-            self._new = [band % history.lags, history.lags + band % history.near_lags]
-            for slot in self._new:
-                self._features[slot] = history.values[slot, self._places]
-
-    def _moments(self, values: Ints) -> npt.NDArray[np.float64]:
-        """Sums of the features' products with values, shape (clusters, features).
-
-        Those with the newest features are renewed in the same pass, as reading the features takes
-        most of the time.
-        """
-        products = np.zeros((len(self._clusters), len(self._features), 3))
-        for gram, product, part in zip(self._grams, products, self._clusters, strict=True):
-            one, other = self._new
-            _multiply(self._features, one, other, values, part.start, part.stop, product)
-            gram[:, self._new] = product[:, :2]
-            gram[self._new] = product[:, :2].T
-        return products[..., 2]
+        self._features = np.zeros((size, len(self._places)), history.values.dtype)
+        self._features[-1] = _CONSTANT
+        # The last row and column are those of the target.
+        self._grams = np.zeros((len(self._counts), size + 1, size + 1))
+        self._grams[:, -2, -2] = _CONSTANT**2 * self._counts
 
     def weights(self, target: Ints, noise: float) -> tuple[Ints, Ints]:
         """Offsets and weights for the band to come, as `History.expect` takes them.
@@ -151,78 +136,103 @@ class Fit:
         noise : float
             Variance that the quantiser adds.
         """
-        wanted = np.append(self._history.slots(), len(self._features) - 1)
-        moments = self._moments(target)[:, wanted]
-        grams = self._grams[:, wanted[:, None], wanted]
-        values = target.astype(np.float64)
-        energies = np.array([values[p] @ values[p] for p in self._clusters])
-        counts = np.array([p.stop - p.start for p in self._clusters])
-        found = np.zeros((len(self._clusters) + 1, len(wanted)))
-        gram, moment, energy = grams.sum(0), moments.sum(0), float(energies.sum())
-        if counts.sum() == 0:
-            return self._integers(found)
-        solve(gram, moment, energy, float(counts.sum()), noise, _WORTH, found[0])
-        rounded = self._rounded(found[:1])[0]
-        if rounded @ gram @ rounded - 2 * (rounded @ moment) > 0:
-            # Rounding can spoil weights of bands that are nearly the same.
-            found[0] = 0
-        for cluster in range(len(self._clusters) if len(self._clusters) > 1 else 0):
-            if counts[cluster] < 4 * len(wanted):
-                continue
-            left = moments[cluster] - grams[cluster] @ found[0]
-            energy = energies[cluster] - found[0] @ (moments[cluster] + left)
-            solve(
-                grams[cluster],
-                left,
-                max(float(energy), 0.0),
-                float(counts[cluster]),
-                noise,
-                _CLUSTER_WORTH,
-                found[cluster + 1],
-            )
-        return self._integers(found)
-
-    def _rounded(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.rint(found * (1 << WEIGHT_BITS)) / (1 << WEIGHT_BITS)
-
-    def _integers(self, found: npt.NDArray[np.float64]) -> tuple[Ints, Ints]:
-        weights = np.rint(found[:, :-1] * (1 << WEIGHT_BITS))
+        history = self._history
+        slots = history.slots()
+        self._features = self._features.astype(history.values.dtype, copy=False)
+        # The band that is remembered last is new.
+        new = slots[[0, history.lags]] if history.lags else slots
+        for slot in new:
+            np.take(history.values[slot], self._places, out=self._features[slot], mode="clip")
+        _renew(self._features, self._cuts, target, new, self._grams)
+        found = np.zeros((len(self._grams) + 1, len(self._features)))
+        _find(self._grams, self._counts, noise, found)
+        offsets = np.rint(found[:, -1] * (_CONSTANT << 6))
+        weights = np.rint(found[:, slots] * (1 << WEIGHT_BITS))
         weights = np.clip(weights, -LARGEST_WEIGHT, LARGEST_WEIGHT)
-        # The constant feature is 64, and offsets are 64ths.
-        offsets = np.rint(found[:, -1] * 4096.0)
         return offsets.astype(np.int64), weights.astype(np.int64)
 
 
 # Sums in any order: only the encoder has them.
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def _multiply(
-    features: Any, one: int, other: int, values: Any, first: int, end: int, products: Any
-) -> None:
-    """Add sums of the products of all features with two of them, and with values."""
-    factors = np.empty((3, _CHUNK))
-    for start in range(first, end, _CHUNK):
-        size = min(_CHUNK, end - start)
-        factors[0, :size] = features[one, start : start + size]
-        factors[1, :size] = features[other, start : start + size]
-        factors[2, :size] = values[start : start + size]
-        a, b, c = factors[0, :size], factors[1, :size], factors[2, :size]
-        for i in range(len(features)):
-            feature = features[i, start : start + size]
-            by_a, by_b, by_c = 0.0, 0.0, 0.0
-            for j in range(size):
-                by_a += feature[j] * a[j]
-                by_b += feature[j] * b[j]
-                by_c += feature[j] * c[j]
-            products[i, 0] += by_a
-            products[i, 1] += by_b
-            products[i, 2] += by_c
+def _renew(features: Any, cuts: Any, target: Any, new: Any, grams: Any) -> None:
+    """Sums of the products of all features with the new ones and the target, in each cluster."""
+    size, factors = len(features), np.empty((3, _CHUNK))
+    for cluster in range(len(grams)):
+        products, energy = np.zeros((3, size)), 0.0
+        for start in range(cuts[cluster], cuts[cluster + 1], _CHUNK):
+            end = min(start + _CHUNK, cuts[cluster + 1])
+            for k in range(len(new)):
+                factors[k, : end - start] = features[new[k], start:end]
+            a, b, c = factors
+            c[: end - start] = target[start:end]
+            for j in range(end - start):
+                energy += c[j] * c[j]
+            for i in range(size):
+                feature, by_a, by_b, by_c = features[i, start:end], 0.0, 0.0, 0.0
+                for j in range(end - start):
+                    by_a += feature[j] * a[j]
+                    by_b += feature[j] * b[j]
+                    by_c += feature[j] * c[j]
+                products[0, i] += by_a
+                products[1, i] += by_b
+                products[2, i] += by_c
+        gram = grams[cluster]
+        for k in range(len(new)):
+            gram[new[k], :size] = products[k]
+            gram[:size, new[k]] = products[k]
+        gram[size, :size] = products[2]
+        gram[:size, size] = products[2]
+        gram[size, size] = energy
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _find(grams: Any, counts: Any, noise: float, found: Any) -> None:
+    """Weights of all clusters, then what each cluster adds to some of them."""
+    size = found.shape[1]
+    gram, common = grams.sum(axis=0), found[0]
+    solve(gram, counts.sum(), noise, _WORTH, common)
+    common[:] = np.rint(common * (1 << WEIGHT_BITS)) / (1 << WEIGHT_BITS)
+    change = 0.0
+    for i in range(size):
+        along = -2 * gram[i, size]
+        for j in range(size):
+            along += gram[i, j] * common[j]
+        change += common[i] * along
+    if change > 0:
+        # Rounding can spoil weights of bands that are nearly the same.
+        common[:] = 0
+    # Others than the common ones, the constant and the target gain little, and take time.
+    used = np.ones(size + 1, np.bool_)
+    used[: size - 1] = common[: size - 1] != 0
+    places = np.flatnonzero(used)
+    last = len(places) - 1
+    for cluster in range(len(grams) if len(grams) > 1 else 0):
+        if counts[cluster] < 4 * size:
+            continue
+        # The target is what the common weights leave.
+        gram = grams[cluster][places][:, places]
+        for i in range(last):
+            gram[last] -= common[places[i]] * gram[i]
+        for i in range(last):
+            gram[i, last] = gram[last, i]
+            gram[last, last] -= common[places[i]] * gram[last, i]
+        weights = np.zeros(last)
+        solve(gram, counts[cluster], noise, _WORTH, weights)
+        for i in range(last):
+            found[cluster + 1, places[i]] = weights[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _expect(
-    values: Any, slots: Any, starts: Any, fixed: Any, weights: Any, order: Any, expected: Any
+    values: Any,
+    slots: Any,
+    starts: Any,
+    fixed: Any,
+    weights: Any,
+    order: Any,
+    total: Any,
+    expected: Any,
 ) -> None:
-    total = np.empty(_CHUNK, np.int64)
     used = np.empty(len(slots) + 4, np.int64)
     # Of 32 bits, as what they are multiplied with: processors have such products in parallel.
     factors = np.empty(len(slots) + 4, np.int32)
@@ -236,7 +246,7 @@ def _expect(
             used[i], factors[i] = 0, 0
         for start in range(starts[cluster], starts[cluster + 1], _CHUNK):
             size = min(_CHUNK, starts[cluster + 1] - start)
-            total[:size] = (fixed[cluster] << (WEIGHT_BITS - 6)) + (1 << (WEIGHT_BITS - 7))
+            total[:size] = fixed[cluster]
             for i in range(0, count, 4):
                 w0, w1, w2, w3 = factors[i], factors[i + 1], factors[i + 2], factors[i + 3]
                 v0 = values[used[i], start : start + size]
@@ -250,30 +260,42 @@ def _expect(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _remember(decoded: Any, centre: int, order: Any, cols: int, own: Any, near: Any) -> None:
-    pixels, half = len(decoded), (cols + 1) >> 1
-    values, around = np.empty(pixels, np.int32), np.empty(pixels, np.int32)
-    for at in range(pixels):
-        values[at] = min(max(decoded[at] - centre, -_LIMIT), _LIMIT)
-    for start in range(0, pixels, cols):
+def _look_around(decoded: Any, centre: int, cols: int, own: Any, near: Any) -> tuple[int, int]:
+    """A band less its centre, at the pixels and around them, and the largest magnitudes."""
+    half, largest, largest_near = (cols + 1) >> 1, 0, 0
+    evens, odds = np.empty(half + 1, np.int64), np.empty(half + 1, np.int64)
+    for start in range(0, len(decoded), cols):
         # Rows of their own: loops over them are vectorised.
-        here, means = decoded[start : start + cols], around[start : start + cols]
+        here = decoded[start : start + cols]
         up = decoded[start - cols : start] if start else here
-        down = decoded[start + cols : start + 2 * cols] if start + cols < pixels else here
-        evens, odds = here[:half], here[half:]
-        for i in range(len(evens)):
-            left = odds[i - 1] if i else evens[i]
-            right = odds[i] if i < len(odds) else evens[i]
-            total = np.int64(up[i]) + down[i] + left + right
+        down = decoded[start + cols : start + 2 * cols] if start + cols < len(decoded) else here
+        # A pixel without a neighbour has itself for one.
+        evens[:half], evens[half] = here[:half], here[cols - 1]
+        odds[0], odds[half] = here[0], here[half - 1]
+        odds[1 : cols - half + 1] = here[half:]
+        for i in range(cols):
+            value = min(max(here[i] - centre, -_LIMIT), _LIMIT)
+            own[start + i] = value
+            largest = max(largest, abs(value))
+        means = near[start : start + half]
+        for i in range(half):
+            total = np.int64(up[i]) + down[i] + odds[i] + odds[i + 1]
             means[i] = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
-        for i in range(len(odds)):
-            right = evens[i + 1] if i + 1 < len(evens) else odds[i]
-            total = np.int64(up[half + i]) + down[half + i] + evens[i] + right
-            means[half + i] = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
-    for place in range(pixels):
-        own[place] = values[order[place]]
-    for place in range(pixels):
-        near[place] = around[order[place]]
+            largest_near = max(largest_near, abs(means[i]))
+        means, up, down = near[start + half : start + cols], up[half:], down[half:]
+        for i in range(cols - half):
+            total = np.int64(up[i]) + down[i] + evens[i] + evens[i + 1]
+            means[i] = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
+            largest_near = max(largest_near, abs(means[i]))
+    return largest, largest_near
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sort(own: Any, near: Any, order: Any, sorted_own: Any, sorted_near: Any) -> None:
+    """Bring the pixels of each cluster together."""
+    for place in range(len(order)):
+        sorted_own[place] = own[order[place]]
+        sorted_near[place] = near[order[place]]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -123,7 +123,6 @@ def encode_integers(
         table = model.distributions()[shape]
         count = loop.encode_band(integers, cols, known, table, decoded[band], firsts, shares, count)
         history.add(decoded[band], centre)
-        fitted.update()
         if count >= _SEGMENT or band == bands - 1:
             segments.append(_segment(firsts, shares, count))
             count = 0
