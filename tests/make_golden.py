@@ -90,8 +90,8 @@ def _of_clusters() -> xr.DataArray:
 
 def _of_segments() -> xr.DataArray:
     """More samples than one segment has, all easy to foresee."""
-    row, band = np.arange(1000)[:, None] // 8, np.arange(5)
-    scene = np.broadcast_to((row + band).astype(np.uint8), (1050, 1000, 5))
+    row, band = np.arange(330)[:, None] // 8, np.arange(6)
+    scene = np.broadcast_to((row + band).astype(np.uint8), (340, 330, 6))
     return xr.DataArray(scene, dims=("y", "x", "band"))
 
 
@@ -153,7 +153,7 @@ CASES: dict[str, Case] = {
     "bounded_analysis": (_scene, {"quality": "analysis"}),
     "bounded_comb": (_comb, {"lossless": True}),
     "bounded_clusters": (_of_clusters, {"lossless": True}),
-    "bounded_segments": (_of_segments, {"lossless": True, "tile": 1050}),
+    "bounded_segments": (_of_segments, {"lossless": True, "tile": 340}),
     "bounded_wide": (partial(_as, "int32", 99_991), {"max_error": 3}),
     "lattice_product": (_of_a_product, {"lossless": True}),
     "lattice_single": (partial(_of_a_product, "float64"), {"lossless": True}),

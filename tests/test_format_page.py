@@ -50,7 +50,7 @@ def test_the_second_reader_reads_what_stands_before_the_tiles(name: str) -> None
 
 
 def _marked(name: str) -> Any:
-    slow = name == "bounded_segments"  # 5 million samples in plain Python
+    slow = name == "bounded_segments"  # 670,000 samples in plain Python
     return pytest.param(name, marks=pytest.mark.slow if slow else ())
 
 

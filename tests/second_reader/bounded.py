@@ -134,13 +134,13 @@ def integers(content: bytes, base: Any, bounds: Any, limits: Any, valid: Any) ->
     lags, near_lags = min(40, bands - 1), min(8, bands - 1)
     numbers = _numbers(pieces[1], bands, classes, clusters, 1 + lags + near_lags)
     segments = pieces[2:]
-    coder, read = None, 1 << 22
+    coder, read = None, 1 << 19
     found = np.zeros((bands, pixels), np.int64)
     memory: list[Any] = []
     for band in range(bands):
-        if read >= 1 << 22:
+        if read >= 1 << 19:
             assert coder is None or coder.ended
-            coder, read = RangeDecoder(segments.pop(0), 28, 2), 0
+            coder, read = RangeDecoder(segments.pop(0), 28, 4), 0
         about = numbers[band]
         low, high = about["low"], about["low"] + about["width"]
         assert limits[band][0] <= low <= high <= limits[band][1]
@@ -230,7 +230,7 @@ def _band(
     n = width + 1 if comb else 2 * S + 1
     most = max(about["spreads"]) * (q << h) >> 8
     axis = [64 * i for i in range(n + 1)] if comb else None
-    counts, seen, again, read = [0] * n, 0, 200, 0
+    counts, seen, again, read = [0] * n, 0, 1000, 0
     rows = len(E) // cols
     errors: dict[Any, int] = {}
     D = shapes()[about["shape"]]
@@ -288,8 +288,8 @@ def _symbol(coder: RangeDecoder, n: int, axis: Any, centre: int, spread: int, D:
         z = (((axis[i] if axis else 64 * i) - centre) * ((1 << 44) // spread) >> 14) + (1 << 23)
         F = 0 if z <= 0 else ONE
         if 0 < z < 1 << 24:
-            c = z >> 12
-            F = D[c] + ((D[c + 1] - D[c]) * (z % 4096) >> 12)
+            c = z >> 14
+            F = D[c] + ((D[c + 1] - D[c]) * (z % 16384) >> 14)
         return i * u + (F * (ONE - n * u) >> 28)
 
     least, most = 0, n
@@ -305,44 +305,34 @@ def _symbol(coder: RangeDecoder, n: int, axis: Any, centre: int, spread: int, D:
 
 @cache
 def shapes() -> list[list[int]]:
-    d, f, t = [1 << 62], 4611650834189516459, [1 << 62]
-    for _ in range(2048):
+    d, f, t = [1 << 62], 4611123102832306901, [1 << 62]
+    for _ in range(512):
         d.append(d[-1] * f >> 62)
-        f = f * 4611615650220078421 >> 62
-        t.append(t[-1] * 4586280051081533910 >> 62)
+        f = f * 4610560255948314624 >> 62
+        t.append(t[-1] * 4510898844149047330 >> 62)
     b = [0]
-    for i in range(2048, 0, -1):
+    for i in range(512, 0, -1):
         b.append(b[-1] + (d[i] + d[i - 1] >> 1))
-    normal = [(1 << 27) * mass // b[2048] for mass in b]
-    laplace = [t[2048 - j] >> 35 for j in range(2049)]
+    normal = [(1 << 27) * mass // b[512] for mass in b]
+    laplace = [t[512 - j] >> 35 for j in range(513)]
     lower = [normal, [x + y >> 1 for x, y in zip(normal, laplace, strict=True)], laplace]
     out = []
     for D in lower:
         D[0] = 0
-        out.append([*D, *(ONE - D[j] for j in range(2047, -1, -1)), ONE])
+        out.append([*D, *(ONE - D[j] for j in range(511, -1, -1)), ONE])
     return out
 
 
 def _axis(counts: list[int], k: int) -> list[int]:
-    a = _smooth([float(c) for c in counts])
-    g = [(4.0 * c + k) / (4.0 * s + k) for c, s in zip(counts, a, strict=True)]
+    often = zip(counts, _smooth(counts), strict=True)
+    g = [int(65536.0 * 2197.0 * (4.0 * c + k) / (4.0 * a + 2197.0 * k)) for c, a in often]
     axis = [0]
     for gain, r in zip(g, _smooth(g), strict=True):
-        axis.append(axis[-1] + min(max(int(gain / r * 64.0), 1), 4096))
+        axis.append(axis[-1] + min(max(int(64.0 * 2197.0 * gain / r), 1), 4096))
     return axis
 
 
-def _smooth(x: list[float]) -> list[float]:
+def _smooth(x: list[int]) -> list[int]:
     for _ in range(3):
-        t = 0.0
-        for value in x[:6]:
-            t += value
-        out = []
-        for i in range(len(x)):
-            if i + 6 < len(x):
-                t += x[i + 6]
-            out.append(t / 13)
-            if i >= 6:
-                t -= x[i - 6]
-        x = out
+        x = [sum(x[max(i - 6, 0) : i + 7]) for i in range(len(x))]
     return x

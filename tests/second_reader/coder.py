@@ -19,7 +19,7 @@ class RangeDecoder:
         if states == 1:
             heads, words = content[-8:], content[:-8]
         else:
-            heads, words = content[:16], content[16:]
+            heads, words = content[: 8 * states], content[8 * states :]
         self.states = np.frombuffer(heads, "<u8").tolist()
         self.words = np.frombuffer(words, "<u4").tolist()
 

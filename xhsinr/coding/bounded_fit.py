@@ -224,7 +224,7 @@ def _costs() -> Floats:
     magnitudes = np.append(magnitudes, (8.5 + bins % 8) * 2.0 ** (bins // 8 + 2))
     scales = scale(np.arange(LEVELS)) / 65536.0
     edges = np.stack([magnitudes - 0.5, magnitudes + 0.5]) / scales[:, None, None]
-    cells = np.arange(distributions().shape[1] - 1) / 256 - 8
+    cells = np.linspace(-8, 8, distributions().shape[1] - 1)
     costs = np.empty((SHAPES, LEVELS, _BINS))
     for shape in range(SHAPES):
         # The upper tail by the lower one, which has more digits.

@@ -1,11 +1,13 @@
 """The compiled loops over the samples of a band: prediction from its neighbours, model, rANS.
 
-Each row of a band is coded in two halves, first the even columns and then the odd ones. What the
-bands before say of a sample comes in beforehand, for the whole band; what the errors that this
-prediction made at the neighbours say is added here. Even columns see the row above, odd columns
-the samples to the left and right too, so that within a half no sample waits for another.
+Each row of a band is coded in two halves, first the even columns and then the odd ones, which is
+also how they lie in memory. What the bands before say of a sample comes in beforehand, for the
+whole band; what the errors that this prediction made at the neighbours say is added here. Even
+columns see the row above, odd columns the samples to the left and right too, so that within a half
+no sample waits for another: steps over a half are loops that a processor does several turns of at
+once. Each has one result, as compilers see no more than a few arrays apart.
 
-Two states of a range coder (see `xhsinr.entropy.rans`) take turns, sample by sample.
+Four states of a range coder (see `xhsinr.entropy.rans`) take turns, sample by sample.
 """
 
 from __future__ import annotations
@@ -18,7 +20,16 @@ from numba import njit, uint32, uint64
 
 from xhsinr.coding.bounded_model import ONE, PRECISION, quantile, share, stretch
 
-__all__ = ["EMPTY", "NEIGHBOURS", "WEIGHT_BITS", "Band", "decode_band", "encode_band", "take"]
+__all__ = [
+    "EMPTY",
+    "NEIGHBOURS",
+    "STATES",
+    "WEIGHT_BITS",
+    "Band",
+    "decode_band",
+    "encode_band",
+    "take_bytes",
+]
 
 NEIGHBOURS = 8
 """Weights of errors: NW, N, NE for even columns; NW, N, NE, W, E for odd ones."""
@@ -26,12 +37,16 @@ NEIGHBOURS = 8
 WEIGHT_BITS = 8
 """Fractional bits of the weights of errors."""
 
+STATES = 4
+"""States of a range coder that take turns."""
+
 EMPTY = np.uint64(1 << 31)
 """State of a range coder without symbols."""
 _LIMIT = uint64(63 - PRECISION)
 _SHIFT = uint64(PRECISION)
 _MASK = uint64(ONE - 1)
-_FIRST_REBUILD = 200
+_WORD = uint64(32)
+_FIRST_REBUILD = 1000
 """Samples seen before a band's axis is stretched for the first time; then 1.5 times as many."""
 
 Ints = npt.NDArray[Any]
@@ -44,8 +59,8 @@ class Band(NamedTuple):
     ----------
     expected : ndarray of int64, shape (pixels,)
         What the bands before predict, in 64ths.
-    base : ndarray of int32, shape (pixels,) or (0,)
-        What is added to decoded integers to give samples; without it nothing.
+    base : ndarray of int32, shape (pixels,)
+        What is added to decoded integers to give samples.
     classes : ndarray of uint8, shape (pixels,)
         Class of each pixel; above the last one a pixel that is not coded.
     low, high : int
@@ -79,46 +94,163 @@ class Band(NamedTuple):
 
 
 @njit(inline="always")
-def _correction(w: Any, odd: Any, above: Any, beside: Any, col: Any) -> Any:
-    """What the errors at the neighbours add; ``above`` and ``beside`` have a frame of zeros."""
-    if odd:
-        total = w[3] * above[col] + w[4] * above[col + 1] + w[5] * above[col + 2]
-        total += w[6] * beside[col] + w[7] * beside[col + 2]
-    else:
-        total = w[0] * above[col] + w[1] * above[col + 1] + w[2] * above[col + 2]
-    return (total + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS
-
-
-@njit(inline="always")
 def _clip(value: Any, low: Any, high: Any) -> Any:
     return min(max(value, low), high)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _below(
-    index: Any, centre: Any, comb: Any, axis: Any, last: Any, inverse: Any, table: Any, floor: Any
-) -> Any:
-    """Share of all symbols below one."""
-    if index <= 0:
-        return np.int64(0)
-    if index > last:
-        return np.int64(ONE)
-    edge = (axis[index] if comb else index << 6) - centre
-    return index * floor + (share(edge, inverse, table) * (ONE - (last + 1) * floor) >> PRECISION)
-
-
-@njit(inline="always")
-def _locate(axis: Any, position: Any, last: Any) -> Any:
-    """Place on a stretched axis of a position in 64ths of a value."""
-    value = _clip(position >> 6, 0, last)
-    width = axis[value + 1] - axis[value]
-    return axis[value] + ((_clip(position - (value << 6), 0, 64) * width) >> 6)
 
 
 @njit(inline="always")
 def _floor(symbols: Any) -> Any:
     """Least share of a symbol: a 2**14th of all is spread evenly."""
     return max((ONE >> 14) // symbols, 1)
+
+
+@njit(inline="always")
+def _begin(index: Any, distance: Any, last: Any, inverse: Any, table: Any, floor: Any) -> Any:
+    """Share of all symbols below one, whose distance from the centre is in 64ths of a step."""
+    below = share(distance, inverse, table) * (ONE - (last + 1) * floor) >> PRECISION
+    begin = index * floor + below
+    return 0 if index <= 0 else ONE if index > last else begin
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _predict(
+    expected: Any,
+    base: Any,
+    weights: Any,
+    odd: int,
+    above: Any,
+    beside: Any,
+    low: int,
+    high: int,
+    positions: Any,
+) -> None:
+    """Where the samples of a half are expected, in 64ths, by the errors at their neighbours.
+
+    Errors have the shape (2, half + 1): even columns and a zero, a zero and odd columns.
+    """
+    evens, odds, own = above[0], above[1], beside[0]
+    rounding = 1 << (WEIGHT_BITS - 1)
+    if odd:
+        nw, n, ne, w, e = weights[3], weights[4], weights[5], weights[6], weights[7]
+        for i in range(len(expected)):
+            total = nw * evens[i] + n * odds[i + 1] + ne * evens[i + 1] + w * own[i]
+            total += e * own[i + 1] + rounding
+            place = expected[i] + (total >> WEIGHT_BITS)
+            positions[i] = _clip(place, (low - base[i]) << 6, (high - base[i]) << 6)
+    else:
+        nw, n, ne = weights[0], weights[1], weights[2]
+        for i in range(len(expected)):
+            total = nw * odds[i] + n * evens[i] + ne * odds[i + 1] + rounding
+            place = expected[i] + (total >> WEIGHT_BITS)
+            positions[i] = _clip(place, (low - base[i]) << 6, (high - base[i]) << 6)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _quantise(integers: Any, positions: Any, max_error: int, steps: Any) -> None:
+    """Steps of the quantiser from the expected integers to those that there are."""
+    width = 2.0 * max_error + 1.0
+    for i in range(len(integers)):
+        error = integers[i] - ((positions[i] + 32) >> 6)
+        steps[i] = np.int64(np.floor((error + max_error) / width))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _reconstruct(
+    positions: Any,
+    steps: Any,
+    base: Any,
+    classes: Any,
+    count: int,
+    low: int,
+    high: int,
+    max_error: int,
+    decoded: Any,
+) -> None:
+    """Integers so many steps away from the expected ones; these where there is no class."""
+    width = 2 * max_error + 1
+    for i in range(len(decoded)):
+        away = width * steps[i] if classes[i] < count else 0
+        decoded[i] = _clip(((positions[i] + 32) >> 6) + away, low - base[i], high - base[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _missed(decoded: Any, expected: Any, classes: Any, count: int, most: int, errors: Any) -> None:
+    """How far the bands before were off, where there is a class."""
+    for i in range(len(decoded)):
+        error = (np.int64(decoded[i]) << 6) - expected[i]
+        errors[i] = _clip(error, -most, most) if classes[i] < count else 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _of_class(numbers: Any, classes: Any, found: Any) -> None:
+    """The number of each pixel's class; of pixels without one any."""
+    last = len(numbers) - 1
+    for i in range(len(classes)):
+        found[i] = numbers[min(np.int64(classes[i]), last)]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _count(values: Any, classes: Any, count: int, counts: Any) -> int:
+    """Count values where there is a class; returns how many these are."""
+    seen = 0
+    for i in range(len(values)):
+        if classes[i] < count:
+            counts[values[i]] += 1
+            seen += 1
+    return seen
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _centre_between(positions: Any, exact: bool, centres: Any) -> None:
+    """Centres of symbols that are steps: where the expected one, the zeroth, is expected."""
+    for i in range(len(centres)):
+        away = positions[i] - ((positions[i] + 32) >> 6 << 6)
+        centres[i] = 32 + (away if exact else 0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _centre_on(axis: Any, positions: Any, base: Any, low: int, centres: Any) -> None:
+    """Centres of symbols that are values, on a stretched axis."""
+    last = len(axis) - 2
+    for i in range(len(centres)):
+        place = positions[i] + 32 - ((low - base[i]) << 6)
+        value = _clip(place >> 6, 0, last)
+        start = np.int64(axis[value])
+        width = axis[value + 1] - start
+        centres[i] = start + ((_clip(place - (value << 6), 0, 64) * width) >> 6)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _share_steps(
+    steps: Any,
+    shift: int,
+    after: int,
+    symbols: int,
+    centres: Any,
+    inverses: Any,
+    table: Any,
+    begins: Any,
+) -> None:
+    """Where the shares of symbols begin that are steps less their low bits, or so many after."""
+    last = 2 * symbols
+    floor, half = _floor(last + 1), (1 << shift) >> 1
+    for i in range(len(begins)):
+        symbol = ((steps[i] + half) >> shift) + after
+        begins[i] = _begin(
+            symbol + symbols, (symbol << 6) - centres[i], last, inverses[i], table, floor
+        )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _share_values(
+    values: Any, after: int, axis: Any, centres: Any, inverses: Any, table: Any, begins: Any
+) -> None:
+    """Where the shares of symbols begin that are values, or so many after."""
+    last = len(axis) - 2
+    floor = _floor(last + 1)
+    for i in range(len(begins)):
+        index = values[i] + after
+        begins[i] = _begin(index, axis[index] - centres[i], last, inverses[i], table, floor)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -132,7 +264,7 @@ def encode_band(
     shares: Any,
     count: int,
 ) -> int:
-    """Model the samples of a band: their symbols' shares, for `take`, and what is decoded.
+    """Model the samples of a band: their symbols' shares, for `take_bytes`, and what is decoded.
 
     Parameters
     ----------
@@ -140,7 +272,7 @@ def encode_band(
         Samples less the base.
     cols : int
     band : Band
-    table : ndarray of int32
+    table : ndarray of int64
         Distribution function of the band's shape.
     decoded : ndarray of int32, shape (pixels,)
         Set to what the decoder will have.
@@ -154,82 +286,88 @@ def encode_band(
     int
         Symbols there.
     """
-    pixels, classes = len(integers), len(band.spreads)
-    expected, added, labels, weights = band.expected, band.base, band.classes, band.weights
-    inverses, most, symbols = band.inverses, band.most, band.symbols
-    based, comb, shift = len(added) > 0, band.comb > 0, band.shift
-    least, greatest, max_error = band.low, band.high, band.max_error
-    step, half = 2 * max_error + 1, (cols + 1) >> 1
-    last = greatest - least if comb else 2 * symbols
-    floor, exact = _floor(last + 1), step == 1 and shift == 0
-    values = last + 1 if comb else 1
-    counts, axis = np.zeros(values, np.int32), np.arange(values + 1) << 6
+    classes, comb, shift = len(band.inverses), band.comb > 0, band.shift
+    low, high, max_error = band.low, band.high, band.max_error
+    exact, half = max_error == 0 and shift == 0, (cols + 1) >> 1
+    counts, axis = _counts_and_axis(band)
     seen, rebuild = 0, _FIRST_REBUILD
-    above, beside = np.zeros(cols + 2, np.int64), np.zeros(cols + 2, np.int64)
-    for start in range(0, pixels, cols):
+    above, beside = np.zeros((2, half + 1), np.int64), np.zeros((2, half + 1), np.int64)
+    numbers = np.empty((6, half), np.int64)
+    for start in range(0, len(integers), cols):
         if comb and seen >= rebuild:
             stretch(counts, band.comb, axis)
             rebuild = seen + (seen >> 1)
         for odd in range(2):
-            for col in range(odd, cols, 2):
-                at = start + half * odd + (col >> 1)
-                position = expected[at] + _correction(weights, odd, above, beside, col)
-                base = np.int64(added[at]) if based else np.int64(0)
-                low, high = least - base, greatest - base
-                position = _clip(position, low << 6, high << 6)
-                middle = (position + 32) >> 6
-                which = labels[at]
-                if which >= classes:
-                    decoded[at] = middle
-                    beside[col + 1] = 0
+            a, b = start + odd * half, start + (cols if odd else half)
+            n = b - a
+            positions, steps, inverses = numbers[0, :n], numbers[1, :n], numbers[2, :n]
+            centres, begins, ends = numbers[3, :n], numbers[4, :n], numbers[5, :n]
+            expected, base, labels = band.expected[a:b], band.base[a:b], band.classes[a:b]
+            found = decoded[a:b]
+            _predict(expected, base, band.weights, odd, above, beside, low, high, positions)
+            _quantise(integers[a:b], positions, max_error, steps)
+            _reconstruct(positions, steps, base, labels, classes, low, high, max_error, found)
+            _missed(found, expected, labels, classes, band.most, beside[odd, odd : odd + n])
+            _of_class(band.inverses, labels, inverses)
+            if comb:
+                _centre_on(axis, positions, base, low, centres)
+                for i in range(n):
+                    steps[i] = found[i] - (low - base[i])
+                seen += _count(steps, labels, classes, counts)
+                _share_values(steps, 0, axis, centres, inverses, table, begins)
+                _share_values(steps, 1, axis, centres, inverses, table, ends)
+            else:
+                _centre_between(positions, exact, centres)
+                _share_steps(steps, shift, 0, band.symbols, centres, inverses, table, begins)
+                _share_steps(steps, shift, 1, band.symbols, centres, inverses, table, ends)
+            for i in range(n):
+                if labels[i] >= classes:
                     continue
-                inverse = inverses[which]
-                error = np.int64(integers[at]) - middle
-                whole = error if step == 1 else np.int64(np.floor((error + max_error) / step))
-                value = _clip(middle + whole * step, low, high)
-                symbol = (whole + ((1 << shift) >> 1)) >> shift
-                if comb:
-                    index = value - low
-                    centre = _locate(axis, position - (low << 6) + 32, last)
-                    counts[index] += 1
-                    seen += 1
-                else:
-                    index = symbol + symbols
-                    centre = (symbols << 6) + 32
-                    if exact:
-                        centre += position - (middle << 6)
-                first = _below(index, centre, comb, axis, last, inverse, table, floor)
-                end = _below(index + 1, centre, comb, axis, last, inverse, table, floor)
-                firsts[count] = first
-                shares[count] = end - first
+                firsts[count] = begins[i]
+                shares[count] = ends[i] - begins[i]
                 count += 1
                 if shift:
-                    raw = whole + ((1 << shift) >> 1) - (symbol << shift)
+                    raw = (steps[i] + ((1 << shift) >> 1)) & ((1 << shift) - 1)
                     firsts[count] = raw << (PRECISION - shift)
                     shares[count] = 1 << (PRECISION - shift)
                     count += 1
-                decoded[at] = value
-                error = (value << 6) - expected[at]
-                beside[col + 1] = _clip(error, -most, most)
         above, beside = beside, above
-        beside[:] = 0
     return count
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def take(firsts: Any, shares: Any, count: int, words: Any) -> tuple[Any, Any, int]:
-    """Code symbols, the last one first; two states and the number of words that came of it."""
-    one, other, size = EMPTY, EMPTY, 0
+def _take(firsts: Any, shares: Any, count: int, states: Any, words: Any) -> int:
+    """Code symbols, the last one first; returns how many words came of it.
+
+    ``states`` are set: two or four, or whatever power of two takes turns.
+    """
+    size, turns = 0, len(states) - 1
+    states[:] = EMPTY
     for i in range(count - 1, -1, -1):
-        wide = uint64(shares[i])
-        if one >= wide << _LIMIT:
-            words[size] = uint32(one & uint64(0xFFFFFFFF))
+        state, wide = states[i & turns], uint64(shares[i])
+        if state >= wide << _LIMIT:
+            words[size] = uint32(state & uint64(0xFFFFFFFF))
             size += 1
-            one = one >> uint64(32)
-        quotient = one // wide
-        one = (quotient << _SHIFT) + (one - quotient * wide) + uint64(firsts[i])
-        one, other = other, one
-    return other, one, size
+            state = state >> _WORD
+        quotient = state // wide
+        states[i & turns] = (quotient << _SHIFT) + (state - quotient * wide) + uint64(firsts[i])
+    return size
+
+
+def take_bytes(firsts: Ints, shares: Ints, count: int, turns: int) -> bytes:
+    """Code symbols with so many states: these, and the words."""
+    states, words = np.empty(turns, np.uint64), np.empty(count, np.uint32)
+    size = _take(firsts, shares, count, states, words)
+    return states.astype("<u8").tobytes() + words[:size].astype("<u4").tobytes()
+
+
+@njit(inline="always")
+def _next_word(state: Any, words: Any, left: Any) -> Any:
+    """A state that is used up takes in a word, zero past the last one; words left after it."""
+    if state < EMPTY:
+        left -= 1
+        state = (state << _WORD) | (uint64(words[left]) if left >= 0 else uint64(0))
+    return state, left
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -243,7 +381,7 @@ def decode_band(
     left: int,
     decoded: Any,
 ) -> int:
-    """The reverse of `encode_band` and `take`.
+    """The reverse of `encode_band` and `take_bytes`.
 
     Parameters
     ----------
@@ -251,8 +389,8 @@ def decode_band(
         As `encode_band` got them.
     backwards : ndarray of int64
         One of `bounded_model.inverses`, of the band's shape.
-    states : ndarray of uint64, shape (2,)
-        Of the range coder, which are moved on.
+    states : ndarray of uint64, shape (STATES,)
+        Of the range coder, the next one first, which are moved on.
     words : ndarray of uint32
         Past them zeros follow.
     left : int
@@ -265,89 +403,84 @@ def decode_band(
     int
         Words left, negative if there were too few.
     """
-    pixels, classes = len(decoded), len(band.spreads)
-    expected, added, labels, weights = band.expected, band.base, band.classes, band.weights
-    spreads, inverses, most, symbols = band.spreads, band.inverses, band.most, band.symbols
-    based, comb, shift = len(added) > 0, band.comb > 0, band.shift
-    least, greatest, max_error = band.low, band.high, band.max_error
-    step, half = 2 * max_error + 1, (cols + 1) >> 1
-    last = greatest - least if comb else 2 * symbols
-    floor, exact = _floor(last + 1), step == 1 and shift == 0
-    values = last + 1 if comb else 1
-    counts, axis = np.zeros(values, np.int32), np.arange(values + 1) << 6
-    places = np.arange(values + 1)
+    classes, comb, shift = len(band.inverses), band.comb > 0, band.shift
+    low, high, max_error, symbols = band.low, band.high, band.max_error, band.symbols
+    exact, half = max_error == 0 and shift == 0, (cols + 1) >> 1
+    counts, axis = _counts_and_axis(band)
+    last = high - low if comb else 2 * symbols
+    floor = _floor(last + 1)
+    places = _places(axis)
     seen, rebuild = 0, _FIRST_REBUILD
-    above, beside = np.zeros(cols + 2, np.int64), np.zeros(cols + 2, np.int64)
-    one, other = states[0], states[1]
-    for start in range(0, pixels, cols):
+    above, beside = np.zeros((2, half + 1), np.int64), np.zeros((2, half + 1), np.int64)
+    numbers = np.empty((3, half), np.int64)
+    one, two, three, four = states[0], states[1], states[2], states[3]
+    for start in range(0, len(decoded), cols):
         if comb and seen >= rebuild:
             stretch(counts, band.comb, axis)
             places = _places(axis)
             rebuild = seen + (seen >> 1)
         for odd in range(2):
-            for col in range(odd, cols, 2):
-                at = start + half * odd + (col >> 1)
-                position = expected[at] + _correction(weights, odd, above, beside, col)
-                base = np.int64(added[at]) if based else np.int64(0)
-                low, high = least - base, greatest - base
-                position = _clip(position, low << 6, high << 6)
-                middle = (position + 32) >> 6
-                which = labels[at]
+            a, b = start + odd * half, start + (cols if odd else half)
+            n = b - a
+            positions, steps, centres = numbers[0, :n], numbers[1, :n], numbers[2, :n]
+            expected, base, labels = band.expected[a:b], band.base[a:b], band.classes[a:b]
+            _predict(expected, base, band.weights, odd, above, beside, low, high, positions)
+            if comb:
+                _centre_on(axis, positions, base, low, centres)
+            else:
+                _centre_between(positions, exact, centres)
+            for i in range(n):
+                which = labels[i]
                 if which >= classes:
-                    decoded[at] = middle
-                    beside[col + 1] = 0
                     continue
-                inverse = inverses[which]
-                target = np.int64(one & _MASK)
-                away = quantile(target, spreads[which], backwards)
+                target, inverse, centre = np.int64(one & _MASK), band.inverses[which], centres[i]
+                place = centre + quantile(target, band.spreads[which], backwards)
                 if comb:
-                    centre = _locate(axis, position - (low << 6) + 32, last)
-                    index = places[_clip((centre + away) >> 6, 0, len(places) - 1)]
-                    # More than one value may begin within a whole number, sixty-four at most.
-                    while index < last and axis[index + 1] <= centre + away:
-                        index += 1
+                    index = np.int64(places[_clip(place >> 6, 0, len(places) - 1)])
+                    index = min(index + np.int64(axis[index + 1] <= place), last)
+                    first = _begin(index, axis[index] - centre, last, inverse, table, floor)
+                    end = _begin(index + 1, axis[index + 1] - centre, last, inverse, table, floor)
                 else:
-                    centre = (symbols << 6) + 32
-                    if exact:
-                        centre += position - (middle << 6)
-                    index = _clip((centre + away) >> 6, 0, last)
-                first = _below(index, centre, comb, axis, last, inverse, table, floor)
-                end = _below(index + 1, centre, comb, axis, last, inverse, table, floor)
+                    index = _clip((place >> 6) + symbols, 0, last)
+                    edge = ((index - symbols) << 6) - centre
+                    first = _begin(index, edge, last, inverse, table, floor)
+                    end = _begin(index + 1, edge + 64, last, inverse, table, floor)
                 if first > target or end <= target:
-                    index = _search(target, index, centre, comb, axis, last, inverse, table, floor)
-                    first = _below(index, centre, comb, axis, last, inverse, table, floor)
-                    end = _below(index + 1, centre, comb, axis, last, inverse, table, floor)
+                    index, first, end = _search(
+                        target, index, centre, symbols, comb, axis, last, inverse, table, floor
+                    )
                 one = uint64(end - first) * (one >> _SHIFT) + uint64(target - first)
-                if one < EMPTY:
-                    left -= 1
-                    word = uint64(words[left]) if left >= 0 else uint64(0)
-                    one = (one << uint64(32)) | word
-                one, other = other, one
+                one, left = _next_word(one, words, left)
+                one, two, three, four = two, three, four, one
                 if comb:
-                    value = index + low
-                    counts[index] += 1
-                    seen += 1
+                    steps[i] = index
                 else:
-                    whole = index - symbols
+                    steps[i] = index - symbols
                     if shift:
                         raw = np.int64(one & _MASK) >> (PRECISION - shift)
                         one = (one >> _SHIFT << uint64(PRECISION - shift)) + (
                             (one & _MASK) - uint64(raw << (PRECISION - shift))
                         )
-                        if one < EMPTY:
-                            left -= 1
-                            word = uint64(words[left]) if left >= 0 else uint64(0)
-                            one = (one << uint64(32)) | word
-                        one, other = other, one
-                        whole = (whole << shift) + raw - ((1 << shift) >> 1)
-                    value = _clip(middle + whole * step, low, high)
-                decoded[at] = value
-                error = (value << 6) - expected[at]
-                beside[col + 1] = _clip(error, -most, most)
+                        one, left = _next_word(one, words, left)
+                        one, two, three, four = two, three, four, one
+                        steps[i] = (steps[i] << shift) + raw - ((1 << shift) >> 1)
+            if comb:
+                seen += _count(steps, labels, classes, counts)
+                for i in range(n):
+                    steps[i] += low - base[i] - ((positions[i] + 32) >> 6)
+            found = decoded[a:b]
+            _reconstruct(positions, steps, base, labels, classes, low, high, max_error, found)
+            _missed(found, expected, labels, classes, band.most, beside[odd, odd : odd + n])
         above, beside = beside, above
-        beside[:] = 0
-    states[0], states[1] = one, other
+    states[0], states[1], states[2], states[3] = one, two, three, four
     return left
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _counts_and_axis(band: Any) -> Any:
+    """How often the values of a band were seen, and its axis, at first; small without a comb."""
+    values = band.high - band.low + 1 if band.comb > 0 else 1
+    return np.zeros(values, np.int32), (np.arange(values + 1) << 6).astype(np.int32)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -355,6 +488,7 @@ def _search(
     target: Any,
     index: Any,
     centre: Any,
+    symbols: Any,
     comb: Any,
     axis: Any,
     last: Any,
@@ -362,36 +496,37 @@ def _search(
     table: Any,
     floor: Any,
 ) -> Any:
-    """The symbol whose share holds a target: in steps that double, then by halving."""
-    reach = np.int64(1)
-    if _below(index, centre, comb, axis, last, inverse, table, floor) > target:
-        high = index
-        low = max(index - 1, 0)
-        while _below(low, centre, comb, axis, last, inverse, table, floor) > target:
-            high, reach = low, 2 * reach
-            low = max(low - reach, 0)
-    else:
-        low = index
-        high = min(index + 1, last + 1)
-        while _below(high, centre, comb, axis, last, inverse, table, floor) <= target:
-            low, reach = high, 2 * reach
-            high = min(high + reach, last + 1)
+    """The symbol whose share holds a target, where that begins and ends.
+
+    In steps from a guess that double, then by halving.
+    """
+    low, begins, high, ends = np.int64(0), np.int64(0), np.int64(last + 1), np.int64(ONE)
+    probe, reach = index, np.int64(1)
     while high - low > 1:
-        between = (low + high) >> 1
-        if _below(between, centre, comb, axis, last, inverse, table, floor) > target:
-            high = between
+        edge = np.int64(axis[probe]) if comb else (probe - symbols) << 6
+        begin = _begin(probe, edge - centre, last, inverse, table, floor)
+        if begin > target:
+            high, ends = probe, begin
         else:
-            low = between
-    return low
+            low, begins = probe, begin
+        if high > last:
+            probe = min(low + reach, high - 1)
+        elif low == 0:
+            probe = max(high - reach, 1)
+        else:
+            probe = (low + high) >> 1
+        reach *= 2
+    return low, begins, ends
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _places(axis: Any) -> Any:
     """The value at each whole number of an axis."""
-    places = np.empty((axis[-1] >> 6) + 1, np.int64)
-    value, last = 0, len(axis) - 2
-    for place in range(len(places)):
-        while value < last and axis[value + 1] <= place << 6:
-            value += 1
-        places[place] = value
+    places = np.empty((axis[-1] >> 6) + 1, np.uint16)
+    place, last = 0, len(axis) - 2
+    for value in range(last + 1):
+        while place << 6 < axis[value + 1]:
+            places[place] = value
+            place += 1
+    places[place:] = last
     return places

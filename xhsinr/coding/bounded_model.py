@@ -25,6 +25,7 @@ __all__ = [
     "ONE",
     "PRECISION",
     "SHAPES",
+    "cells",
     "distributions",
     "inverses",
     "quantile",
@@ -49,18 +50,21 @@ COMBS = (0, 5, 14, 44)
 
 _GRID = 8
 """Standard deviations that the tables reach to, on either side."""
-_CELLS = 256
+_CELLS = 64
 """Cells of a table per standard deviation."""
-_NORMAL = (4611650834189516459, 4611615650220078421)
+_RISE_BITS = 24
+_NORMAL = (4611123102832306901, 4610560255948314624)
 """``exp(-h**2 / 2)`` and ``exp(-h**2)`` of a cell's width ``h``, times ``2**62``."""
-_LAPLACE = 4586280051081533910
+_LAPLACE = 4510898844149047330
 """``exp(-sqrt(2) h)``, times ``2**62``."""
 _ROOTS = (8192, 9195, 10321, 11585, 13004, 14596)
 """Scales of the lowest octave, times ``2**16``."""
 _BOX = 6
 """Values on either side that a histogram is smoothed over, three times."""
 _WIDTH = 2 * _BOX + 1
-_LARGEST_STRETCH = 64 * 64
+_WEIGHT = float(_WIDTH**3)
+"""Of a value in three sums over so many of them."""
+_LARGEST_STRETCH = 64.0 * 64.0
 """Most 64ths of a step that a value takes on an axis: distances stay below ``2**30``."""
 
 Table = npt.NDArray[np.int64]
@@ -68,7 +72,7 @@ Table = npt.NDArray[np.int64]
 
 @functools.cache
 def distributions() -> npt.NDArray[np.int32]:
-    """Distribution functions, shape (SHAPES, 2 * 8 * 256 + 2), times `ONE`; the last is doubled."""
+    """Distribution functions, shape (SHAPES, 2 * 8 * 64 + 2), times `ONE`; the last is doubled."""
     half = _GRID * _CELLS
     density, falls, fall = 1 << 62, *_NORMAL
     tail = 1 << 62
@@ -94,10 +98,18 @@ def distributions() -> npt.NDArray[np.int32]:
 
 
 @functools.cache
-def inverses() -> Table:
-    """Where `distributions` reach each 1024th of `ONE`, in cells, shape (SHAPES, 1025)."""
-    reached = [np.searchsorted(row, np.arange(1025) << (PRECISION - 10)) for row in distributions()]
-    return np.array(reached, np.int64)
+def cells() -> Table:
+    """`distributions` for `share`: of each cell where it begins, times ``2**24``, plus its rise."""
+    whole = distributions().astype(np.int64)
+    return np.ascontiguousarray((whole[:, :-1] << _RISE_BITS) + np.diff(whole))
+
+
+@functools.cache
+def inverses() -> npt.NDArray[np.int32]:
+    """Where `distributions` reach each 1024th of `ONE`, in 2**14ths of a cell, (SHAPES, 1025)."""
+    ends = np.arange(1025) << (PRECISION - 10)
+    reached = [np.interp(ends, row[:-1], np.arange(len(row) - 1) << 14) for row in distributions()]
+    return np.array(reached).astype(np.int32)
 
 
 def scale(level: npt.NDArray[np.integer[Any]]) -> Table:
@@ -116,21 +128,17 @@ def share(distances: Any, inverse: Any, table: Any) -> Any:
         In 64ths of a step, below ``2**30`` in magnitude.
     inverse : int
         ``2**44`` over the scale in ``2**-16`` steps.
-    table : ndarray of int32
-        One of `distributions`.
+    table : ndarray of int64
+        One of `cells`.
 
     Returns
     -------
     int
         From 0 to `ONE`.
     """
-    z = (distances * inverse >> 14) + (8 << 20)
-    if z <= 0:
-        return 0
-    if z >= 16 << 20:
-        return ONE
-    cell = z >> 12
-    return table[cell] + ((table[cell + 1] - table[cell]) * (z & 4095) >> 12)
+    z = min(max((distances * inverse >> 14) + (8 << 20), 0), 16 << 20)
+    cell = table[z >> 14]
+    return (cell >> _RISE_BITS) + ((cell & ((1 << _RISE_BITS) - 1)) * (z & 16383) >> 14)
 
 
 @njit(inline="always")
@@ -140,8 +148,9 @@ def quantile(target: Any, spread: Any, table: Any) -> Any:
     ``spread`` is the scale in ``2**-16`` steps, ``table`` one of `inverses`.
     """
     cell = target >> (PRECISION - 10)
-    low = table[cell]
-    z = (low << 12) + ((table[cell + 1] - low) * (target & ((1 << (PRECISION - 10)) - 1)) >> 6)
+    low = np.int64(table[cell])
+    part = target & ((1 << (PRECISION - 10)) - 1)
+    z = low + ((table[cell + 1] - low) * part >> (PRECISION - 10))
     return ((z - (8 << 20)) * (spread >> 4)) >> 26
 
 
@@ -154,70 +163,47 @@ def stretch(counts: Any, dampening: int, axis: Any) -> None:
     counts : ndarray of int32, shape (values,)
     dampening : int
         Quarters of a count, above zero; see `COMBS`.
-    axis : ndarray of int64, shape (values + 1,)
+    axis : ndarray of int32, shape (values + 1,)
         Set to where each value begins, in 64ths of a step, increasing from 0.
     """
     values = len(counts)
-    gains, smooth = np.empty(values), np.empty(values)
-    one, two = np.empty(values), np.empty(values)
+    seen, gains = np.zeros(values + 2 * _BOX, np.int64), np.zeros(values + 2 * _BOX, np.int64)
     for i in range(values):
-        smooth[i] = counts[i]
-    _smooth(smooth, one, two)
+        seen[_BOX + i] = counts[i]
+    _gain(counts, _smooth(seen), dampening, gains)
     for i in range(values):
-        gains[i] = (4.0 * counts[i] + dampening) / (4.0 * smooth[i] + dampening)
-        smooth[i] = gains[i]
-    _smooth(smooth, one, two)
-    for i in range(values):
-        # Floats to whole numbers at once: sums of these are exact in any order.
-        axis[i + 1] = min(max(int(gains[i] / smooth[i] * 64.0), 1), _LARGEST_STRETCH)
+        seen[_BOX + i] = gains[_BOX + i]
+    _widen(gains, _smooth(seen), axis)
     axis[0] = 0
     for i in range(values):
         axis[i + 1] += axis[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _smooth(values: Any, one: Any, two: Any) -> None:
-    """Three running means in place, of a fixed width, zeros beyond the ends.
-
-    Each follows the one before at once, a window behind: their sums wait for nothing but
-    themselves.
-    """
-    n, lag = len(values), _BOX + 1
-    first = _mean_some(values, one, _head(values), 0, min(2 * lag, n))
-    second = _mean_some(one, two, _head(one), 0, min(lag, n))
-    third = _head(two)
-    for i in range(2 * lag, n):
-        j, k = i - lag, i - 2 * lag
-        if i + _BOX < n:
-            first += values[i + _BOX]
-        second += one[j + _BOX]
-        third += two[k + _BOX]
-        one[i], two[j] = first / _WIDTH, second / _WIDTH
-        first -= values[i - _BOX]
-        second -= one[j - _BOX]
-        values[k] = third / _WIDTH
-        if k >= _BOX:
-            third -= two[k - _BOX]
-    _mean_some(one, two, second, max(min(lag, n), n - lag), n)
-    _mean_some(two, values, third, max(0, n - 2 * lag), n)
+def _gain(counts: Any, smooth: Any, dampening: int, gains: Any) -> None:
+    """How much more often values were seen than those around, times ``2**16``, between zeros."""
+    for i in range(len(counts)):
+        often = 65536.0 * _WEIGHT * (4.0 * counts[i] + dampening)
+        gains[i + _BOX] = np.int64(often / (4.0 * smooth[i + _BOX] + _WEIGHT * dampening))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _head(values: Any) -> float:
-    """What a running sum begins with."""
-    total = 0.0
-    for i in range(min(_BOX, len(values))):
-        total += values[i]
-    return total
+def _widen(gains: Any, smooth: Any, axis: Any) -> None:
+    """Widths of the values, each in the place after its own."""
+    for i in range(len(axis) - 1):
+        width = 64.0 * _WEIGHT * gains[i + _BOX] / smooth[i + _BOX]
+        axis[i + 1] = np.int32(min(max(width, 1.0), _LARGEST_STRETCH))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mean_some(values: Any, means: Any, total: float, start: int, stop: int) -> float:
-    """Running means from some place to another; returns the sum at the end."""
-    for i in range(start, stop):
-        if i + _BOX < len(values):
-            total += values[i + _BOX]
-        means[i] = total / _WIDTH
-        if i >= _BOX:
-            total -= values[i - _BOX]
-    return total
+def _smooth(values: Any) -> Any:
+    """Three times the sums of so many neighbours on either side; zeros lie beyond the ends."""
+    sums = np.zeros_like(values)
+    for _ in range(3):
+        for i in range(len(values) - 2 * _BOX):
+            total = np.int64(0)
+            for j in range(_WIDTH):
+                total += values[i + j]
+            sums[i + _BOX] = total
+        values, sums = sums, values
+    return values

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, uint64
 
-from xhsinr.coding.bounded_loop import EMPTY, NEIGHBOURS, Band, take
+from xhsinr.coding.bounded_loop import EMPTY, NEIGHBOURS, Band, take_bytes
 from xhsinr.coding.bounded_model import COMBS, LEVELS, ONE, PRECISION, SHAPES, scale
 from xhsinr.coding.bounded_predict import LARGEST_WEIGHT
 from xhsinr.entropy.cursor import inflate
@@ -195,9 +195,7 @@ class Numbers:
         room = rows.size * 5
         firsts, shares = np.empty(room, np.uint32), np.empty(room, np.uint32)
         count = _model_rows(rows, firsts, shares)
-        words = np.empty(count, np.uint32)
-        one, other, size = take(firsts, shares, count, words)
-        return np.array([one, other], "<u8").tobytes() + words[:size].astype("<u4").tobytes()
+        return take_bytes(firsts, shares, count, 2)
 
     @classmethod
     def from_bytes(cls, content: bytes, bands: int, classes: int, clusters: int, lags: int) -> Self:

@@ -30,7 +30,7 @@ LARGEST = side.LARGEST
 
 _CLASSES = 6
 _CLASS_PIXELS = 1000
-_SEGMENT = 1 << 22
+_SEGMENT = 1 << 19
 """Symbols after which a range coder ends and another begins: they wait for it to take them."""
 _FAR = 6
 """Mean errors, beyond which an error is one of few and says no more of its neighbours."""
@@ -89,7 +89,7 @@ def encode_integers(
     shares = np.empty_like(firsts)
     count, segments = 0, []
     which = np.empty(pixels, np.uint8)
-    nothing = np.zeros(0, samples.dtype)
+    nothing = np.zeros(pixels, samples.dtype)
     for band, max_error in enumerate(max_errors.tolist()):
         step = 2 * max_error + 1
         own = samples[band].reshape(pixels)
@@ -120,11 +120,11 @@ def encode_integers(
             comb = fit.choose_comb(seen, low, high)
         numbers.put_model(band, shape, comb, levels, errors)
         known = numbers.band(band, expected, below, which, max_error)
-        table = model.distributions()[shape]
+        table = model.cells()[shape]
         count = loop.encode_band(integers, cols, known, table, decoded[band], firsts, shares, count)
         history.add(decoded[band], centre)
         if count >= _SEGMENT or band == bands - 1:
-            segments.append(_segment(firsts, shares, count))
+            segments.append(loop.take_bytes(firsts, shares, count, loop.STATES))
             count = 0
     if base is not None:
         decoded += base.reshape(bands, pixels)
@@ -155,12 +155,6 @@ def _scales(count: Callable[[int], fit.Floats], far: int, unit: int) -> tuple[in
         ways = [fit.choose_scales(count(cut)), fit.choose_scales(counts, least)]
         shape, levels, _ = min(ways, key=itemgetter(2))
     return shape, levels
-
-
-def _segment(firsts: Ints, shares: Ints, count: int) -> bytes:
-    words = np.empty(count, np.uint32)
-    one, other, size = loop.take(firsts, shares, count, words)
-    return np.array([one, other], "<u8").tobytes() + words[:size].astype("<u4").tobytes()
 
 
 def decode_integers(
@@ -204,8 +198,13 @@ def decode_integers(
     base = None if base is None else _halved(base)
     decoded = np.empty((bands, pixels), limits[0].dtype)
     which = np.empty(pixels, np.uint8)
-    nothing = np.zeros(0, decoded.dtype)
-    states, words, left, count = np.zeros(2, np.uint64), np.zeros(0, np.uint32), 0, _SEGMENT
+    nothing = np.zeros(pixels, decoded.dtype)
+    states, words, left, count = (
+        np.zeros(loop.STATES, np.uint64),
+        np.zeros(0, np.uint32),
+        0,
+        _SEGMENT,
+    )
     segments = iter(parts[2:])
     for band, max_error in enumerate(max_errors.tolist()):
         if count >= _SEGMENT:
@@ -221,7 +220,7 @@ def decode_integers(
         left = loop.decode_band(
             cols,
             known,
-            model.distributions()[shape_number],
+            model.cells()[shape_number],
             model.inverses()[shape_number],
             states,
             words,
@@ -255,12 +254,13 @@ def _parts(content: bytes) -> list[bytes]:
 
 
 def _start(content: bytes) -> tuple[Ints, Ints]:
-    if len(content) < 16 or len(content) % 4:
+    head = 8 * loop.STATES
+    if len(content) < head or len(content) % 4:
         raise DamagedSidecarError(
             f"A tile's bounded integers have a part of {len(content)} bytes: the file is damaged"
         )
-    states = np.frombuffer(content, "<u8", 2).astype(np.uint64)
-    return states, np.frombuffer(content, "<u4", offset=16).astype(np.uint32)
+    states = np.frombuffer(content, "<u8", loop.STATES).astype(np.uint64)
+    return states, np.frombuffer(content, "<u4", offset=head).astype(np.uint32)
 
 
 def _skipped(
