@@ -23,7 +23,14 @@ from xhsinr.coding.bounded_model import (
     stretch,
 )
 
-__all__ = ["choose_comb", "choose_scales", "error_weights", "solve", "symbol_counts"]
+__all__ = [
+    "choose_comb",
+    "choose_scales",
+    "error_weights",
+    "errors_around",
+    "solve",
+    "symbol_counts",
+]
 
 _RIDGE = 1e-3
 _RELATIVE_RIDGE = 1e-9
@@ -31,7 +38,7 @@ _EXACT_BINS = 32
 _BINS = _EXACT_BINS + 8 * 30
 """Magnitudes of symbols are counted one by one up to 32, and in eighths of octaves above."""
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -97,38 +104,72 @@ def solve(gram: Any, count: float, noise: float, worth: float, weights: Any) -> 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _errors_of_row(
-    integers: Any, expected: Any, classes: Any, bad: int, most: int, start: int, errors: Any
-) -> None:
-    """Errors of the pixels of a row between two zeros; of bad ones zeros, too."""
-    half = (len(errors) - 1) >> 1
-    for col in range(len(errors) - 2):
-        at = start + half * (col & 1) + (col >> 1)
-        error = (np.int64(integers[at]) << 6) - expected[at]
-        errors[col + 1] = 0.0 if classes[at] >= bad else float(min(max(error, -most), most))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def error_weights(
-    integers: Any,
-    expected: Any,
-    classes: Any,
-    bad: int,
-    most: int,
-    cols: int,
-    every: int,
-    noise: float,
+def errors_around(
+    integers: Any, expected: Any, classes: Any, bad: int, cols: int, every: int
 ) -> Any:
-    """Weights of the errors at the neighbours, from every so many rows.
+    """Errors of some pixels and at their neighbours, from every so many rows.
 
     Parameters
     ----------
     integers, expected, classes : ndarray, shape (pixels,)
+        The even columns of each row, then the odd ones.
     bad : int
         Pixels of this class and above count for nothing.
-    most : int
-        Errors are cut to this magnitude.
     cols, every : int
+
+    Returns
+    -------
+    ndarray of float32, shape (2, 6, n)
+        Of even columns, then of odd ones: NW, N, NE, W, E, the pixels' own, in 64ths. Even ones
+        have no W and E.
+    ndarray of uint8, shape (2, n)
+        Classes of the pixels.
+    """
+    half = (cols + 1) >> 1
+    first = cols if len(integers) > cols else 0
+    rows = (len(integers) - first + cols * every - 1) // (cols * every)
+    around = np.zeros((2, 6, rows * half), np.float32)
+    which = np.full((2, rows * half), bad, np.uint8)
+    # Of the row above and the row itself: even columns, two zeros, odd columns, a zero.
+    lines = np.zeros((2, cols + 3), np.float32)
+    for row in range(rows):
+        start = first + row * cols * every
+        for k in range(0 if start else 1, 2):
+            at = start + (k - 1) * cols
+            for end, line in ((half, lines[k]), (cols - half, lines[k, half + 2 :])):
+                own, mean, label = integers[at:], expected[at:], classes[at:]
+                for i in range(end):
+                    error = np.float32((np.int64(own[i]) << 6) - mean[i])
+                    line[i] = error if label[i] < bad else np.float32(0)
+                at += end
+        at = row * half
+        even, odd = lines[:, : half + 1], lines[:, half + 1 :]
+        around[0, 0, at : at + half] = odd[0, :half]
+        around[0, 1, at : at + half] = even[0, :half]
+        around[0, 2, at : at + half] = odd[0, 1 : half + 1]
+        around[0, 5, at : at + half] = even[1, :half]
+        which[0, at : at + half] = classes[start : start + half]
+        end = at + cols - half
+        for k in range(2):
+            around[1, 3 * k, at:end] = even[k, : cols - half]
+            around[1, 2 + 2 * k, at:end] = even[k, 1 : cols - half + 1]
+            around[1, 1 + 4 * k, at:end] = odd[k, 1 : cols - half + 1]
+        which[1, at:end] = classes[start + half : start + cols]
+    return around, which
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def error_weights(around: Any, which: Any, bad: int, most: float, noise: float) -> Any:
+    """Weights of the errors at the neighbours.
+
+    Parameters
+    ----------
+    around, which : ndarray
+        From `errors_around`.
+    bad : int
+        Pixels of this class and above count for nothing.
+    most : float
+        Errors are cut to this magnitude.
     noise : float
         Variance of what the quantiser adds to each error, in squared 64ths.
 
@@ -137,82 +178,63 @@ def error_weights(
     ndarray of int64, shape (NEIGHBOURS,)
     """
     weights = np.zeros(NEIGHBOURS, np.int64)
-    grams, numbers = np.zeros((2, 6, 6)), np.zeros(2)
-    errors, above, beside = np.zeros(6), np.zeros(cols + 2), np.zeros(cols + 2)
-    half = (cols + 1) >> 1
-    for start in range(cols, len(integers), cols * every):
-        _errors_of_row(integers, expected, classes, bad, most, start - cols, above)
-        _errors_of_row(integers, expected, classes, bad, most, start, beside)
-        for col in range(cols):
-            if classes[start + half * (col & 1) + (col >> 1)] >= bad:
-                continue
-            target = beside[col + 1]
-            errors[0], errors[1], errors[2] = above[col], above[col + 1], above[col + 2]
-            errors[3], errors[4] = beside[col], beside[col + 2]
-            odd = col & 1
-            size = 5 if odd else 3
-            errors[size] = target
-            for i in range(size + 1):
-                for j in range(size + 1):
-                    grams[odd, i, j] += errors[i] * errors[j]
-            numbers[odd] += 1
+    limit = np.float32(most)
     for odd in range(2):
-        size = 5 if odd else 3
-        if numbers[odd] < 16:
+        errors, kept, count = np.empty_like(around[odd]), which[odd] < bad, 0.0
+        for at in range(len(kept)):
+            count += kept[at]
+        for i in range(6):
+            for at in range(len(kept)):
+                error = min(max(around[odd, i, at], -limit), limit)
+                errors[i, at] = error if kept[at] else np.float32(0)
+        if count < 16:
             continue
-        gram = grams[odd, : size + 1, : size + 1].copy()
-        for i in range(size):
-            gram[i, i] += noise * numbers[odd]
-        best = np.zeros(size)
-        solve(gram, numbers[odd], noise, 2.0, best)
-        for i in range(size):
+        gram = np.zeros((6, 6))
+        for i in range(6):
+            for j in range(i + 1):
+                one, other, total = errors[i], errors[j], np.float32(0)
+                for at in range(len(kept)):
+                    total += one[at] * other[at]
+                gram[i, j] = total
+                gram[j, i] = total
+        for i in range(5):
+            gram[i, i] += noise * count
+        best = np.zeros(5)
+        solve(gram, count, noise, 2.0, best)
+        for i in range(5 if odd else 3):
             limited = min(max(best[i], -2.0), 2.0)
-            weights[(3 if odd else 0) + i] = np.int64(np.rint(limited * (1 << WEIGHT_BITS)))
+            weights[3 * odd + i] = np.int64(np.rint(limited * (1 << WEIGHT_BITS)))
     return weights
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def symbol_counts(
-    integers: Any,
-    expected: Any,
-    classes: Any,
-    bad: int,
-    most: int,
-    cols: int,
-    every: int,
-    weights: Any,
-    step: int,
-) -> Any:
-    """How often symbols of each magnitude come in each class, shape (classes, bins)."""
-    counts = np.zeros((bad, _BINS))
-    above, beside = np.zeros(cols + 2), np.zeros(cols + 2)
-    half = (cols + 1) >> 1
-    first = cols if len(integers) > cols else 0
-    for start in range(first, len(integers), cols * every):
-        if start:
-            _errors_of_row(integers, expected, classes, bad, most, start - cols, above)
-            _errors_of_row(integers, expected, classes, bad, most, start, beside)
-        for col in range(cols):
-            at = start + half * (col & 1) + (col >> 1)
-            which = classes[at]
-            if which >= bad:
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def symbol_counts(around: Any, which: Any, bad: int, weights: Any, step: int, most: float) -> Any:
+    """How often symbols of each magnitude come in each class, shape (classes, bins).
+
+    Of errors as `error_weights` has them, with weights that it found; a symbol has that step.
+    """
+    counts = np.zeros((bad, _BINS), np.float32)
+    symbols, limit = np.empty(around.shape[2], np.float32), np.float32(most)
+    factors = (weights / (1 << WEIGHT_BITS)).astype(np.float32)
+    for odd in range(2):
+        symbols[:] = around[odd, 5]
+        for i in range(5 if odd else 3):
+            factor, errors = factors[3 * odd + i], around[odd, i]
+            for at in range(len(symbols)):
+                symbols[at] -= factor * min(max(errors[at], -limit), limit)
+        scale = np.float32(1 / (64 * step))
+        for at in range(len(symbols)):
+            symbols[at] = abs(symbols[at]) * scale + np.float32(0.5)
+        for at in range(len(symbols)):
+            if which[odd, at] >= bad:
                 continue
-            if col & 1:
-                total = weights[3] * above[col] + weights[4] * above[col + 1]
-                total += weights[5] * above[col + 2]
-                total += weights[6] * beside[col]
-                total += weights[7] * beside[col + 2]
-            else:
-                total = weights[0] * above[col] + weights[1] * above[col + 1]
-                total += weights[2] * above[col + 2]
-            left = (np.int64(integers[at]) << 6) - expected[at] - np.int64(total) // 256
-            symbol = (abs(left) + 32 * step) // (64 * step)
+            symbol: Any = np.int64(symbols[at])
             if symbol >= _EXACT_BINS:
                 octave = 0
                 while symbol >> octave >= 16:
                     octave += 1
                 symbol = _EXACT_BINS + (octave - 2) * 8 + ((symbol >> octave) & 7)
-            counts[which, min(symbol, _BINS - 1)] += 1
+            counts[which[odd, at], min(symbol, _BINS - 1)] += 1
     return counts
 
 
@@ -230,7 +252,7 @@ def _costs() -> Floats:
         # The upper tail by the lower one, which has more digits.
         reached = np.interp(-edges, cells, distributions()[shape, :-1] / ONE)
         costs[shape] = -np.log2(np.maximum(reached[:, 0] - reached[:, 1], 2.0**-30))
-    return np.ascontiguousarray(costs.reshape(-1, _BINS).T)
+    return np.ascontiguousarray(costs.reshape(-1, _BINS).T, np.float32)
 
 
 def choose_scales(counts: Floats, least: int = 0) -> tuple[int, list[int], float]:

@@ -6,6 +6,7 @@ of its own: the loops over pixels then have none but constant weights.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,6 @@ class History:
         # Of 16 bits until a value has more: reading them takes most of the time.
         self.values = np.zeros((self.lags + self.near_lags, labels.size), np.int16)
         self._largest = np.zeros(len(self.values), np.int64)
-        self._newest = np.empty((2, labels.size), np.int32)
         self.band = 0
 
     def slots(self) -> npt.NDArray[np.intp]:
@@ -91,12 +91,12 @@ class History:
         """Remember a band: ``decoded`` has the shape (pixels,)."""
         if self.lags:
             own, near = self.band % self.lags, self.lags + self.band % self.near_lags
-            here, around = self._newest
-            largest = _look_around(decoded, centre, self.shape[1], here, around)
-            self._largest[[own, near]] = largest
+            keep = partial(_remember, decoded, centre, self.order, self.shape[1], own, near)
+            largest = keep(self.values)
             if max(largest) > np.iinfo(self.values.dtype).max:
                 self.values = self.values.astype(np.int32)
-            _sort(here, around, self.order, self.values[own], self.values[near])
+                keep(self.values)
+            self._largest[own], self._largest[near] = largest
         self.band += 1
 
 
@@ -260,42 +260,38 @@ def _expect(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _look_around(decoded: Any, centre: int, cols: int, own: Any, near: Any) -> tuple[int, int]:
-    """A band less its centre, at the pixels and around them, and the largest magnitudes."""
-    half, largest, largest_near = (cols + 1) >> 1, 0, 0
+def _remember(
+    decoded: Any, centre: int, order: Any, cols: int, own: int, near: int, values: Any
+) -> tuple[int, int]:
+    """Keep a band less its centre, at the pixels and around them; the largest magnitudes."""
+    pixels, half = len(decoded), (cols + 1) >> 1
+    here, around = np.empty(pixels, values.dtype), np.empty(pixels, values.dtype)
     evens, odds = np.empty(half + 1, np.int64), np.empty(half + 1, np.int64)
-    for start in range(0, len(decoded), cols):
+    largest, largest_around = 0, 0
+    for start in range(0, pixels, cols):
         # Rows of their own: loops over them are vectorised.
-        here = decoded[start : start + cols]
-        up = decoded[start - cols : start] if start else here
-        down = decoded[start + cols : start + 2 * cols] if start + cols < len(decoded) else here
-        # A pixel without a neighbour has itself for one.
-        evens[:half], evens[half] = here[:half], here[cols - 1]
-        odds[0], odds[half] = here[0], here[half - 1]
-        odds[1 : cols - half + 1] = here[half:]
+        row, kept = decoded[start : start + cols], here[start : start + cols]
+        up = decoded[start - cols : start] if start else row
+        down = decoded[start + cols : start + 2 * cols] if start + cols < pixels else row
         for i in range(cols):
-            value = min(max(here[i] - centre, -_LIMIT), _LIMIT)
-            own[start + i] = value
+            value = min(max(row[i] - centre, -_LIMIT), _LIMIT)
+            kept[i] = value
             largest = max(largest, abs(value))
-        means = near[start : start + half]
-        for i in range(half):
-            total = np.int64(up[i]) + down[i] + odds[i] + odds[i + 1]
-            means[i] = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
-            largest_near = max(largest_near, abs(means[i]))
-        means, up, down = near[start + half : start + cols], up[half:], down[half:]
-        for i in range(cols - half):
-            total = np.int64(up[i]) + down[i] + evens[i] + evens[i + 1]
-            means[i] = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
-            largest_near = max(largest_near, abs(means[i]))
-    return largest, largest_near
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sort(own: Any, near: Any, order: Any, sorted_own: Any, sorted_near: Any) -> None:
-    """Bring the pixels of each cluster together."""
-    for place in range(len(order)):
-        sorted_own[place] = own[order[place]]
-        sorted_near[place] = near[order[place]]
+        # A pixel without a neighbour has itself for one.
+        evens[:half], evens[half] = row[:half], row[cols - 1]
+        odds[0], odds[half] = row[0], row[half - 1]
+        odds[1 : cols - half + 1] = row[half:]
+        for first, end, beside in ((0, half, odds), (half, cols, evens)):
+            above, below, means = up[first:end], down[first:end], around[start + first :]
+            for i in range(end - first):
+                total = np.int64(above[i]) + below[i] + beside[i] + beside[i + 1]
+                value = min(max((total - 4 * centre + 2) >> 2, -_LIMIT), _LIMIT)
+                means[i] = value
+                largest_around = max(largest_around, abs(value))
+    kept, means = values[own], values[near]
+    for place in range(pixels):
+        kept[place], means[place] = here[order[place]], around[order[place]]
+    return largest, largest_around
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -308,7 +304,7 @@ def classify(
     ----------
     expected : ndarray of int64, shape (pixels,)
         In 64ths.
-    base : ndarray of int32, shape (pixels,) or (0,)
+    base : ndarray of int32, shape (pixels,)
     low, high : int
         Range of the samples.
     count : int
@@ -323,15 +319,13 @@ def classify(
     while (high - low) >> shift >= _BINS:
         shift += 1
     bins = ((high - low) >> shift) + 1
-    histogram = np.zeros(bins, np.int32)
     keys = np.empty(pixels, np.uint16)
     for at in range(pixels):
-        value = (expected[at] + 32) >> 6
-        if len(base):
-            value += base[at]
-        key = (min(max(value, low), high) - low) >> shift
-        keys[at] = key
-        histogram[key] += 1
+        value = ((expected[at] + 32) >> 6) + base[at]
+        keys[at] = (min(max(value, low), high) - low) >> shift
+    histogram = np.zeros(bins, np.int32)
+    for at in range(pixels):
+        histogram[keys[at]] += 1
     below = 0
     of_key = np.empty(bins, np.uint8)
     for key in range(bins):
@@ -340,5 +334,6 @@ def classify(
             below += histogram[key]
     for at in range(pixels):
         classes[at] = of_key[keys[at]]
-        if len(skipped) and skipped[at]:
+    for at in range(len(skipped)):
+        if skipped[at]:
             classes[at] = 255

@@ -36,7 +36,7 @@ _FAR = 6
 """Mean errors, beyond which an error is one of few and says no more of its neighbours."""
 _SHORT = 4
 """Times by which scales may cut errors shorter than what weights were fitted with."""
-_ROWS_PIXELS = 16384
+_ROWS_PIXELS = 8192
 """Pixels, roughly, that scales are found from."""
 _PER_SAMPLE, _PER_PIXEL, _SEGMENT_BYTES = 48, 1024, 1 << 27
 """Bytes of memory: of a sample, of a pixel for the bands that predict, of a segment."""
@@ -105,15 +105,13 @@ def encode_integers(
         numbers.put(band, low, high, centre, offsets, weights)
         expected = history.expect(*numbers.weights(band), centre)
         classify(expected, below, low, high, classes, skip, which)
-        scope = (integers, expected, which, classes)
         noise = 4096 * (step * step - 1) / 12
         unit = step << side.symbols(low, high, max_error)[1]
         apart = np.abs((target << 6) - expected[fitted.pixels])
         far = int(_FAR * apart.mean()) if len(apart) else 0
-        errors = fit.error_weights(*scope, far, cols, every, noise)
-        count_symbols = partial(
-            fit.symbol_counts, *scope, cols=cols, every=every, weights=errors, step=unit
-        )
+        around, of = fit.errors_around(integers, expected, which, classes, cols, every)
+        errors = fit.error_weights(around, of, classes, far, noise)
+        count_symbols = partial(fit.symbol_counts, around, of, classes, errors, unit)
         shape, levels = _scales(count_symbols, far, unit)
         comb = 0
         if step == 1 and high - low < min(side.COMB_RANGE, 8 * pixels):
