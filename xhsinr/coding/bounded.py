@@ -72,12 +72,15 @@ class BoundedCoding:
             raise ValueError(
                 f"integers may be up to {LARGEST}; the step of the lattice is too fine"
             )
-        integers = self._integers(samples).astype(low.dtype, copy=False)
-        base = None
+        integers, base, decoded = self._integers(samples), None, None
+        if self.base is not None or integers.itemsize > 2:
+            integers = integers.astype(low.dtype, copy=False)
         if self.base is not None:
             parts["base"], base = self.base.encode_decoded(integers)
-        parts["bound"], decoded = encode_integers(integers, base, self._units, valid)
         if not self.lattice.trivial:
+            decoded = np.empty_like(integers)
+        parts["bound"] = encode_integers(integers, base, self._units, valid, decoded)
+        if decoded is not None:
             found = self._samples(decoded, None)
             parts["rest"] = self.lattice.rest(samples, found, valid, self.limit)
         return parts
@@ -90,12 +93,13 @@ class BoundedCoding:
         bands: Bands | None,
         valid: Valid | None = None,
     ) -> Samples:
-        shape = (self.frame.bands, rows, cols)
         content = parts.get("bound", b"")
         if not content:
             raise DamagedSidecarError("a tile with valid samples lacks its part 'bound'")
         base = self._base(parts, rows, cols)
-        integers = decode_integers(content, base, self._units, shape, self._limits, valid)
+        kind = self.frame.dtype if self.lattice.trivial else self._limits[0].dtype
+        integers = np.empty((self.frame.bands, rows, cols), kind)
+        decode_integers(content, base, self._units, self._limits, valid, integers)
         samples = self._samples(integers if bands is None else integers[bands], bands)
         return self.lattice.correct(samples, parts.get("rest", b""), bands, self.frame.bands)
 
@@ -172,7 +176,7 @@ class BoundedCoding:
         """Samples of integers that nobody needs any more: they take their place if they fit."""
         dtype = self.frame.dtype
         if self.lattice.trivial:
-            return integers.astype(dtype)
+            return integers
         fits = integers.dtype.itemsize == dtype.itemsize
         samples = self.lattice.to_samples(integers, bands, integers.view(dtype) if fits else None)
         return samples if self._in_range else self.frame.clip(samples)

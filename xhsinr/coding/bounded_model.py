@@ -171,9 +171,7 @@ def stretch(counts: Any, dampening: int, axis: Any) -> None:
     for i in range(values):
         seen[_BOX + i] = counts[i]
     _gain(counts, _smooth(seen), dampening, gains)
-    for i in range(values):
-        seen[_BOX + i] = gains[_BOX + i]
-    _widen(gains, _smooth(seen), axis)
+    _widen(gains, _smooth(gains), axis)
     axis[0] = 0
     for i in range(values):
         axis[i + 1] += axis[i]
@@ -198,12 +196,12 @@ def _widen(gains: Any, smooth: Any, axis: Any) -> None:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _smooth(values: Any) -> Any:
     """Three times the sums of so many neighbours on either side; zeros lie beyond the ends."""
-    sums = np.zeros_like(values)
+    size = len(values)
+    before, sums = np.zeros(size + 1, np.int64), np.zeros(size, np.int64)
     for _ in range(3):
-        for i in range(len(values) - 2 * _BOX):
-            total = np.int64(0)
-            for j in range(_WIDTH):
-                total += values[i + j]
-            sums[i + _BOX] = total
-        values, sums = sums, values
-    return values
+        for i in range(size):
+            before[i + 1] = before[i] + values[i]
+        for i in range(size - 2 * _BOX):
+            sums[i + _BOX] = before[i + _WIDTH] - before[i]
+        values = sums
+    return sums

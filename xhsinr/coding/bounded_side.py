@@ -90,7 +90,7 @@ def _nearest(forms: npt.NDArray[Any], centres: npt.NDArray[Any]) -> npt.NDArray[
 
 def pack_labels(labels: npt.NDArray[np.uint8], clusters: int) -> bytes:
     """Labels as bytes, none for a single cluster."""
-    return zlib.compress(labels.tobytes(), 9) if clusters > 1 else b""
+    return zlib.compress(labels.tobytes()) if clusters > 1 else b""
 
 
 def unpack_labels(content: bytes, clusters: int, rows: int, cols: int) -> npt.NDArray[np.uint8]:

@@ -20,6 +20,7 @@ from xhsinr.coding import bounded_fit as fit
 from xhsinr.coding import bounded_loop as loop
 from xhsinr.coding import bounded_model as model
 from xhsinr.coding import bounded_side as side
+from xhsinr.coding.bounded_halves import halve, join
 from xhsinr.coding.bounded_predict import Fit, History, classify
 from xhsinr.errors import DamagedSidecarError
 
@@ -45,57 +46,62 @@ Ints = npt.NDArray[Any]
 
 
 def encode_integers(
-    samples: Ints, base: Ints | None, max_errors: Ints, valid: npt.NDArray[np.bool_] | None
-) -> tuple[bytes, Ints]:
+    samples: Ints,
+    base: Ints | None,
+    max_errors: Ints,
+    valid: npt.NDArray[np.bool_] | None,
+    decoded: Ints | None = None,
+) -> bytes:
     """Code the integers of a tile.
 
     Parameters
     ----------
-    samples : ndarray of int32 or int64, shape (bands, rows, cols)
-        Magnitudes up to `LARGEST`.
-    base : ndarray of the same type and shape, or None
+    samples : ndarray of int, shape (bands, rows, cols)
+        Magnitudes up to `LARGEST`, and below 2**30 in types of 32 bits.
+    base : ndarray of int32 or int64, same shape, or None
         What the decoder knows already.
     max_errors : ndarray of int, shape (bands,)
         Largest error of a sample; 0 is lossless.
     valid : ndarray of bool, same shape, or None
         False where a sample need not come back.
+    decoded : ndarray of int, same shape, optional
+        Set to what `decode_integers` gives.
 
     Returns
     -------
     bytes
         For `decode_integers`.
-    ndarray of the same type and shape
-        What that gives.
     """
     bands, rows, cols = samples.shape
     pixels = rows * cols
-    samples = _halved(samples)
-    base = None if base is None else _halved(base)
-    skipped = _skipped(valid, bands, pixels)
-    usable = np.ones(pixels, np.bool_)
-    if skipped is not None:
-        usable = np.asarray(~skipped.any(0))
-    if usable.sum() < min(1000, pixels) and skipped is not None:
-        usable = np.asarray(~skipped.all(0))
-    labels, clusters = side.cluster(samples, usable)
+    valid = None if valid is None or valid.all() else valid
+    usable = np.ones((rows, cols), np.bool_)
+    if valid is not None:
+        usable = np.asarray(valid.all(0))
+        if usable.sum() < min(1000, pixels):
+            usable = np.asarray(valid.any(0))
+    labels, clusters = side.cluster(samples, usable.ravel())
     classes = min(_CLASSES, max(1, pixels // _CLASS_PIXELS))
-    history = History(labels, clusters, bands)
-    fitted = Fit(history, usable)
+    history = History(_halved(labels), clusters, bands)
+    fitted = Fit(history, _halved(usable).ravel())
     numbers = side.Numbers(bands, classes, clusters, history.lags + history.near_lags)
     every = max(1, pixels // _ROWS_PIXELS)
-    decoded = np.empty((bands, pixels), samples.dtype)
+    kind = np.promote_types(samples.dtype, np.int32)
+    own, below, found = np.empty(pixels, kind), np.zeros(pixels, kind), np.empty(pixels, kind)
+    skip = np.zeros(0 if valid is None else pixels, np.bool_)
     room = 2 * (_SEGMENT + pixels)
     firsts = np.empty(min(room, 2 * bands * pixels), np.uint32)
     shares = np.empty_like(firsts)
     count, segments = 0, []
     which = np.empty(pixels, np.uint8)
-    nothing = np.zeros(pixels, samples.dtype)
     for band, max_error in enumerate(max_errors.tolist()):
         step = 2 * max_error + 1
-        own = samples[band].reshape(pixels)
-        below = nothing if base is None else base[band].reshape(pixels)
-        skip = np.zeros(0, np.bool_) if skipped is None else skipped[band]
-        seen = own if skipped is None else own[~skip]
+        halve(samples[band], own.reshape(rows, cols))
+        if base is not None:
+            halve(base[band], below.reshape(rows, cols))
+        if valid is not None:
+            halve(~valid[band], skip.reshape(rows, cols))
+        seen = own if valid is None else own[~skip]
         seen = seen if len(seen) else own[:1]  # a filler is within the limits, too
         low, high = int(seen.min()), int(seen.max())
         integers = own if base is None else own - below
@@ -119,17 +125,17 @@ def encode_integers(
         numbers.put_model(band, shape, comb, levels, errors)
         known = numbers.band(band, expected, below, which, max_error)
         table = model.cells()[shape]
-        count = loop.encode_band(integers, cols, known, table, decoded[band], firsts, shares, count)
-        history.add(decoded[band], centre)
+        count = loop.encode_band(integers, cols, known, table, found, firsts, shares, count)
+        history.add(found, centre)
+        if decoded is not None:
+            join(found.reshape(rows, cols), below.reshape(rows, cols), decoded[band])
         if count >= _SEGMENT or band == bands - 1:
             segments.append(loop.take_bytes(firsts, shares, count, loop.STATES))
             count = 0
-    if base is not None:
-        decoded += base.reshape(bands, pixels)
-    head = [side.pack_labels(_joined(labels), clusters), numbers.to_bytes()]
+    head = [side.pack_labels(labels, clusters), numbers.to_bytes()]
     parts = [struct.pack("<B", clusters)]
     parts += [struct.pack("<I", len(part)) + part for part in head + segments]
-    return b"".join(parts), _joined(decoded.reshape(samples.shape))
+    return b"".join(parts)
 
 
 def _scales(count: Callable[[int], fit.Floats], far: int, unit: int) -> tuple[int, list[int]]:
@@ -159,25 +165,27 @@ def decode_integers(
     content: bytes,
     base: Ints | None,
     max_errors: Ints,
-    shape: tuple[int, int, int],
     limits: tuple[Ints, Ints],
-    valid: npt.NDArray[np.bool_] | None = None,
-) -> Ints:
-    """What `encode_integers` said it gives, with the same base and bounds.
+    valid: npt.NDArray[np.bool_] | None,
+    decoded: Ints,
+) -> None:
+    """Set ``decoded`` as `encode_integers` does, with the same base and bounds.
 
     Parameters
     ----------
     limits : (ndarray, ndarray)
-        Least and greatest integer of each band, in the type of the samples.
+        Least and greatest integer of each band, of 32 or 64 bits.
     valid : ndarray of bool, shape (bands, rows, cols), or None
         The same that `encode_integers` got.
+    decoded : ndarray of int, shape (bands, rows, cols)
+        Of any type that holds the limits.
 
     Raises
     ------
     DamagedSidecarError
         If these are no bytes of a tile of that shape.
     """
-    bands, rows, cols = shape
+    bands, rows, cols = decoded.shape
     pixels = rows * cols
     try:
         clusters, parts = content[0], _parts(content[1:])
@@ -192,24 +200,22 @@ def decode_integers(
         numbers.check(max_errors, *limits)
     except (IndexError, ValueError, struct.error) as error:
         raise DamagedSidecarError(f"A tile's bounded integers are damaged: {error}") from error
-    skipped = _skipped(valid, bands, pixels)
-    base = None if base is None else _halved(base)
-    decoded = np.empty((bands, pixels), limits[0].dtype)
+    valid = None if valid is None or valid.all() else valid
+    kind = limits[0].dtype
+    below, found = np.zeros(pixels, kind), np.empty(pixels, kind)
+    skip = np.zeros(0 if valid is None else pixels, np.bool_)
     which = np.empty(pixels, np.uint8)
-    nothing = np.zeros(pixels, decoded.dtype)
-    states, words, left, count = (
-        np.zeros(loop.STATES, np.uint64),
-        np.zeros(0, np.uint32),
-        0,
-        _SEGMENT,
-    )
+    states, words = np.zeros(loop.STATES, np.uint64), np.zeros(0, np.uint32)
+    left, count = 0, _SEGMENT
     segments = iter(parts[2:])
     for band, max_error in enumerate(max_errors.tolist()):
         if count >= _SEGMENT:
             states, words = _start(next(segments, b""))
             left, count = len(words), 0
-        below = nothing if base is None else base[band].reshape(pixels)
-        skip = np.zeros(0, np.bool_) if skipped is None else skipped[band]
+        if base is not None:
+            halve(base[band], below.reshape(rows, cols))
+        if valid is not None:
+            halve(~valid[band], skip.reshape(rows, cols))
         low, high, centre = numbers.range(band)
         shape_number = numbers.shape(band)
         expected = history.expect(*numbers.weights(band), centre)
@@ -223,7 +229,7 @@ def decode_integers(
             states,
             words,
             left,
-            decoded[band],
+            found,
         )
         if left < 0:
             raise DamagedSidecarError("A tile's bounded integers end early: the file is damaged")
@@ -232,12 +238,10 @@ def decode_integers(
             raise DamagedSidecarError(
                 "A tile's bounded integers do not end where they should: the file is damaged"
             )
-        history.add(decoded[band], centre)
+        history.add(found, centre)
+        join(found.reshape(rows, cols), below.reshape(rows, cols), decoded[band])
     if next(segments, None) is not None:
         raise DamagedSidecarError("A tile's bounded integers have bytes left: the file is damaged")
-    if base is not None:
-        decoded += base.reshape(bands, pixels)
-    return _joined(decoded.reshape(shape))
 
 
 def _parts(content: bytes) -> list[bytes]:
@@ -261,22 +265,10 @@ def _start(content: bytes) -> tuple[Ints, Ints]:
     return states, np.frombuffer(content, "<u4", offset=head).astype(np.uint32)
 
 
-def _skipped(
-    valid: npt.NDArray[np.bool_] | None, bands: int, pixels: int
-) -> npt.NDArray[np.bool_] | None:
-    return None if valid is None or valid.all() else ~_halved(valid).reshape(bands, pixels)
-
-
-def _halved(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The even columns of each row, then the odd ones: what waits for the others."""
-    return np.concatenate([planes[..., ::2], planes[..., 1::2]], axis=-1)
-
-
-def _joined(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The reverse of `_halved`."""
-    joined, half = np.empty_like(planes), (planes.shape[-1] + 1) // 2
-    joined[..., ::2], joined[..., 1::2] = planes[..., :half], planes[..., half:]
-    return joined
+def _halved(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    halves = np.empty_like(plane)
+    halve(plane, halves)
+    return halves
 
 
 def memory(bands: int, pixels: int) -> int:

@@ -62,7 +62,7 @@ class FloatsCoding:
         ]
         steps = np.stack([grid.steps(band) for grid, band in zip(grids, samples, strict=True)])
         lossless = np.zeros(len(samples), np.int64)
-        coded, steps = bounded_tile.encode_integers(steps, None, lossless, valid)
+        coded = bounded_tile.encode_integers(steps, None, lossless, valid)
         digits = []
         for i, grid in enumerate(grids):
             use = slice(None) if valid is None else valid[i]
@@ -90,13 +90,14 @@ class FloatsCoding:
         digits = [cursor.take(length) for _, length in heads]
         cursor.end()
         low, high = zip(*(grid.limits(self.frame) for grid, _ in heads), strict=True)
-        steps = bounded_tile.decode_integers(
+        steps = np.empty((self.frame.bands, rows, cols), np.int32)
+        bounded_tile.decode_integers(
             parts.get("steps", b""),
             None,
             np.zeros(self.frame.bands, np.int64),
-            (self.frame.bands, rows, cols),
             (np.array(low, np.int32), np.array(high, np.int32)),
             valid,
+            steps,
         )
         wanted = range(self.frame.bands) if bands is None else bands.tolist()
         samples = np.zeros((len(wanted), rows, cols), self.frame.dtype)
