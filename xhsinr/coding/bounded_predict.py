@@ -114,7 +114,7 @@ class Fit:
         self._history = history
         places = np.flatnonzero(usable[history.order])
         self._places = places[:: max(1, len(places) // _SAMPLE)]
-        self.pixels = history.order[self._places]
+        self.pixels = history.order[self._places].astype(np.intp)
         self._cuts = np.searchsorted(self._places, history.starts)
         self._counts = np.diff(self._cuts).astype(np.float64)
         size = len(history.values) + 1
@@ -141,9 +141,7 @@ class Fit:
         self._features = self._features.astype(history.values.dtype, copy=False)
         # The band that is remembered last is new.
         new = slots[[0, history.lags]] if history.lags else slots
-        for slot in new:
-            np.take(history.values[slot], self._places, out=self._features[slot], mode="clip")
-        _renew(self._features, self._cuts, target, new, self._grams)
+        _renew(history.values, self._places, self._features, self._cuts, target, new, self._grams)
         found = np.zeros((len(self._grams) + 1, len(self._features)))
         _find(self._grams, self._counts, noise, found)
         offsets = np.rint(found[:, -1] * (_CONSTANT << 6))
@@ -154,9 +152,15 @@ class Fit:
 
 # Sums in any order: only the encoder has them.
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def _renew(features: Any, cuts: Any, target: Any, new: Any, grams: Any) -> None:
-    """Sums of the products of all features with the new ones and the target, in each cluster."""
+def _renew(
+    values: Any, places: Any, features: Any, cuts: Any, target: Any, new: Any, grams: Any
+) -> None:
+    """Take in new features, and sum the products of all with them and the target, by clusters."""
     size, factors = len(features), np.empty((3, _CHUNK))
+    for slot in new:
+        source, feature = values[slot], features[slot]
+        for i in range(len(places)):
+            feature[i] = source[places[i]]
     for cluster in range(len(grams)):
         products, energy = np.zeros((3, size)), 0.0
         for start in range(cuts[cluster], cuts[cluster + 1], _CHUNK):
