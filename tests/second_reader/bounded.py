@@ -123,14 +123,14 @@ def integers(content: bytes, base: Any, bounds: Any, limits: Any, valid: Any) ->
     pixels = rows * cols
     rest = Bytes(content)
     (clusters,) = rest.unpack("B")
-    assert 1 <= clusters <= 4
+    assert 1 <= clusters <= 6
     pieces = []
     while rest.left:
         pieces.append(rest.take(rest.unpack("I")[0]))
     labels = np.zeros(pixels, np.uint8)
     if clusters > 1:
         labels = np.frombuffer(zlib.decompress(pieces[0]), np.uint8)
-    classes = min(6, max(1, pixels // 1000))
+    classes = min(10, max(1, pixels // 1000))
     lags, near_lags = min(40, bands - 1), min(8, bands - 1)
     numbers = _numbers(pieces[1], bands, classes, clusters, 1 + lags + near_lags)
     segments = pieces[2:]

@@ -27,7 +27,7 @@ __all__ = [
     "unpack_labels",
 ]
 
-CLUSTERS = 4
+CLUSTERS = 6
 """Most clusters of pixels."""
 
 COMB_RANGE = 1 << 16
@@ -59,7 +59,7 @@ def cluster(samples: Ints, usable: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[n
     """
     bands, rows, cols = samples.shape
     number = int(np.count_nonzero(usable))
-    clusters = min(CLUSTERS - 1, number // _CLUSTER_PIXELS)
+    clusters = min(CLUSTERS, number // _CLUSTER_PIXELS)
     labels = np.zeros((rows, cols), np.uint8)
     if clusters < 2 or bands < 16:
         return labels, 1

@@ -29,7 +29,7 @@ __all__ = ["LARGEST", "decode_integers", "encode_integers", "memory"]
 LARGEST = side.LARGEST
 """Largest magnitude of an integer that is coded, and of its distance from the base."""
 
-_CLASSES = 6
+_CLASSES = 10
 _CLASS_PIXELS = 1000
 _SEGMENT = 1 << 19
 """Symbols after which a range coder ends and another begins: they wait for it to take them."""

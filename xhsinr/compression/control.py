@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from xhsinr.coding.bounded import BoundedCoding
 from xhsinr.coding.latents import LatentsCoding
 from xhsinr.coding.planes import PlanesCoding
 from xhsinr.coding.tile import TileCodec
@@ -25,6 +26,9 @@ __all__ = ["Search", "gains_by_gpu", "may_use"]
 _DEAR = 1.5
 # The error that such a bound is aimed at first, in that of the planes: bounds are whole numbers.
 _BOUND_AIM = 1.2
+# A base takes more than twice the time: it has to leave no more than this share of the bytes. On a
+# part as small as that of a trial it looks better by one to three hundredths than on the scene.
+_BASE_SAVES = 0.955
 # Where no base does better than a usual one, one with so many times its error variance may do
 # better than none.
 _COARSER = 4.0
@@ -99,7 +103,7 @@ class Search:
         # The best of planes, once something else is tried.
         self._planes: Attempt | None = None
         self._tried_others = False
-        # Bytes of codecs below a bound: on a base, then without one, then on a coarser base.
+        # Sizes of codecs below a bound: on a base, then without one, then on a coarser base.
         self._trials: list[tuple[float, TileCodec]] = []
         self._settled = False
         self.on_trial = False
@@ -116,7 +120,9 @@ class Search:
 
     def learn_trial(self, size: float) -> None:
         """Take in how many bytes `next` took on trial."""
-        self._trials.append((size, self.next))
+        coding = self.next.coding
+        based = isinstance(coding, BoundedCoding) and coding.base is not None
+        self._trials.append((size / _BASE_SAVES if based else size, self.next))
         if len(self._trials) == 1:
             self.next = self._candidates.bounded(math.inf)
             return
