@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 
-from xhsinr.coding.bounded import BoundedCoding
 from xhsinr.coding.latents import LatentsCoding
 from xhsinr.coding.planes import PlanesCoding
 from xhsinr.coding.tile import TileCodec
@@ -120,9 +120,7 @@ class Search:
 
     def learn_trial(self, size: float) -> None:
         """Take in how many bytes `next` took on trial."""
-        coding = self.next.coding
-        based = isinstance(coding, BoundedCoding) and coding.base is not None
-        self._trials.append((size / _BASE_SAVES if based else size, self.next))
+        self._trials.append((size, self.next))
         if len(self._trials) == 1:
             self.next = self._candidates.bounded(math.inf)
             return
@@ -131,7 +129,8 @@ class Search:
             self.next = self._candidates.bounded(_COARSER * level)
             return
         self.on_trial, self._settled = False, True
-        self.next = min(self._trials, key=lambda trial: trial[0])[1]
+        size, on_base = min(self._trials[::2], key=itemgetter(0))
+        self.next = on_base if size < _BASE_SAVES * self._trials[1][0] else self._trials[1][1]
 
     def learn(self, attempt: Attempt) -> bool:
         """Take in what `next` gave; true if it is to be kept, else `next` is another codec.
