@@ -6,6 +6,7 @@ Nothing here is repeated by a decoder, so floats of any rounding do.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -273,8 +274,12 @@ def choose_scales(counts: Floats, least: int = 0) -> tuple[int, list[int], float
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _comb_gains(samples: Any, low: int, values: int, combs: Any) -> Any:
-    """Bits that each axis learned from the first half of the samples saves on the second."""
+def _comb_gains(samples: Any, low: int, values: int, reach: int, combs: Any) -> Any:
+    """Bits that each axis learned from the first half of the samples saves on the second.
+
+    A value's share is its width over the mean width of those that may come as well. Where that is
+    not a step, as many values are expected as a spread too small or too large for them has.
+    """
     learned, tried = np.zeros(values, np.int32), np.zeros(values, np.int32)
     for at in range(len(samples)):
         if at < len(samples) // 2:
@@ -282,17 +287,28 @@ def _comb_gains(samples: Any, low: int, values: int, combs: Any) -> Any:
         else:
             tried[samples[at] - low] += 1
     gains = np.zeros(len(combs))
-    axis = np.zeros(values + 1, np.int64)
+    axis = np.zeros(values + 1, np.int32)
     for i in range(len(combs)):
         if combs[i] > 0:
             stretch(learned, combs[i], axis)
             for value in range(values):
                 if tried[value]:
-                    gains[i] += tried[value] * np.log2((axis[value + 1] - axis[value]) / 64.0)
+                    first, end = max(value - reach, 0), min(value + reach + 1, values)
+                    usual = (axis[end] - axis[first]) / (end - first) / 64.0
+                    width = (axis[value + 1] - axis[value]) / 64.0
+                    # The divergence of Laplace distributions whose scales have that ratio.
+                    gained = np.log2(width) - (usual - 1.0) / np.log(2.0)
+                    gains[i] += tried[value] * gained
     return gains
 
 
-def choose_comb(samples: npt.NDArray[Any], low: int, high: int) -> int:
-    """Which of `COMBS` suits the samples of a band, none of them filler."""
-    gains = _comb_gains(samples, low, high - low + 1, np.array(COMBS))
+def choose_comb(samples: npt.NDArray[Any], low: int, high: int, spread: int) -> int:
+    """Which of `COMBS` suits the samples of a band, none of them filler, if any does.
+
+    ``spread`` is how far off predictions are, in ``2**-16`` steps: of what is foreseen to a value
+    there is no neighbour to choose it from.
+    """
+    # As many values as a uniform distribution of that spread has.
+    reach = int((math.sqrt(12 * (spread / 65536) ** 2 + 1) - 1) / 2 + 0.5)
+    gains = _comb_gains(samples, low, high - low + 1, reach, np.array(COMBS))
     return int(gains.argmax())

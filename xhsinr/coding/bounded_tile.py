@@ -121,7 +121,8 @@ def encode_integers(
         shape, levels = _scales(count_symbols, far, unit)
         comb = 0
         if step == 1 and high - low < min(side.COMB_RANGE, 8 * pixels):
-            comb = fit.choose_comb(seen, low, high)
+            spread = int(model.scale(np.array(sorted(levels)[len(levels) // 2])))
+            comb = fit.choose_comb(seen, low, high, spread)
         numbers.put_model(band, shape, comb, levels, errors)
         known = numbers.band(band, expected, below, which, max_error)
         table = model.cells()[shape]
