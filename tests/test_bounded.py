@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xhsinr.coding.bounded import BoundedCoding
+from xhsinr.coding.bounded_side import most
+from xhsinr.coding.bounded_tile import LARGEST
 from xhsinr.coding.contract import Frame
 from xhsinr.coding.lattice import Lattice
 from xhsinr.errors import DamagedSidecarError
@@ -122,6 +124,42 @@ def test_wide_ranges_cost_no_more_than_their_noise() -> None:
     samples = np.rint(random.normal(0, 1 << 24, (8, 60, 60))).astype(np.int32)
     size = len(coding_of(samples).encode(samples, None, "cpu")["bound"])
     assert 8 * size / samples.size < 24 + np.log2(np.sqrt(2 * np.pi * np.e)) + 0.15
+
+
+@pytest.mark.parametrize("bits", [28, 31])
+def test_clusters_whose_weights_would_need_offsets_beyond_any_limit_come_back(bits: int) -> None:
+    """Of two kinds of pixels, one has bright samples whose last bits a band is a multiple of."""
+    random, (y, x) = np.random.default_rng(0), np.indices((90, 90))
+    kind = (x // 10 + y // 10) % 2
+    samples = np.concatenate([[20 * kind] * 8, [20 * (1 - kind)] * 8, [kind << 10, kind << bits]])
+    samples[:16] += random.integers(0, 9, (16, 90, 90))
+    last_bits = random.integers(-2, 3, (90, 90))
+    samples[16] += last_bits + 2
+    samples[17] += (last_bits << bits - 2) * (2 * kind - 1) + (1 << bits - 1)
+    samples = samples.astype(np.uint32)
+    assert np.array_equal(round_trip(coding_of(samples), samples), samples)
+
+
+@pytest.mark.parametrize("least", [0, -LARGEST // 2])
+def test_integers_as_far_apart_as_a_file_may_have_them_come_back(least: int) -> None:
+    samples = np.random.default_rng(0).integers(0, LARGEST, (3, 9, 8)) + least
+    samples[:, 0, 0], samples[:, 1, 1] = least, least + LARGEST
+    lattice = Lattice(np.dtype(np.float64), np.ones(1), np.zeros(1))
+    floats = samples.astype(np.float64)
+    frame = Frame(floats.dtype, 3, floats.min(), floats.max())
+    coding = BoundedCoding(frame, lattice, np.zeros(1, np.int64))
+    assert np.array_equal(round_trip(coding, floats), floats)
+    floats[0, 0, 0] -= 2
+    wider = BoundedCoding(Frame(floats.dtype, 3, floats.min(), floats.max()), lattice, coding.units)
+    with pytest.raises(ValueError, match="too fine"):
+        wider.encode(floats, None, "cpu")
+
+
+def test_the_largest_error_that_predicts_grows_with_the_scale_at_every_bound() -> None:
+    for step in (1, 1 << 20, 2 * LARGEST + 1):
+        limits = most(np.arange(132), step)
+        assert (np.diff(limits) >= 0).all()
+        assert limits[0] == 32 * step
 
 
 @pytest.mark.parametrize("axis", [1, 2])

@@ -68,9 +68,11 @@ class BoundedCoding:
     def encode(self, samples: Samples, valid: Valid | None, device: str) -> dict[str, bytes]:
         parts: dict[str, bytes] = {}
         low, high = self._limits
-        if max(-int(low.min()), int(high.max())) > LARGEST:
+        least, greatest = int(low.min()), int(high.max())
+        if max(-least, greatest, greatest - least) > LARGEST:
             raise ValueError(
-                f"integers may be up to {LARGEST}; the step of the lattice is too fine"
+                f"integers may be up to {LARGEST}, and so far apart; the step of the lattice is "
+                "too fine"
             )
         integers, base, decoded = self._integers(samples), None, None
         if self.base is not None or integers.itemsize > 2:

@@ -15,7 +15,16 @@ from numba import njit
 
 from xhsinr.coding.bounded_fit import solve
 
-__all__ = ["LAGS", "LARGEST_WEIGHT", "NEAR_LAGS", "WEIGHT_BITS", "Fit", "History", "classify"]
+__all__ = [
+    "LAGS",
+    "LARGEST_OFFSET",
+    "LARGEST_WEIGHT",
+    "NEAR_LAGS",
+    "WEIGHT_BITS",
+    "Fit",
+    "History",
+    "classify",
+]
 
 LAGS = 40
 """Earlier bands that predict a band at the same pixel."""
@@ -28,6 +37,9 @@ WEIGHT_BITS = 10
 
 LARGEST_WEIGHT = 8 << WEIGHT_BITS
 
+LARGEST_OFFSET = 1 << 40
+"""Largest magnitude of an offset, in 64ths."""
+
 _LIMIT = 1 << 30
 """Largest magnitude of what predicts."""
 _CHUNK = 1024
@@ -36,6 +48,8 @@ _SAMPLE = 8192
 """Pixels, at most, that weights are fitted to."""
 _CONSTANT = 64
 """What the offset of the weights is a weight of."""
+_MOST = float(LARGEST_WEIGHT >> WEIGHT_BITS), float(LARGEST_OFFSET // (_CONSTANT << 6))
+"""Largest magnitudes of a weight, and of that of the constant."""
 _WORTH = 10.0
 """Bits that a weight must save to be kept."""
 
@@ -146,7 +160,6 @@ class Fit:
         _find(self._grams, self._counts, noise, found)
         offsets = np.rint(found[:, -1] * (_CONSTANT << 6))
         weights = np.rint(found[:, slots] * (1 << WEIGHT_BITS))
-        weights = np.clip(weights, -LARGEST_WEIGHT, LARGEST_WEIGHT)
         return offsets.astype(np.int64), weights.astype(np.int64)
 
 
@@ -195,6 +208,9 @@ def _find(grams: Any, counts: Any, noise: float, found: Any) -> None:
     size = found.shape[1]
     gram, common = grams.sum(axis=0), found[0]
     solve(gram, counts.sum(), noise, _WORTH, common)
+    limits = np.full(size, _MOST[0])
+    limits[size - 1] = _MOST[1]
+    common[:] = np.minimum(np.maximum(common, -limits), limits)
     common[:] = np.rint(common * (1 << WEIGHT_BITS)) / (1 << WEIGHT_BITS)
     change = 0.0
     for i in range(size):
@@ -203,7 +219,7 @@ def _find(grams: Any, counts: Any, noise: float, found: Any) -> None:
             along += gram[i, j] * common[j]
         change += common[i] * along
     if change > 0:
-        # Rounding can spoil weights of bands that are nearly the same.
+        # Rounding can spoil weights of bands that are nearly the same, limits those of any.
         common[:] = 0
     # Others than the common ones, the constant and the target gain little, and take time.
     used = np.ones(size + 1, np.bool_)
@@ -222,8 +238,10 @@ def _find(grams: Any, counts: Any, noise: float, found: Any) -> None:
             gram[last, last] -= common[places[i]] * gram[last, i]
         weights = np.zeros(last)
         solve(gram, counts[cluster], noise, _WORTH, weights)
-        for i in range(last):
-            found[cluster + 1, places[i]] = weights[i]
+        # An offset is that of its weights: what has some beyond the limits is of no use.
+        if (np.abs(weights) <= limits[places[:last]]).all():
+            for i in range(last):
+                found[cluster + 1, places[i]] = weights[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

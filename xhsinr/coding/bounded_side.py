@@ -12,7 +12,7 @@ from numba import njit, uint64
 
 from xhsinr.coding.bounded_loop import EMPTY, NEIGHBOURS, Band, take_bytes
 from xhsinr.coding.bounded_model import COMBS, LEVELS, ONE, PRECISION, SHAPES, scale
-from xhsinr.coding.bounded_predict import LARGEST_WEIGHT
+from xhsinr.coding.bounded_predict import LARGEST_OFFSET, LARGEST_WEIGHT
 from xhsinr.entropy.cursor import inflate
 
 __all__ = [
@@ -39,7 +39,6 @@ _SYMBOLS = 1 << 21
 LARGEST = 1 << 34
 """Largest magnitude of an integer that a tile may hold."""
 
-_LARGEST_OFFSET = 1 << 40
 _LARGEST_ERROR_WEIGHT = 1 << 10
 _BIT_LENGTHS = 42
 _RAW_BITS = 16
@@ -115,7 +114,8 @@ def symbols(low: int, high: int, max_error: int) -> tuple[int, int]:
 
 def most(level: Any, step: int) -> Any:
     """Largest error that predicts: four of the largest scale, in 64ths; a symbol has that step."""
-    return scale(level) * step >> 8
+    # No error comes near the greatest one, whose product would not fit.
+    return np.minimum(scale(level), (1 << 60) // step) * step >> 8
 
 
 class Numbers:
@@ -242,7 +242,7 @@ class Numbers:
             or (levels < 0).any()
             or (levels >= LEVELS).any()
             or (np.abs(rows[self._errors : self._weights]) > _LARGEST_ERROR_WEIGHT).any()
-            or (np.abs(sets[:, 0]) > _LARGEST_OFFSET).any()
+            or (np.abs(sets[:, 0]) > LARGEST_OFFSET).any()
             or (np.abs(sets[:, 1:]) > LARGEST_WEIGHT).any()
         ):
             raise ValueError("a number of a band is out of its range")
