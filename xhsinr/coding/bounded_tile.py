@@ -39,7 +39,7 @@ _SHORT = 4
 """Times by which scales may cut errors shorter than what weights were fitted with."""
 _ROWS_PIXELS = 8192
 """Pixels, roughly, that scales are found from."""
-_PER_SAMPLE, _PER_PIXEL, _SEGMENT_BYTES = 48, 1024, 1 << 27
+_PER_SAMPLE, _PER_PIXEL, _SEGMENT_BYTES = 32, 1024, 1 << 25
 """Bytes of memory: of a sample, of a pixel for the bands that predict, of a segment."""
 
 Ints = npt.NDArray[Any]
@@ -113,7 +113,7 @@ def encode_integers(
         classify(expected, below, low, high, classes, skip, which)
         noise = 4096 * (step * step - 1) / 12
         unit = step << side.symbols(low, high, max_error)[1]
-        apart = np.abs((target << 6) - expected[fitted.pixels])
+        apart = np.abs((target.astype(np.int64) << 6) - expected[fitted.pixels])
         far = int(_FAR * apart.mean()) if len(apart) else 0
         around, of = fit.errors_around(integers, expected, which, classes, cols, every)
         errors = fit.error_weights(around, of, classes, far, noise)
