@@ -46,7 +46,9 @@ Floats = npt.NDArray[np.float32]
 def _sweep(table: Any, pivot: int) -> None:
     """Solve for one unknown, or undo it: Gauss-Jordan elimination in place."""
     inverse = 1.0 / table[pivot, pivot]
-    row = table[pivot] * inverse
+    row = table[pivot]
+    for j in range(len(table)):
+        row[j] *= inverse
     row[pivot] = inverse
     for i in range(len(table)):
         factor = table[i, pivot]
@@ -54,7 +56,6 @@ def _sweep(table: Any, pivot: int) -> None:
             table[i, pivot] = 0
             for j in range(len(table)):
                 table[i, j] -= factor * row[j]
-    table[pivot] = row
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -145,17 +146,20 @@ def errors_around(
                 at += end
         at = row * half
         even, odd = lines[:, : half + 1], lines[:, half + 1 :]
-        around[0, 0, at : at + half] = odd[0, :half]
-        around[0, 1, at : at + half] = even[0, :half]
-        around[0, 2, at : at + half] = odd[0, 1 : half + 1]
-        around[0, 5, at : at + half] = even[1, :half]
-        which[0, at : at + half] = classes[start : start + half]
-        end = at + cols - half
-        for k in range(2):
-            around[1, 3 * k, at:end] = even[k, : cols - half]
-            around[1, 2 + 2 * k, at:end] = even[k, 1 : cols - half + 1]
-            around[1, 1 + 4 * k, at:end] = odd[k, 1 : cols - half + 1]
-        which[1, at:end] = classes[start + half : start + cols]
+        for i in range(half):
+            around[0, 0, at + i] = odd[0, i]
+            around[0, 1, at + i] = even[0, i]
+            around[0, 2, at + i] = odd[0, i + 1]
+            around[0, 5, at + i] = even[1, i]
+            which[0, at + i] = classes[start + i]
+        for i in range(cols - half):
+            around[1, 0, at + i] = even[0, i]
+            around[1, 1, at + i] = odd[0, i + 1]
+            around[1, 2, at + i] = even[0, i + 1]
+            around[1, 3, at + i] = even[1, i]
+            around[1, 4, at + i] = even[1, i + 1]
+            around[1, 5, at + i] = odd[1, i + 1]
+            which[1, at + i] = classes[start + half + i]
     return around, which
 
 
@@ -181,20 +185,21 @@ def error_weights(around: Any, which: Any, bad: int, most: float, noise: float) 
     weights = np.zeros(NEIGHBOURS, np.int64)
     limit = np.float32(most)
     for odd in range(2):
-        errors, kept, count = np.empty_like(around[odd]), which[odd] < bad, 0.0
-        for at in range(len(kept)):
-            count += kept[at]
+        pixels, count = around.shape[2], 0.0
+        errors = np.empty((6, pixels), np.float32)
+        for at in range(pixels):
+            count += which[odd, at] < bad
         for i in range(6):
-            for at in range(len(kept)):
+            for at in range(pixels):
                 error = min(max(around[odd, i, at], -limit), limit)
-                errors[i, at] = error if kept[at] else np.float32(0)
+                errors[i, at] = error if which[odd, at] < bad else np.float32(0)
         if count < 16:
             continue
         gram = np.zeros((6, 6))
         for i in range(6):
             for j in range(i + 1):
                 one, other, total = errors[i], errors[j], np.float32(0)
-                for at in range(len(kept)):
+                for at in range(pixels):
                     total += one[at] * other[at]
                 gram[i, j] = total
                 gram[j, i] = total
@@ -216,11 +221,11 @@ def symbol_counts(around: Any, which: Any, bad: int, weights: Any, step: int, mo
     """
     counts = np.zeros((bad, _BINS), np.float32)
     symbols, limit = np.empty(around.shape[2], np.float32), np.float32(most)
-    factors = (weights / (1 << WEIGHT_BITS)).astype(np.float32)
     for odd in range(2):
-        symbols[:] = around[odd, 5]
+        for at in range(len(symbols)):
+            symbols[at] = around[odd, 5, at]
         for i in range(5 if odd else 3):
-            factor, errors = factors[3 * odd + i], around[odd, i]
+            factor, errors = np.float32(weights[3 * odd + i] / (1 << WEIGHT_BITS)), around[odd, i]
             for at in range(len(symbols)):
                 symbols[at] -= factor * min(max(errors[at], -limit), limit)
         scale = np.float32(1 / (64 * step))

@@ -194,11 +194,11 @@ def _renew(
                 products[1, i] += by_b
                 products[2, i] += by_c
         gram = grams[cluster]
-        for k in range(len(new)):
-            gram[new[k], :size] = products[k]
-            gram[:size, new[k]] = products[k]
-        gram[size, :size] = products[2]
-        gram[:size, size] = products[2]
+        for k in range(len(new) + 1):
+            at, product = (new[k], products[k]) if k < len(new) else (size, products[2])
+            for i in range(size):
+                gram[at, i] = product[i]
+                gram[i, at] = product[i]
         gram[size, size] = energy
 
 
@@ -206,12 +206,18 @@ def _renew(
 def _find(grams: Any, counts: Any, noise: float, found: Any) -> None:
     """Weights of all clusters, then what each cluster adds to some of them."""
     size = found.shape[1]
-    gram, common = grams.sum(axis=0), found[0]
-    solve(gram, counts.sum(), noise, _WORTH, common)
+    gram, common, count = np.zeros((size + 1, size + 1)), found[0], 0.0
+    for cluster in range(len(grams)):
+        count += counts[cluster]
+        for i in range(size + 1):
+            for j in range(size + 1):
+                gram[i, j] += grams[cluster, i, j]
+    solve(gram, count, noise, _WORTH, common)
     limits = np.full(size, _MOST[0])
     limits[size - 1] = _MOST[1]
-    common[:] = np.minimum(np.maximum(common, -limits), limits)
-    common[:] = np.rint(common * (1 << WEIGHT_BITS)) / (1 << WEIGHT_BITS)
+    for i in range(size):
+        weight = min(max(common[i], -limits[i]), limits[i])
+        common[i] = np.rint(weight * (1 << WEIGHT_BITS)) / (1 << WEIGHT_BITS)
     change = 0.0
     for i in range(size):
         along = -2 * gram[i, size]
@@ -222,24 +228,33 @@ def _find(grams: Any, counts: Any, noise: float, found: Any) -> None:
         # Rounding can spoil weights of bands that are nearly the same, limits those of any.
         common[:] = 0
     # Others than the common ones, the constant and the target gain little, and take time.
-    used = np.ones(size + 1, np.bool_)
-    used[: size - 1] = common[: size - 1] != 0
-    places = np.flatnonzero(used)
-    last = len(places) - 1
+    places, last = np.empty(size + 1, np.int64), 0
+    for i in range(size):
+        if common[i] != 0 or i == size - 1:
+            places[last] = i
+            last += 1
+    places[last] = size
     for cluster in range(len(grams) if len(grams) > 1 else 0):
         if counts[cluster] < 4 * size:
             continue
         # The target is what the common weights leave.
-        gram = grams[cluster][places][:, places]
+        gram = np.empty((last + 1, last + 1))
+        for i in range(last + 1):
+            for j in range(last + 1):
+                gram[i, j] = grams[cluster, places[i], places[j]]
         for i in range(last):
-            gram[last] -= common[places[i]] * gram[i]
+            for j in range(last + 1):
+                gram[last, j] -= common[places[i]] * gram[i, j]
         for i in range(last):
             gram[i, last] = gram[last, i]
             gram[last, last] -= common[places[i]] * gram[last, i]
         weights = np.zeros(last)
         solve(gram, counts[cluster], noise, _WORTH, weights)
         # An offset is that of its weights: what has some beyond the limits is of no use.
-        if (np.abs(weights) <= limits[places[:last]]).all():
+        fits = True
+        for i in range(last):
+            fits = fits and abs(weights[i]) <= limits[places[i]]
+        if fits:
             for i in range(last):
                 found[cluster + 1, places[i]] = weights[i]
 
@@ -300,9 +315,11 @@ def _remember(
             kept[i] = value
             largest = max(largest, abs(value))
         # A pixel without a neighbour has itself for one.
-        evens[:half], evens[half] = row[:half], row[cols - 1]
-        odds[0], odds[half] = row[0], row[half - 1]
-        odds[1 : cols - half + 1] = row[half:]
+        for i in range(half):
+            evens[i] = row[i]
+        evens[half], odds[0], odds[half] = row[cols - 1], row[0], row[half - 1]
+        for i in range(half, cols):
+            odds[1 + i - half] = row[i]
         for first, end, beside in ((0, half, odds), (half, cols, evens)):
             above, below, means = up[first:end], down[first:end], around[start + first :]
             for i in range(end - first):
