@@ -126,7 +126,7 @@ def test_an_original_of_another_shape_is_refused(
 ) -> None:
     found = xhsinr.verify(path, against=scene.isel(change), progress=False)
     assert len(found.errors) == 1
-    assert "the file holds (10, 30, 34) of int16" in found.errors[0]
+    assert "the file holds 30 x 34 pixels, 10 bands, int16" in found.errors[0]
 
 
 def test_an_original_that_is_no_scene_is_reported(path: Path) -> None:
