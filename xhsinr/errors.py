@@ -22,6 +22,7 @@ __all__ = [
     "UnknownSceneError",
     "UnsupportedVersionError",
     "VerificationError",
+    "counted",
     "printable",
 ]
 
@@ -107,3 +108,8 @@ class Caution(UserWarning):
 def printable(text: str) -> str:
     """Text as a terminal may show it: names and what libraries say may hold what would steer it."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something, as people write it."""
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from xhsinr.errors import printable
+from xhsinr.errors import counted, printable
 from xhsinr.folders import write
 from xhsinr.storage import Place
 
@@ -101,7 +101,7 @@ class ArchiveReport:
         size = f"{original:,} bytes in {stored:,}" if stored else "nothing stored"
         errors = [f"  {row.id}: {printable(row.error)}" for row in self.failed]
         errors += [f"  {row.id}: caution: {printable(row.caution)}" for row in self.cautions]
-        scenes = f"{len(self.rows)} scene{'s' * (len(self.rows) != 1)}"
+        scenes = counted(len(self.rows), "scene")
         return [f"{self.path}: {scenes}, {parts or 'none'}; {size}", *errors]
 
 

@@ -10,6 +10,7 @@ import click
 
 import xhsinr
 from xhsinr.cli.common import echo, quality_options
+from xhsinr.errors import counted
 
 __all__ = ["archive"]
 
@@ -108,7 +109,7 @@ def _verify(out: str, sample: float, scheduler: str | None, workers: int | None)
         echo(error, err=True)
     if not found.valid:
         sys.exit(1)
-    scenes = f"{found.scenes} scene{'s' * (found.scenes != 1)}"
+    scenes = counted(found.scenes, "scene")
     echo(f"{out}: {len(found.checked)} of {scenes} checked, all valid")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from xhsinr.coding.bounded_loop import NEIGHBOURS, WEIGHT_BITS
+from xhsinr.coding.bounded_loop import NEIGHBOURS
 from xhsinr.coding.bounded_model import (
     COMBS,
     LEVELS,
@@ -23,6 +23,7 @@ from xhsinr.coding.bounded_model import (
     scale,
     stretch,
 )
+from xhsinr.coding.bounded_steps import WEIGHT_BITS
 
 __all__ = [
     "choose_comb",

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, uint64
 
-from xhsinr.coding.bounded_loop import EMPTY, NEIGHBOURS, Band, take_bytes
+from xhsinr.coding.bounded_coder import EMPTY, next_word, take_bytes
+from xhsinr.coding.bounded_loop import NEIGHBOURS, Band
 from xhsinr.coding.bounded_model import COMBS, LEVELS, ONE, PRECISION, SHAPES, scale
 from xhsinr.coding.bounded_predict import LARGEST_OFFSET, LARGEST_WEIGHT
 from xhsinr.entropy.cursor import inflate
@@ -290,9 +291,7 @@ def _drop(states: Any, words: Any, left: Any, first: Any, size: Any) -> Any:
     """Remove a symbol from the state whose turn it is, and pass the turn on."""
     one = states[0]
     one = uint64(size) * (one >> uint64(PRECISION)) + (one & uint64(ONE - 1)) - uint64(first)
-    if one < EMPTY:
-        left -= 1
-        one = (one << uint64(32)) | (uint64(words[left]) if left >= 0 else uint64(0))
+    one, left = next_word(one, words, left)
     states[0], states[1] = states[1], one
     return left
 

@@ -20,6 +20,7 @@ from xhsinr.coding import bounded_fit as fit
 from xhsinr.coding import bounded_loop as loop
 from xhsinr.coding import bounded_model as model
 from xhsinr.coding import bounded_side as side
+from xhsinr.coding.bounded_coder import EMPTY, take_bytes
 from xhsinr.coding.bounded_halves import halve, join
 from xhsinr.coding.bounded_predict import Fit, History, classify
 from xhsinr.errors import DamagedSidecarError
@@ -131,7 +132,7 @@ def encode_integers(
         if decoded is not None:
             join(found.reshape(rows, cols), below.reshape(rows, cols), decoded[band])
         if count >= _SEGMENT or band == bands - 1:
-            segments.append(loop.take_bytes(firsts, shares, count, loop.STATES))
+            segments.append(take_bytes(firsts, shares, count, loop.STATES))
             count = 0
     head = [side.pack_labels(labels, clusters), numbers.to_bytes()]
     parts = [struct.pack("<B", clusters)]
@@ -235,7 +236,7 @@ def decode_integers(
         if left < 0:
             raise DamagedSidecarError("A tile's bounded integers end early: the file is damaged")
         count += (pixels - int(np.count_nonzero(skip))) * (2 if known.shift else 1)
-        if (count >= _SEGMENT or band == bands - 1) and (left or (states != loop.EMPTY).any()):
+        if (count >= _SEGMENT or band == bands - 1) and (left or (states != EMPTY).any()):
             raise DamagedSidecarError(
                 "A tile's bounded integers do not end where they should: the file is damaged"
             )

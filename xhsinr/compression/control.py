@@ -129,8 +129,9 @@ class Search:
             self.next = self._candidates.bounded(_COARSER * level)
             return
         self.on_trial, self._settled = False, True
-        size, on_base = min(self._trials[::2], key=itemgetter(0))
-        self.next = on_base if size < _BASE_SAVES * self._trials[1][0] else self._trials[1][1]
+        based, without, *coarser = self._trials
+        best = min([based, *coarser], key=itemgetter(0))
+        self.next = (best if best[0] < _BASE_SAVES * without[0] else without)[1]
 
     def learn(self, attempt: Attempt) -> bool:
         """Take in what `next` gave; true if it is to be kept, else `next` is another codec.

@@ -132,11 +132,11 @@ def verify(
 def _differences(original: scenes.Scene, scene: scenes.Scene) -> list[str]:
     """Metadata that did not come back as it was."""
     if original.shape != scene.shape or original.dtype != scene.dtype:
-        found = [
-            f"{found.rows} x {found.cols} pixels, {found.bands} bands, {found.dtype}"
-            for found in (original, scene)
-        ]
-        return ["the original is {}, the file holds {}".format(*found)]
+        one, other = (
+            f"{each.rows} x {each.cols} pixels, {each.bands} bands, {each.dtype}"
+            for each in (original, scene)
+        )
+        return [f"the original is {one}, the file holds {other}"]
     names = ("crs", "transform", "nodata", "wavelength_units", "wavelengths", "fwhm")
     return [
         f"{name} of the original and of the file differ"

@@ -21,7 +21,7 @@ from pystac.utils import str_to_datetime
 from rasterio.errors import RasterioError
 
 from xhsinr import backend
-from xhsinr.errors import SourceError, UnknownSceneError
+from xhsinr.errors import SourceError, UnknownSceneError, counted
 from xhsinr.folders import at, located
 from xhsinr.pictures.encoded import png_bytes
 from xhsinr.pictures.picture import image_html
@@ -117,11 +117,8 @@ class SceneCatalog(Mapping[str, xr.DataArray]):
         ]
         return pd.DataFrame(rows, columns=["id", "datetime", *_FIGURES, "path"]).set_index("id")
 
-    def _count(self) -> str:
-        return f"{len(self)} scene{'s' * (len(self) != 1)}"
-
     def __repr__(self) -> str:
-        head = f"<xhsinr.SceneCatalog of {self._count()}>"
+        head = f"<xhsinr.SceneCatalog of {counted(len(self), 'scene')}>"
         shown = self.table.drop(columns="path").to_string(max_rows=_SHOWN)
         return f"{head}\n{shown}" if len(self) else head
 
@@ -133,7 +130,7 @@ class SceneCatalog(Mapping[str, xr.DataArray]):
         shown.insert(0, "", pd.Series(looks, dtype=object))
         table = shown.to_html(index=False, border=0, escape=False)
         more = f"and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
-        return f"<b>{self._count()}</b>{table}{more}"
+        return f"<b>{counted(len(self), 'scene')}</b>{table}{more}"
 
 
 def open_catalog(
