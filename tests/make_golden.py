@@ -90,8 +90,8 @@ def _of_clusters() -> xr.DataArray:
 
 def _of_segments() -> xr.DataArray:
     """More samples than one segment has, all easy to foresee."""
-    row, band = np.arange(330)[:, None] // 8, np.arange(6)
-    scene = np.broadcast_to((row + band).astype(np.uint8), (340, 330, 6))
+    row, band = np.arange(330)[:, None] // 8, np.arange(11)
+    scene = np.broadcast_to((row + band).astype(np.uint8), (340, 330, 11))
     return xr.DataArray(scene, dims=("y", "x", "band"))
 
 

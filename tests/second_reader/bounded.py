@@ -134,13 +134,14 @@ def integers(content: bytes, base: Any, bounds: Any, limits: Any, valid: Any) ->
     lags, near_lags = min(40, bands - 1), min(8, bands - 1)
     numbers = _numbers(pieces[1], bands, classes, clusters, 1 + lags + near_lags)
     segments = pieces[2:]
-    coder, read = None, 1 << 19
+    coder, read = None, 1 << 20
+    states = 1 << min(max(bands * pixels >> 15, 4), 32).bit_length() - 1
     found = np.zeros((bands, pixels), np.int64)
     memory: list[Any] = []
     for band in range(bands):
-        if read >= 1 << 19:
+        if read >= 1 << 20:
             assert coder is None or coder.ended
-            coder, read = RangeDecoder(segments.pop(0), 28, 4), 0
+            coder, read = RangeDecoder(segments.pop(0), 28, states), 0
         about = numbers[band]
         low, high = about["low"], about["low"] + about["width"]
         assert limits[band][0] <= low <= high <= limits[band][1]
@@ -230,67 +231,73 @@ def _band(
     n = width + 1 if comb else 2 * S + 1
     most = max(about["spreads"]) * (q << h) >> 8
     axis = [64 * i for i in range(n + 1)] if comb else None
-    counts, seen, again, read = [0] * n, 0, 1000, 0
+    counts, seen, again = [0] * n, 0, len(E) >> 6
     rows = len(E) // cols
     errors: dict[Any, int] = {}
-    D = shapes()[about["shape"]]
+    u = max((1 << 14) // n, 1)
+    D = [mass * (ONE - n * u) >> 28 for mass in shapes()[about["shape"]]]
     for y in range(rows):
         if comb and seen >= again:
             axis = _axis(counts, comb)
-            again = seen + (seen >> 1)
-        for x in [*range(0, cols, 2), *range(1, cols, 2)]:
-            at = y * cols + x
-            places = [(y - 1, x - 1), (y - 1, x), (y - 1, x + 1)]
-            used = w[:3]
-            if x % 2:
-                places += [(y, x - 1), (y, x + 1)]
-                used = w[3:]
-            total = sum(a * errors.get(b, 0) for a, b in zip(used, places, strict=True))
-            expected, b = int(E[at]), int(base[at])
-            p = expected + (total + 128 >> 8)
-            p = min(max(p, 64 * (low - b)), 64 * (low + width - b))
-            m = p + 32 >> 6
-            found[at] = m
-            if skipped[at]:
-                continue
-            if comb:
-                assert axis
-                t = p + 32 - 64 * (low - b)
-                v = min(max(t >> 6, 0), n - 1)
-                part = min(max(t - 64 * v, 0), 64)
-                centre = axis[v] + (part * (axis[v + 1] - axis[v]) >> 6)
-            else:
-                centre = 64 * S + 32 + (p - 64 * m if q == 1 and h == 0 else 0)
-            spread = about["spreads"][which[at]]
-            i = _symbol(coder, n, axis, centre, spread, D)
-            read += 1
-            if comb:
-                counts[i] += 1
-                seen += 1
-                value = i + low - b
-            else:
-                s = i - S
-                if h:
-                    s = (s << h) + coder.raw(h) - (1 << h - 1)
-                    read += 1
-                value = min(max(m + q * s, low - b), low + width - b)
-            found[at] = value
-            errors[y, x] = min(max(64 * value - expected, -most), most)
-    return read
+            again = seen + max(seen >> 2, len(E) >> 5)
+        for odd in range(2):
+            half = {}
+            for x in range(odd, cols, 2):
+                at = y * cols + x
+                places = [(y - 1, x - 1), (y - 1, x), (y - 1, x + 1)]
+                used = w[:3]
+                if odd:
+                    places += [(y, x - 1), (y, x + 1)]
+                    used = w[3:]
+                total = sum(a * errors.get(b, 0) for a, b in zip(used, places, strict=True))
+                b = int(base[at])
+                p = int(E[at]) + (total + 128 >> 8)
+                p = min(max(p, 64 * (low - b)), 64 * (low + width - b))
+                m = found[at] = p + 32 >> 6
+                if comb:
+                    assert axis
+                    t = p + 32 - 64 * (low - b)
+                    v = min(max(t >> 6, 0), n - 1)
+                    part = min(max(t - 64 * v, 0), 64)
+                    centre = axis[v] + (part * (axis[v + 1] - axis[v]) >> 6)
+                else:
+                    centre = 64 * S + 32 + (p - 64 * m if q == 1 and h == 0 else 0)
+                if skipped[at]:
+                    coder.remove(0, ONE)
+                else:
+                    spread = about["spreads"][which[at]]
+                    half[at] = m, _symbol(coder, n, axis, centre, spread, D, u)
+            for x in range(odd, cols, 2):
+                at = y * cols + x
+                if skipped[at]:
+                    if h:
+                        coder.remove(0, ONE)
+                    continue
+                (m, i), b = half[at], int(base[at])
+                if comb:
+                    counts[i] += 1
+                    seen += 1
+                    value = i + low - b
+                else:
+                    s = i - S
+                    if h:
+                        s = (s << h) + coder.raw(h) - (1 << h - 1)
+                    value = min(max(m + q * s, low - b), low + width - b)
+                found[at] = value
+                errors[y, x] = min(max(64 * value - int(E[at]), -most), most)
+    return len(E) * (2 if h else 1)
 
 
-def _symbol(coder: RangeDecoder, n: int, axis: Any, centre: int, spread: int, D: Any) -> int:
-    u = max((1 << 14) // n, 1)
-
+def _symbol(
+    coder: RangeDecoder, n: int, axis: Any, centre: int, spread: int, D: Any, u: int
+) -> int:
     def begin(i: int) -> int:
         if i in (0, n):
             return ONE if i else 0
         z = (((axis[i] if axis else 64 * i) - centre) * ((1 << 44) // spread) >> 14) + (1 << 23)
-        F = 0 if z <= 0 else ONE
-        if 0 < z < 1 << 24:
-            c = z >> 14
-            F = D[c] + ((D[c + 1] - D[c]) * (z % 16384) >> 14)
-        return i * u + (F * (ONE - n * u) >> 28)
+        z = min(max(z, 0), 1 << 24)
+        c = z >> 14
+        return i * u + D[c] + ((D[c + 1] - D[c]) * (z % 16384) >> 14)
 
     least, most = 0, n
     while most - least > 1:

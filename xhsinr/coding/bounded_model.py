@@ -20,17 +20,18 @@ import numpy.typing as npt
 from numba import njit
 
 __all__ = [
+    "CELL_BITS",
     "COMBS",
     "LEVELS",
     "ONE",
     "PRECISION",
+    "REACH",
+    "RISE_BITS",
     "SHAPES",
-    "cells",
+    "distribution",
     "distributions",
-    "inverses",
-    "quantile",
+    "quantiles",
     "scale",
-    "share",
     "stretch",
 ]
 
@@ -52,7 +53,12 @@ _GRID = 8
 """Standard deviations that the tables reach to, on either side."""
 _CELLS = 64
 """Cells of a table per standard deviation."""
-_RISE_BITS = 24
+CELL_BITS = 14
+"""Bits of the places within a cell."""
+REACH = 2 * _GRID * _CELLS << CELL_BITS
+"""Where tables end, in parts of cells."""
+RISE_BITS = 24
+"""Bits of how far a table rises within a cell."""
 _NORMAL = (4611123102832306901, 4610560255948314624)
 """``exp(-h**2 / 2)`` and ``exp(-h**2)`` of a cell's width ``h``, times ``2**62``."""
 _LAPLACE = 4510898844149047330
@@ -97,61 +103,43 @@ def distributions() -> npt.NDArray[np.int32]:
     return table
 
 
-@functools.cache
-def cells() -> Table:
-    """`distributions` for `share`: of each cell where it begins, times ``2**24``, plus its rise."""
-    whole = distributions().astype(np.int64)
-    return np.ascontiguousarray((whole[:, :-1] << _RISE_BITS) + np.diff(whole))
+def distribution(shape: int, symbols: int) -> tuple[Table, int]:
+    """A table for so many symbols, and the least share of each.
+
+    Parameters
+    ----------
+    shape, symbols : int
+
+    Returns
+    -------
+    ndarray of int64
+        Of each cell of the distribution function where it begins, times ``2**RISE_BITS``, plus its
+        rise, after the least shares of all symbols, which are a 2**14th of all, are taken away.
+    int
+        That of each symbol, one at least.
+    """
+    floor = max((ONE >> 14) // symbols, 1)
+    whole = distributions()[shape].astype(np.int64) * (ONE - symbols * floor) >> PRECISION
+    return (whole[:-1] << RISE_BITS) + np.diff(whole), floor
 
 
 @functools.cache
-def inverses() -> npt.NDArray[np.int32]:
-    """Where `distributions` reach each 1024th of `ONE`, in 2**14ths of a cell, (SHAPES, 1025)."""
+def quantiles() -> Table:
+    """Where `distributions` reach each 1024th of `ONE`, and how far the next is, (SHAPES, 1024).
+
+    In parts of cells; the former times ``2**32``.
+    """
     ends = np.arange(1025) << (PRECISION - 10)
-    reached = [np.interp(ends, row[:-1], np.arange(len(row) - 1) << 14) for row in distributions()]
-    return np.array(reached).astype(np.int32)
+    cells = np.arange(len(distributions()[0]) - 1) << CELL_BITS
+    reached = [np.interp(ends, row[:-1], cells) for row in distributions()]
+    whole = np.array(reached).astype(np.int64)
+    return np.ascontiguousarray((whole[:, :-1] << 32) + np.diff(whole))
 
 
 def scale(level: npt.NDArray[np.integer[Any]]) -> Table:
     """Scales of levels, in ``2**-16`` steps."""
     steps: Table = np.array(_ROOTS, np.int64)[level % 6] << (level // 6)
     return steps
-
-
-@njit(inline="always")
-def share(distances: Any, inverse: Any, table: Any) -> Any:
-    """Distribution function at a distance from the prediction.
-
-    Parameters
-    ----------
-    distances : int
-        In 64ths of a step, below ``2**30`` in magnitude.
-    inverse : int
-        ``2**44`` over the scale in ``2**-16`` steps.
-    table : ndarray of int64
-        One of `cells`.
-
-    Returns
-    -------
-    int
-        From 0 to `ONE`.
-    """
-    z = min(max((distances * inverse >> 14) + (8 << 20), 0), 16 << 20)
-    cell = table[z >> 14]
-    return (cell >> _RISE_BITS) + ((cell & ((1 << _RISE_BITS) - 1)) * (z & 16383) >> 14)
-
-
-@njit(inline="always")
-def quantile(target: Any, spread: Any, table: Any) -> Any:
-    """Roughly where `share` reaches a target from 0 to ``ONE - 1``, in 64ths of a step.
-
-    ``spread`` is the scale in ``2**-16`` steps, ``table`` one of `inverses`.
-    """
-    cell = target >> (PRECISION - 10)
-    low = np.int64(table[cell])
-    part = target & ((1 << (PRECISION - 10)) - 1)
-    z = low + ((table[cell + 1] - low) * part >> (PRECISION - 10))
-    return ((z - (8 << 20)) * (spread >> 4)) >> 26
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -12,7 +12,7 @@ from numba import njit, uint64
 
 from xhsinr.coding.bounded_coder import EMPTY, next_word, take_bytes
 from xhsinr.coding.bounded_loop import NEIGHBOURS, Band
-from xhsinr.coding.bounded_model import COMBS, LEVELS, ONE, PRECISION, SHAPES, scale
+from xhsinr.coding.bounded_model import COMBS, LEVELS, ONE, PRECISION, SHAPES, distribution, scale
 from xhsinr.coding.bounded_predict import LARGEST_OFFSET, LARGEST_WEIGHT
 from xhsinr.entropy.cursor import inflate
 
@@ -188,6 +188,7 @@ class Numbers:
             largest,
             shift,
             comb,
+            *distribution(self.shape(band), high - low + 1 if comb else 2 * largest + 1),
         )
 
     def to_bytes(self) -> bytes:

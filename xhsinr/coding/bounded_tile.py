@@ -22,6 +22,7 @@ from xhsinr.coding import bounded_model as model
 from xhsinr.coding import bounded_side as side
 from xhsinr.coding.bounded_coder import EMPTY, take_bytes
 from xhsinr.coding.bounded_halves import halve, join
+from xhsinr.coding.bounded_lanes import lanes
 from xhsinr.coding.bounded_predict import Fit, History, classify
 from xhsinr.errors import DamagedSidecarError
 
@@ -32,7 +33,7 @@ LARGEST = side.LARGEST
 
 _CLASSES = 10
 _CLASS_PIXELS = 1000
-_SEGMENT = 1 << 19
+_SEGMENT = 1 << 20
 """Symbols after which a range coder ends and another begins: they wait for it to take them."""
 _FAR = 6
 """Mean errors, beyond which an error is one of few and says no more of its neighbours."""
@@ -126,13 +127,12 @@ def encode_integers(
             comb = fit.choose_comb(seen, low, high, spread)
         numbers.put_model(band, shape, comb, levels, errors)
         known = numbers.band(band, expected, below, which, max_error)
-        table = model.cells()[shape]
-        count = loop.encode_band(integers, cols, known, table, found, firsts, shares, count)
+        count = loop.encode_band(integers, cols, known, found, firsts, shares, count)
         history.add(found, centre)
         if decoded is not None:
             join(found.reshape(rows, cols), below.reshape(rows, cols), decoded[band])
         if count >= _SEGMENT or band == bands - 1:
-            segments.append(take_bytes(firsts, shares, count, loop.STATES))
+            segments.append(take_bytes(firsts, shares, count, lanes(samples.size)))
             count = 0
     head = [side.pack_labels(labels, clusters), numbers.to_bytes()]
     parts = [struct.pack("<B", clusters)]
@@ -207,35 +207,26 @@ def decode_integers(
     below, found = np.zeros(pixels, kind), np.empty(pixels, kind)
     skip = np.zeros(0 if valid is None else pixels, np.bool_)
     which = np.empty(pixels, np.uint8)
-    states, words = np.zeros(loop.STATES, np.uint64), np.zeros(0, np.uint32)
-    left, count = 0, _SEGMENT
+    turns = lanes(decoded.size)
+    states, words, left, count = np.zeros(turns, np.uint64), np.zeros(1, np.uint32), 0, _SEGMENT
     segments = iter(parts[2:])
     for band, max_error in enumerate(max_errors.tolist()):
         if count >= _SEGMENT:
-            states, words = _start(next(segments, b""))
-            left, count = len(words), 0
+            states, words, left = _start(next(segments, b""), turns)
+            count = 0
         if base is not None:
             halve(base[band], below.reshape(rows, cols))
         if valid is not None:
             halve(~valid[band], skip.reshape(rows, cols))
         low, high, centre = numbers.range(band)
-        shape_number = numbers.shape(band)
         expected = history.expect(*numbers.weights(band), centre)
         classify(expected, below, low, high, classes, skip, which)
         known = numbers.band(band, expected, below, which, max_error)
-        left = loop.decode_band(
-            cols,
-            known,
-            model.cells()[shape_number],
-            model.inverses()[shape_number],
-            states,
-            words,
-            left,
-            found,
-        )
+        quantiles = model.quantiles()[numbers.shape(band)]
+        left = loop.decode_band(cols, known, quantiles, states, count % turns, words, left, found)
         if left < 0:
             raise DamagedSidecarError("A tile's bounded integers end early: the file is damaged")
-        count += (pixels - int(np.count_nonzero(skip))) * (2 if known.shift else 1)
+        count += pixels * (2 if known.shift else 1)
         if (count >= _SEGMENT or band == bands - 1) and (left or (states != EMPTY).any()):
             raise DamagedSidecarError(
                 "A tile's bounded integers do not end where they should: the file is damaged"
@@ -257,14 +248,18 @@ def _parts(content: bytes) -> list[bytes]:
     return parts
 
 
-def _start(content: bytes) -> tuple[Ints, Ints]:
-    head = 8 * loop.STATES
+def _start(content: bytes, turns: int) -> tuple[Ints, Ints, int]:
+    """States of a range coder, its words, and how many there are."""
+    head = 8 * turns
     if len(content) < head or len(content) % 4:
         raise DamagedSidecarError(
             f"A tile's bounded integers have a part of {len(content)} bytes: the file is damaged"
         )
-    states = np.frombuffer(content, "<u8", loop.STATES).astype(np.uint64)
-    return states, np.frombuffer(content, "<u4", offset=head).astype(np.uint32)
+    states = np.frombuffer(content, "<u8", turns).astype(np.uint64)
+    left = (len(content) - head) // 4
+    words = np.zeros(max(left, 1), np.uint32)
+    words[:left] = np.frombuffer(content, "<u4", offset=head)
+    return states, words, left
 
 
 def _halved(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
