@@ -17,7 +17,7 @@ __all__ = ["BoundedCodec", "integers"]
 
 ONE = 1 << 28
 ROOTS = (8192, 9195, 10321, 11585, 13004, 14596)
-COMBS = (0, 5, 14, 44)
+COMBS = (0, 2, 14, 44)
 
 
 def _unfold(number: int) -> int:
@@ -135,7 +135,7 @@ def integers(content: bytes, base: Any, bounds: Any, limits: Any, valid: Any) ->
     numbers = _numbers(pieces[1], bands, classes, clusters, 1 + lags + near_lags)
     segments = pieces[2:]
     coder, read = None, 1 << 20
-    states = 1 << min(max(bands * pixels >> 15, 4), 32).bit_length() - 1
+    states = 1 << min(max(bands * pixels >> 16, 4), 32).bit_length() - 1
     found = np.zeros((bands, pixels), np.int64)
     memory: list[Any] = []
     for band in range(bands):
@@ -150,8 +150,8 @@ def integers(content: bytes, base: Any, bounds: Any, limits: Any, valid: Any) ->
         lagged = [*features[:lags], *nears[:near_lags]]
         used = np.array(lagged, np.int64).reshape(-1, pixels)
         weights = about["sets"][labels]  # of each pixel
-        E = (64 * about["centre"] + weights[:, 0] << 4) + 8
-        E = E + (weights[:, 1:] * used.T).sum(1) >> 4
+        E = (64 * about["centre"] + weights[:, 0] << 3) + 4
+        E = E + (weights[:, 1:] * used.T).sum(1) >> 3
         skipped = np.zeros(pixels, bool) if valid is None else ~valid[band].ravel()
         below = base[band].ravel()
         which = _classes(E, below, low, high, classes)
@@ -251,7 +251,7 @@ def _band(
                     used = w[3:]
                 total = sum(a * errors.get(b, 0) for a, b in zip(used, places, strict=True))
                 b = int(base[at])
-                p = int(E[at]) + (total + 128 >> 8)
+                p = int(E[at]) + (total + 16 >> 5)
                 p = min(max(p, 64 * (low - b)), 64 * (low + width - b))
                 m = found[at] = p + 32 >> 6
                 if comb:
@@ -341,5 +341,7 @@ def _axis(counts: list[int], k: int) -> list[int]:
 
 def _smooth(x: list[int]) -> list[int]:
     for _ in range(3):
-        x = [sum(x[max(i - 6, 0) : i + 7]) for i in range(len(x))]
+        start, end = x[:6] + [x[-1]] * (6 - len(x)), [x[0]] * (6 - len(x)) + x[-6:]
+        mirrored = start[::-1] + x + end[::-1]
+        x = [sum(mirrored[i : i + 13]) for i in range(len(x))]
     return x

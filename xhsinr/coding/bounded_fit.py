@@ -16,6 +16,7 @@ from numba import njit
 from xhsinr.coding.bounded_loop import NEIGHBOURS
 from xhsinr.coding.bounded_model import (
     COMBS,
+    LARGEST_WIDTH,
     LEVELS,
     ONE,
     SHAPES,
@@ -36,6 +37,8 @@ __all__ = [
 
 _RIDGE = 1e-3
 _RELATIVE_RIDGE = 1e-9
+_NAT = 1 / math.log(2)
+"""Bits of a nat."""
 _EXACT_BINS = 32
 _BINS = _EXACT_BINS + 8 * 30
 """Magnitudes of symbols are counted one by one up to 32, and in eighths of octaves above."""
@@ -60,10 +63,11 @@ def _sweep(table: Any, pivot: int) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def solve(gram: Any, count: float, noise: float, worth: float, weights: Any) -> None:
-    """Least squares, without the weights that save fewer bits than they are worth.
+def solve(gram: Any, count: float, noise: float, worth: float, digits: int, weights: Any) -> None:
+    """Least squares, without the weights that save fewer bits than they are worth, and rounded.
 
-    The one that saves least is left out first, as each left out changes the others.
+    The one that saves least is left out first, as each left out changes the others. Weights are
+    rounded one by one, the least certain first, as those that are left make up for each.
 
     Parameters
     ----------
@@ -75,6 +79,8 @@ def solve(gram: Any, count: float, noise: float, worth: float, weights: Any) -> 
         Variance that a quantiser adds to what is left.
     worth : float
         In bits.
+    digits : int
+        Binary ones of a weight, after the point; the last weight keeps all.
     weights : ndarray of float64, shape (n,)
         Set to the weights, 0 where one is not worth it.
     """
@@ -104,6 +110,22 @@ def solve(gram: Any, count: float, noise: float, worth: float, weights: Any) -> 
         _sweep(table, which)
     for i in range(n):
         weights[i] = table[i, n] if kept[i] else 0.0
+    unit = 2.0**-digits
+    while True:
+        which = -1
+        for i in range(n - 1):
+            if kept[i] and (which < 0 or table[i, i] > table[which, which]):
+                which = i
+        if which < 0:
+            return
+        kept[which] = False
+        rounded = unit * np.rint(weights[which] / unit)
+        change = (rounded - weights[which]) / table[which, which]
+        weights[which] = rounded
+        for i in range(n):
+            if kept[i]:
+                weights[i] += change * table[i, which]
+        _sweep(table, which)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -207,7 +229,7 @@ def error_weights(around: Any, which: Any, bad: int, most: float, noise: float) 
         for i in range(5):
             gram[i, i] += noise * count
         best = np.zeros(5)
-        solve(gram, count, noise, 2.0, best)
+        solve(gram, count, noise, 2.0, WEIGHT_BITS, best)
         for i in range(5 if odd else 3):
             limited = min(max(best[i], -2.0), 2.0)
             weights[3 * odd + i] = np.int64(np.rint(limited * (1 << WEIGHT_BITS)))
@@ -279,19 +301,27 @@ def choose_scales(counts: Floats, least: int = 0) -> tuple[int, list[int], float
     return shape, levels.tolist(), float(total[shape])
 
 
+@functools.cache
+def _width_bits() -> npt.NDArray[np.float64]:
+    """Bits that a value of each width on an axis saves, and one that there is not."""
+    return np.log2(np.maximum(np.arange(LARGEST_WIDTH + 1), 1) / 64)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _comb_gains(samples: Any, low: int, values: int, reach: int, combs: Any) -> Any:
+def _comb_gains(
+    samples: Any, low: int, values: int, reach: int, combs: Any, width_bits: Any
+) -> Any:
     """Bits that each axis learned from the first half of the samples saves on the second.
 
     A value's share is its width over the mean width of those that may come as well. Where that is
     not a step, as many values are expected as a spread too small or too large for them has.
     """
     learned, tried = np.zeros(values, np.int32), np.zeros(values, np.int32)
-    for at in range(len(samples)):
-        if at < len(samples) // 2:
-            learned[samples[at] - low] += 1
-        else:
-            tried[samples[at] - low] += 1
+    half = len(samples) // 2
+    for at in range(half):
+        learned[np.int64(samples[at]) - low] += 1
+    for at in range(half, len(samples)):
+        tried[np.int64(samples[at]) - low] += 1
     gains = np.zeros(len(combs))
     axis = np.zeros(values + 1, np.int32)
     for i in range(len(combs)):
@@ -300,10 +330,9 @@ def _comb_gains(samples: Any, low: int, values: int, reach: int, combs: Any) -> 
             for value in range(values):
                 if tried[value]:
                     first, end = max(value - reach, 0), min(value + reach + 1, values)
-                    usual = (axis[end] - axis[first]) / (end - first) / 64.0
-                    width = (axis[value + 1] - axis[value]) / 64.0
+                    usual = (axis[end] - axis[first]) / (64.0 * (end - first))
                     # The divergence of Laplace distributions whose scales have that ratio.
-                    gained = np.log2(width) - (usual - 1.0) / np.log(2.0)
+                    gained = width_bits[axis[value + 1] - axis[value]] - (usual - 1.0) * _NAT
                     gains[i] += tried[value] * gained
     return gains
 
@@ -316,5 +345,5 @@ def choose_comb(samples: npt.NDArray[Any], low: int, high: int, spread: int) -> 
     """
     # As many values as a uniform distribution of that spread has.
     reach = int((math.sqrt(12 * (spread / 65536) ** 2 + 1) - 1) / 2 + 0.5)
-    gains = _comb_gains(samples, low, high - low + 1, reach, np.array(COMBS))
+    gains = _comb_gains(samples, low, high - low + 1, reach, np.array(COMBS), _width_bits())
     return int(gains.argmax())

@@ -24,7 +24,7 @@ __all__ = ["WORK", "find_bits", "find_symbols", "lanes", "share_bits", "share_sy
 LANES = 32
 """Most states of a range coder, which samples take turns with."""
 
-_FEWEST, _LANE_SYMBOLS = 4, 1 << 15
+_FEWEST, _LANE_SYMBOLS = 4, 1 << 16
 """States of a small tile, each of which costs eight bytes; symbols that are worth another one."""
 
 _SYMBOL, _CENTRE, _INVERSE, _BEGIN, _END, _CELL, _NEXT = range(0, 7 * LANES, LANES)

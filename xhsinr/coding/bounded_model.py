@@ -22,6 +22,7 @@ from numba import njit
 __all__ = [
     "CELL_BITS",
     "COMBS",
+    "LARGEST_WIDTH",
     "LEVELS",
     "ONE",
     "PRECISION",
@@ -46,7 +47,7 @@ SHAPES = 3
 LEVELS = 132
 """Scales are ``2**(level / 6 - 3)`` steps of the quantiser, the level below this."""
 
-COMBS = (0, 5, 14, 44)
+COMBS = (0, 2, 14, 44)
 """Quarters of a count that a band's histogram is dampened by; 0 leaves the axis as it is."""
 
 _GRID = 8
@@ -70,7 +71,7 @@ _BOX = 6
 _WIDTH = 2 * _BOX + 1
 _WEIGHT = float(_WIDTH**3)
 """Of a value in three sums over so many of them."""
-_LARGEST_STRETCH = 64.0 * 64.0
+LARGEST_WIDTH = 64 * 64
 """Most 64ths of a step that a value takes on an axis: distances stay below ``2**30``."""
 
 Table = npt.NDArray[np.int64]
@@ -119,8 +120,17 @@ def distribution(shape: int, symbols: int) -> tuple[Table, int]:
         That of each symbol, one at least.
     """
     floor = max((ONE >> 14) // symbols, 1)
-    whole = distributions()[shape].astype(np.int64) * (ONE - symbols * floor) >> PRECISION
-    return (whole[:-1] << RISE_BITS) + np.diff(whole), floor
+    return _cells(distributions()[shape], ONE - symbols * floor), floor
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cells(whole: Any, kept: int) -> Any:
+    """Where the cells of a distribution begin, and how far it rises within, cut to so much."""
+    cells = np.empty(len(whole) - 1, np.int64)
+    for i in range(len(cells)):
+        begin, end = whole[i] * kept >> PRECISION, whole[i + 1] * kept >> PRECISION
+        cells[i] = (begin << RISE_BITS) + end - begin
+    return cells
 
 
 @functools.cache
@@ -167,7 +177,7 @@ def stretch(counts: Any, dampening: int, axis: Any) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _gain(counts: Any, smooth: Any, dampening: int, gains: Any) -> None:
-    """How much more often values were seen than those around, times ``2**16``, between zeros."""
+    """How much more often values were seen than those around, times ``2**16``, with room."""
     for i in range(len(counts)):
         often = 65536.0 * _WEIGHT * (4.0 * counts[i] + dampening)
         gains[i + _BOX] = np.int64(often / (4.0 * smooth[i + _BOX] + _WEIGHT * dampening))
@@ -178,15 +188,21 @@ def _widen(gains: Any, smooth: Any, axis: Any) -> None:
     """Widths of the values, each in the place after its own."""
     for i in range(len(axis) - 1):
         width = 64.0 * _WEIGHT * gains[i + _BOX] / smooth[i + _BOX]
-        axis[i + 1] = np.int32(min(max(width, 1.0), _LARGEST_STRETCH))
+        axis[i + 1] = np.int32(min(max(width, 1.0), LARGEST_WIDTH))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _smooth(values: Any) -> Any:
-    """Three times the sums of so many neighbours on either side; zeros lie beyond the ends."""
+    """Three times the sums of so many neighbours on either side; beyond the ends lies a mirror.
+
+    Room for so many is there on either side of the values.
+    """
     size = len(values)
     before, sums = np.zeros(size + 1, np.int64), np.zeros(size, np.int64)
     for _ in range(3):
+        for i in range(_BOX):
+            values[_BOX - 1 - i] = values[min(_BOX + i, size - _BOX - 1)]
+            values[size - _BOX + i] = values[max(size - _BOX - 1 - i, _BOX)]
         for i in range(size):
             before[i + 1] = before[i] + values[i]
         for i in range(size - 2 * _BOX):

@@ -32,7 +32,7 @@ LAGS = 40
 NEAR_LAGS = 8
 """Earlier bands that predict it by the mean of the four neighbours."""
 
-WEIGHT_BITS = 10
+WEIGHT_BITS = 9
 """Fractional bits of a weight."""
 
 LARGEST_WEIGHT = 8 << WEIGHT_BITS
@@ -212,7 +212,7 @@ def _find(grams: Any, counts: Any, noise: float, found: Any) -> None:
         for i in range(size + 1):
             for j in range(size + 1):
                 gram[i, j] += grams[cluster, i, j]
-    solve(gram, count, noise, _WORTH, common)
+    solve(gram, count, noise, _WORTH, WEIGHT_BITS, common)
     limits = np.full(size, _MOST[0])
     limits[size - 1] = _MOST[1]
     for i in range(size):
@@ -249,7 +249,7 @@ def _find(grams: Any, counts: Any, noise: float, found: Any) -> None:
             gram[i, last] = gram[last, i]
             gram[last, last] -= common[places[i]] * gram[last, i]
         weights = np.zeros(last)
-        solve(gram, counts[cluster], noise, _WORTH, weights)
+        solve(gram, counts[cluster], noise, _WORTH, WEIGHT_BITS, weights)
         # An offset is that of its weights: what has some beyond the limits is of no use.
         fits = True
         for i in range(last):

@@ -22,7 +22,7 @@ __all__ = [
     "reconstruct",
 ]
 
-WEIGHT_BITS = 8
+WEIGHT_BITS = 5
 """Fractional bits of the weights of errors."""
 
 
