@@ -133,9 +133,10 @@ def test_even_patches_of_whole_squares_are_the_squares() -> None:
 @given(st.integers(600, 20_000), st.integers(600, 20_000))
 def test_a_tile_of_a_large_scene_is_a_hundredth_of_it(rows: int, cols: int) -> None:
     tile = default_tile(rows, cols)
-    assert tile % 32 == 0
     assert 96 <= tile <= 256
     if rows * cols >= 1 << 20:
         assert tile**2 < rows * cols / 100
+        # And hardly less, if it could be more.
+        assert tile == 256 or tile**2 > rows * cols / 130
     else:
         assert tile == 256

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 __all__ = [
     "Quality",
@@ -34,8 +35,9 @@ Scene = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
-# Samples a block: 512 KiB of float64, so that the few arrays of a block stay in the cache.
+# Pixels a block: what is summed of them takes little memory, however large a scene is.
 BLOCK = 1 << 16
+_ALL = np.ones((0, 0, 0), np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,10 @@ class Quality:
         exact = _exact(original, decoded, mask)
         if exact is not None:
             return exact
+        original, decoded = _known(original), _known(decoded)
         # Infinite samples give inf - inf = NaN, which is the answer, not an accident.
         with np.errstate(invalid="ignore", over="ignore"):
-            return cls.merge(_measure(*block) for block in _blocks(original, decoded, mask))
+            return cls.merge(_blocks(original, decoded, mask))
 
     @classmethod
     def merge(cls, parts: Iterable[Quality]) -> Quality:
@@ -292,55 +295,84 @@ def _exact(original: Scene, decoded: Scene, mask: Mask | None) -> Quality | None
     return Quality(samples=samples, pixels=pixels, minimum=low, maximum=high)
 
 
-def _blocks(
-    original: Scene, decoded: Scene, mask: Mask | None
-) -> Iterator[tuple[Floats, Floats, Mask | None]]:
-    """Pairs of float64 copies of whole spectra, about `BLOCK` samples each, and their mask."""
+def _known(array: Scene) -> Scene:
+    """The array, as float64 if it is of a type that compiled loops don't take."""
+    kind = array.dtype
+    sizes = {"f": (4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8)}.get(kind.kind, ())
+    return array if kind.isnative and kind.itemsize in sizes else array.astype(np.float64)
+
+
+def _blocks(original: Scene, decoded: Scene, mask: Mask | None) -> Iterator[Quality]:
+    """The measures of blocks of whole rows, about `BLOCK` pixels each."""
     bands, rows, cols = original.shape
     if 0 in (bands, cols):
         return
-    width = min(cols, max(1, BLOCK // bands))
-    height = max(1, BLOCK // (bands * width))
+    height = max(1, BLOCK // cols)
     for top in range(0, rows, height):
-        for left in range(0, cols, width):
-            part = np.s_[:, top : top + height, left : left + width]
-            yield (
-                original[part].astype(np.float64, order="C"),
-                decoded[part].astype(np.float64, order="C"),
-                None if mask is None else mask[part],
-            )
+        part = np.s_[:, top : top + height]
+        valid = _ALL if mask is None else np.ascontiguousarray(mask[part])
+        norms = np.zeros((3, min(height, rows - top), cols))
+        samples, low, high, largest = _measure(original, decoded, valid, top, norms)
+        aa, bb, ee = norms
+        error = float(ee.sum())
+        # Comparisons lose a NaN, sums of squares keep it.
+        known = not math.isnan(float(aa.sum()))
+        angles = _angles(np.sqrt(aa), np.sqrt(bb), np.sqrt(ee))
+        yield Quality(
+            samples=samples,
+            squared_error=error,
+            max_error=math.nan if math.isnan(error) else largest,
+            pixels=angles.size,
+            angle=float(angles.sum()),
+            minimum=low if known else math.nan,
+            maximum=high if known else math.nan,
+        )
 
 
-def _measure(a: Floats, b: Floats, valid: Mask | None) -> Quality:
-    """The measure of one block; overwrites `b`."""
-    samples = a.size
-    if valid is None:
-        minimum, maximum = float(a.min()), float(a.max())
-    else:
-        samples = int(np.count_nonzero(valid))
-        minimum = float(np.min(a, initial=math.inf, where=valid))
-        maximum = float(np.max(a, initial=-math.inf, where=valid))
-        # Zeros in both add nothing to any sum below.
-        np.copyto(a, 0.0, where=~valid)
-        np.copyto(b, 0.0, where=~valid)
-    aa, bb = _squared_norms(a), _squared_norms(b)
-    error = np.subtract(a, b, out=b)
-    ee = _squared_norms(error)
-    angles = _angles(np.sqrt(aa), np.sqrt(bb), np.sqrt(ee))
-    return Quality(
-        samples=samples,
-        squared_error=float(ee.sum()),
-        max_error=float(np.maximum(error.max(), 0 - error.min())),
-        pixels=angles.size,
-        angle=float(angles.sum()),
-        minimum=minimum,
-        maximum=maximum,
-    )
+@njit(cache=True, nogil=True)
+def _measure(a: Any, b: Any, valid: Any, top: int, norms: Any) -> tuple[int, float, float, float]:
+    """Samples, their range and largest error, and squared norms of spectra and of errors.
 
-
-def _squared_norms(spectra: Floats) -> Floats:
-    norms: Floats = np.einsum("brc,brc->rc", spectra, spectra)
-    return norms
+    Parameters
+    ----------
+    valid : ndarray of bool, shape (bands, rows, cols)
+        Of the rows from ``top`` on; empty where all samples count.
+    norms : ndarray of float64, shape (3, rows, cols)
+        Added to.
+    """
+    rows, cols = norms.shape[1:]
+    every = valid.size == 0
+    samples = 0
+    # One for each column: several columns are worked on at a time.
+    low, high, largest = np.full(cols, np.inf), np.full(cols, -np.inf), np.zeros(cols)
+    for row in range(rows):
+        aa, bb, ee = norms[0, row], norms[1, row], norms[2, row]
+        for band in range(len(a)):
+            first, second = a[band, top + row], b[band, top + row]
+            if every:
+                samples += cols
+                for col in range(cols):
+                    x, y = np.float64(first[col]), np.float64(second[col])
+                    error = x - y
+                    aa[col] += x * x
+                    bb[col] += y * y
+                    ee[col] += error * error
+                    low[col] = x if x < low[col] else low[col]
+                    high[col] = x if x > high[col] else high[col]
+                    largest[col] = abs(error) if abs(error) > largest[col] else largest[col]
+                continue
+            for col in range(cols):
+                if valid[band, row, col]:
+                    x, y = np.float64(first[col]), np.float64(second[col])
+                    error = x - y
+                    samples += 1
+                    aa[col] += x * x
+                    bb[col] += y * y
+                    ee[col] += error * error
+                    low[col] = min(low[col], x)
+                    high[col] = max(high[col], x)
+                    largest[col] = max(largest[col], abs(error))
+    return samples, low.min(), high.max(), largest.max()
 
 
 def _angles(a: Floats, b: Floats, c: Floats) -> Floats:

@@ -18,7 +18,7 @@ Window = tuple[slice, slice]
 LARGEST_TILE = 256
 """Side of the tiles of all but middle-sized scenes, see `default_tile`."""
 
-_SMALLEST_TILE, _TILE_STEP = 96, 32
+_SMALLEST_TILE, _TILE_STEP = 96, 8
 # Scenes of fewer pixels are read whole in no time: their tiles need not be small.
 _LARGE_SCENE = 1 << 20
 _TILES_WANTED = 110
@@ -34,7 +34,7 @@ def default_tile(rows: int, cols: int) -> int:
     Examples
     --------
     >>> default_tile(512, 512), default_tile(1024, 1024), default_tile(5000, 1200)
-    (256, 96, 224)
+    (256, 96, 232)
     """
     if rows * cols < _LARGE_SCENE:
         return LARGEST_TILE
