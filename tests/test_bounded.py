@@ -177,7 +177,17 @@ def test_values_on_a_comb_cost_less() -> None:
     comb = np.floor(plain * 1.618).astype(np.int16)
     sizes = [len(coding_of(s).encode(s, None, "cpu")["bound"]) for s in (plain, comb)]
     assert mistakes(round_trip(coding_of(comb), comb), comb) == 0
-    assert 8 * (sizes[1] - sizes[0]) / plain.size < 0.5 * np.log2(1.618)
+    assert 8 * (sizes[1] - sizes[0]) / plain.size < 0.38 * np.log2(1.618)
+
+
+def test_what_lies_beyond_the_range_has_no_share() -> None:
+    """Noise that is cut off at zero: one bit says that it is, half of the samples have more."""
+    noise = np.random.default_rng(0).normal(0, 20, (8, 60, 60))
+    samples = np.maximum(np.rint(noise), 0).astype(np.int16)
+    size = len(coding_of(samples).encode(samples, None, "cpu")["bound"])
+    least = 0.5 + 0.5 * np.log2(20 * np.sqrt(2 * np.pi * np.e))
+    assert 8 * size / samples.size < 1.2 * least
+    assert np.array_equal(round_trip(coding_of(samples), samples), samples)
 
 
 def test_bands_are_decoded_in_the_order_asked_for() -> None:

@@ -228,7 +228,8 @@ def _band(
         h += 1
     S = (R >> h) + 1
     assert not comb or (q == 1 and width < 1 << 16)
-    n = width + 1 if comb else 2 * S + 1
+    exact = q == 1 and h == 0
+    n = width + 1 if exact else 2 * S + 1
     most = max(about["spreads"]) * (q << h) >> 8
     axis = [64 * i for i in range(n + 1)] if comb else None
     counts, seen, again = [0] * n, 0, len(E) >> 6
@@ -261,7 +262,7 @@ def _band(
                     part = min(max(t - 64 * v, 0), 64)
                     centre = axis[v] + (part * (axis[v + 1] - axis[v]) >> 6)
                 else:
-                    centre = 64 * S + 32 + (p - 64 * m if q == 1 and h == 0 else 0)
+                    centre = p + 32 - 64 * (low - b) if exact else 64 * S + 32
                 if skipped[at]:
                     coder.remove(0, ONE)
                 else:
@@ -274,7 +275,7 @@ def _band(
                         coder.remove(0, ONE)
                     continue
                 (m, i), b = half[at], int(base[at])
-                if comb:
+                if exact:
                     counts[i] += 1
                     seen += 1
                     value = i + low - b

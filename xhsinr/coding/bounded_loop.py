@@ -23,8 +23,8 @@ from xhsinr.coding.bounded_lanes import (
 )
 from xhsinr.coding.bounded_model import stretch
 from xhsinr.coding.bounded_steps import (
-    centre_between,
     centre_on,
+    centre_plainly,
     count_values,
     missed,
     predict,
@@ -111,7 +111,7 @@ def encode_band(
     classes, comb, shift = len(band.inverses), band.comb > 0, band.shift
     low, high, max_error = band.low, band.high, band.max_error
     exact, half = max_error == 0 and shift == 0, (cols + 1) >> 1
-    last = high - low if comb else 2 * band.symbols
+    last = high - low if exact else 2 * band.symbols
     counts, axis = _counts_and_axis(band)
     seen, rebuild = 0, len(band.base) >> 6
     above, beside = np.zeros((2, half + 1), np.int64), np.zeros((2, half + 1), np.int64)
@@ -132,11 +132,17 @@ def encode_band(
             missed(found, expected, labels, classes, band.most, beside[odd, odd : odd + n])
             if comb:
                 centre_on(axis, positions, base, low, steps, symbols, centres)
+            elif exact:
+                centre_plainly(positions, base, low, centres)
+            else:
+                for i in range(n):
+                    centres[i] = 32 + (band.symbols << 6)
+            if exact:
                 for i in range(n):
                     symbols[i] = found[i] - (low - base[i])
-                seen += count_values(symbols, labels, classes, counts)
+                if comb:
+                    seen += count_values(symbols, labels, classes, counts)
             else:
-                centre_between(positions, exact, band.symbols, centres)
                 for i in range(n):
                     symbols[i] = ((steps[i] + ((1 << shift) >> 1)) >> shift) + band.symbols
             share_symbols(
@@ -202,7 +208,7 @@ def decode_band(
     classes, comb, shift = len(band.inverses), band.comb > 0, band.shift
     low, high, max_error = band.low, band.high, band.max_error
     exact, half = max_error == 0 and shift == 0, (cols + 1) >> 1
-    last = high - low if comb else 2 * band.symbols
+    last = high - low if exact else 2 * band.symbols
     counts, axis = _counts_and_axis(band)
     places = _places(axis)
     seen, rebuild = 0, len(band.base) >> 6
@@ -222,8 +228,11 @@ def decode_band(
             predict(expected, base, band.weights, odd, above, beside, low, high, positions)
             if comb:
                 centre_on(axis, positions, base, low, steps, other, centres)
+            elif exact:
+                centre_plainly(positions, base, low, centres)
             else:
-                centre_between(positions, exact, band.symbols, centres)
+                for i in range(n):
+                    centres[i] = 32 + (band.symbols << 6)
             left = find_symbols(
                 states,
                 turn,
@@ -249,8 +258,9 @@ def decode_band(
                 turn = (turn + n) % len(states)
                 for i in range(n):
                     steps[i] = ((steps[i] - band.symbols) << shift) + other[i] - (1 << shift >> 1)
-            elif comb:
-                seen += count_values(steps, labels, classes, counts)
+            elif exact:
+                if comb:
+                    seen += count_values(steps, labels, classes, counts)
                 for i in range(n):
                     steps[i] += low - base[i] - ((positions[i] + 32) >> 6)
             else:

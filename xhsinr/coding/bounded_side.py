@@ -188,7 +188,9 @@ class Numbers:
             largest,
             shift,
             comb,
-            *distribution(self.shape(band), high - low + 1 if comb else 2 * largest + 1),
+            *distribution(
+                self.shape(band), 2 * largest + 1 if max_error or shift else high - low + 1
+            ),
         )
 
     def to_bytes(self) -> bytes:

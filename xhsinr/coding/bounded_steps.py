@@ -13,8 +13,8 @@ from numba import njit, uint64
 
 __all__ = [
     "WEIGHT_BITS",
-    "centre_between",
     "centre_on",
+    "centre_plainly",
     "count_values",
     "missed",
     "predict",
@@ -112,11 +112,10 @@ def count_values(values: Any, classes: Any, count: int, counts: Any) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def centre_between(positions: Any, exact: bool, symbols: int, centres: Any) -> None:
-    """Where the expected one of symbols that are steps, with so many below it, is expected."""
+def centre_plainly(positions: Any, base: Any, low: int, centres: Any) -> None:
+    """Where symbols that are values are expected, a step apart."""
     for i in range(len(centres)):
-        away = positions[i] - ((positions[i] + 32) >> 6 << 6)
-        centres[i] = 32 + (symbols << 6) + (away if exact else 0)
+        centres[i] = positions[i] + 32 - ((low - base[i]) << 6)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
