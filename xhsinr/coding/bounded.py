@@ -79,11 +79,12 @@ class BoundedCoding:
             integers = integers.astype(low.dtype, copy=False)
         if self.base is not None:
             parts["base"], base = self.base.encode_decoded(integers)
-        if not self.lattice.trivial:
+        if not self.lattice.trivial and self.units.any():
             decoded = np.empty_like(integers)
         parts["bound"] = encode_integers(integers, base, self._units, valid, decoded)
-        if decoded is not None:
-            found = self._samples(decoded, None)
+        if not self.lattice.trivial:
+            # Without errors the integers that are valid decode to themselves.
+            found = self._samples(integers if decoded is None else decoded, None)
             parts["rest"] = self.lattice.rest(samples, found, valid, self.limit)
         return parts
 
