@@ -43,7 +43,7 @@ class Band(NamedTuple):
 
     Attributes
     ----------
-    expected : ndarray of int64, shape (pixels,)
+    expected : ndarray of int32 or int64, shape (pixels,)
         What the bands before predict, in 64ths.
     base : ndarray of int32, shape (pixels,)
         What is added to decoded integers to give samples.

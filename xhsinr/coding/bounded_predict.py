@@ -83,7 +83,7 @@ class History:
         near = (self.band - 1 - np.arange(self.near_lags)) % max(self.near_lags, 1)
         return np.concatenate([own, self.lags + near])
 
-    def expect(self, offsets: Ints, weights: Ints, centre: int) -> npt.NDArray[np.int64]:
+    def expect(self, offsets: Ints, weights: Ints, centre: int) -> Ints:
         """What is expected of the band to come, in 64ths.
 
         Parameters
@@ -94,10 +94,11 @@ class History:
             In ``2**-WEIGHT_BITS``.
         centre : int
         """
-        slots, expected = self.slots(), np.empty(len(self.order), np.int64)
+        slots = self.slots()
         fixed = ((offsets + (centre << 6)) << (WEIGHT_BITS - 6)) + (1 << (WEIGHT_BITS - 7))
         reach = np.abs(fixed) + np.abs(weights) @ self._largest[slots]
-        total = np.empty(_CHUNK, np.int32 if reach.max() < 1 << 31 else np.int64)
+        kind = np.int32 if reach.max() < 1 << 31 else np.int64
+        total, expected = np.empty(_CHUNK, kind), np.empty(len(self.order), kind)
         _expect(self.values, slots, self.starts, fixed, weights, self.order, total, expected)
         return expected
 
@@ -341,7 +342,7 @@ def classify(
 
     Parameters
     ----------
-    expected : ndarray of int64, shape (pixels,)
+    expected : ndarray of int32 or int64, shape (pixels,)
         In 64ths.
     base : ndarray of int32, shape (pixels,)
     low, high : int
