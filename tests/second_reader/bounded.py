@@ -342,7 +342,6 @@ def _axis(counts: list[int], k: int) -> list[int]:
 
 def _smooth(x: list[int]) -> list[int]:
     for _ in range(3):
-        start, end = x[:6] + [x[-1]] * (6 - len(x)), [x[0]] * (6 - len(x)) + x[-6:]
-        mirrored = start[::-1] + x + end[::-1]
+        mirrored = np.pad(np.array(x), 6, "symmetric").tolist()
         x = [sum(mirrored[i : i + 13]) for i in range(len(x))]
     return x

@@ -69,6 +69,7 @@ _ROOTS = (8192, 9195, 10321, 11585, 13004, 14596)
 _BOX = 6
 """Values on either side that a histogram is smoothed over, three times."""
 _WIDTH = 2 * _BOX + 1
+_REACH = 3 * _BOX
 _WEIGHT = float(_WIDTH**3)
 """Of a value in three sums over so many of them."""
 LARGEST_WIDTH = 64 * 64
@@ -165,11 +166,9 @@ def stretch(counts: Any, dampening: int, axis: Any) -> None:
         Set to where each value begins, in 64ths of a step, increasing from 0.
     """
     values = len(counts)
-    seen, gains = np.zeros(values + 2 * _BOX, np.int64), np.zeros(values + 2 * _BOX, np.int64)
-    for i in range(values):
-        seen[_BOX + i] = counts[i]
-    _gain(counts, _smooth(seen), dampening, gains)
-    _widen(gains, _smooth(gains), axis)
+    gains, room = np.empty(values, np.int64), np.empty((2, values + 3 * _WIDTH), np.int64)
+    _gain(counts, _smooth(counts, room), dampening, gains)
+    _widen(gains, _smooth(gains, room), axis)
     axis[0] = 0
     for i in range(values):
         axis[i + 1] += axis[i]
@@ -177,35 +176,45 @@ def stretch(counts: Any, dampening: int, axis: Any) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _gain(counts: Any, smooth: Any, dampening: int, gains: Any) -> None:
-    """How much more often values were seen than those around, times ``2**16``, with room."""
+    """How much more often values were seen than those around, times ``2**16``."""
     for i in range(len(counts)):
         often = 65536.0 * _WEIGHT * (4.0 * counts[i] + dampening)
-        gains[i + _BOX] = np.int64(often / (4.0 * smooth[i + _BOX] + _WEIGHT * dampening))
+        gains[i] = np.int64(often / (4.0 * smooth[i] + _WEIGHT * dampening))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _widen(gains: Any, smooth: Any, axis: Any) -> None:
     """Widths of the values, each in the place after its own."""
-    for i in range(len(axis) - 1):
-        width = 64.0 * _WEIGHT * gains[i + _BOX] / smooth[i + _BOX]
+    for i in range(len(gains)):
+        width = 64.0 * _WEIGHT * gains[i] / smooth[i]
         axis[i + 1] = np.int32(min(max(width, 1.0), LARGEST_WIDTH))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _smooth(values: Any) -> Any:
-    """Three times the sums of so many neighbours on either side; beyond the ends lies a mirror.
+def _smooth(values: Any, room: Any) -> Any:
+    """Three times the sums of so many neighbours on either side; beyond the ends lie mirrors.
 
-    Room for so many is there on either side of the values.
+    Sums over so many are differences of sums over all, and three of them can be taken at once, as
+    mirrors remain mirrors.
     """
-    size = len(values)
-    before, sums = np.zeros(size + 1, np.int64), np.zeros(size, np.int64)
-    for _ in range(3):
-        for i in range(_BOX):
-            values[_BOX - 1 - i] = values[min(_BOX + i, size - _BOX - 1)]
-            values[size - _BOX + i] = values[max(size - _BOX - 1 - i, _BOX)]
-        for i in range(size):
-            before[i + 1] = before[i] + values[i]
-        for i in range(size - 2 * _BOX):
-            sums[i + _BOX] = before[i + _WIDTH] - before[i]
-        values = sums
-    return sums
+    size, sums, smooth = len(values), room[0], room[1]
+    first = _WIDTH * 3
+    for i in range(size):
+        sums[first - _REACH + i] = values[i]
+    for i in range(_REACH):
+        # Mirrors of mirrors, where there are few values.
+        low, high = i % (2 * size), (size - 1 - i) % (2 * size)
+        sums[first - _REACH - 1 - i] = values[min(low, 2 * size - 1 - low)]
+        sums[first - _REACH + size + i] = values[min(high, 2 * size - 1 - high)]
+    once, twice, thrice = np.int64(0), np.int64(0), np.int64(0)
+    for i in range(first - 2 * _REACH):
+        sums[i] = 0
+    for i in range(first - 2 * _REACH, len(sums)):
+        once += sums[i]
+        twice += once
+        thrice += twice
+        sums[i] = thrice
+    for i in range(size):
+        inner = sums[i + 2 * _WIDTH] - sums[i + _WIDTH]
+        smooth[i] = sums[i + 3 * _WIDTH] - sums[i] - 3 * inner
+    return smooth
