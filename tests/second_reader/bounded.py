@@ -227,7 +227,7 @@ def _band(
     while 1 << 21 + h <= 2 * R + 1:
         h += 1
     S = (R >> h) + 1
-    assert not comb or (q == 1 and width < 1 << 16)
+    assert not comb or (q == 1 and width < min(1 << 16, 8 * len(E)))
     exact = q == 1 and h == 0
     n = width + 1 if exact else 2 * S + 1
     most = max(about["spreads"]) * (q << h) >> 8

@@ -203,7 +203,7 @@ def find_symbols(
     turn : int
         The lane of the first sample.
     words : ndarray of uint32
-        One at least.
+        With one more that is read ahead while none is taken.
     left : int
         Words not yet taken, the last one next.
     spreads : ndarray of int64, shape (classes,)

@@ -194,7 +194,7 @@ def decode_band(
     turn : int
         The lane of the first sample.
     words : ndarray of uint32
-        One at least.
+        With one more that is read ahead while none is taken.
     left : int
         Words not yet taken, the last one next.
     decoded : ndarray of int32 or int64, shape (pixels,)

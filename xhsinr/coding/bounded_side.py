@@ -18,10 +18,10 @@ from xhsinr.entropy.cursor import inflate
 
 __all__ = [
     "CLUSTERS",
-    "COMB_RANGE",
     "LARGEST",
     "Numbers",
     "cluster",
+    "comb_range",
     "most",
     "pack_labels",
     "symbols",
@@ -31,8 +31,8 @@ __all__ = [
 CLUSTERS = 6
 """Most clusters of pixels."""
 
-COMB_RANGE = 1 << 16
-"""Values of a band whose axis may be stretched are fewer."""
+_COMB_RANGE, _COMB_VALUES = 1 << 16, 8
+"""Widths of bands whose axis may be stretched are below; and below so many times the pixels."""
 
 _CLUSTER_PIXELS = 3000
 _SYMBOLS = 1 << 21
@@ -111,6 +111,11 @@ def symbols(low: int, high: int, max_error: int) -> tuple[int, int]:
     reach = (high - low + max_error) // (2 * max_error + 1) + 1
     shift = max(0, (2 * reach + 1).bit_length() - _SYMBOLS.bit_length() + 1)
     return (reach >> shift) + 1, shift
+
+
+def comb_range(pixels: int) -> int:
+    """Widths of bands whose axis may be stretched are below that: it takes time for each value."""
+    return min(_COMB_RANGE, _COMB_VALUES * pixels)
 
 
 def most(level: Any, step: int) -> Any:
@@ -225,7 +230,7 @@ class Numbers:
         levels[:] = np.diff(np.diff(levels, axis=1, prepend=0), axis=0, prepend=0)
         return rows
 
-    def check(self, max_errors: Ints, least: Ints, greatest: Ints) -> None:
+    def check(self, max_errors: Ints, least: Ints, greatest: Ints, pixels: int) -> None:
         """Raise ValueError where a number is out of its range."""
         rows = self._rows
         low, width, _, shape, comb = rows[:_FIXED_ROWS]
@@ -241,7 +246,7 @@ class Numbers:
             or (shape >= SHAPES).any()
             or (comb < 0).any()
             or (comb >= len(COMBS)).any()
-            or (width[stretched] >= COMB_RANGE).any()
+            or (width[stretched] >= comb_range(pixels)).any()
             or (max_errors[stretched] > 0).any()
             or (levels < 0).any()
             or (levels >= LEVELS).any()

@@ -122,7 +122,7 @@ def encode_integers(
         count_symbols = partial(fit.symbol_counts, around, of, classes, errors, unit)
         shape, levels = _scales(count_symbols, far, unit)
         comb = 0
-        if step == 1 and high - low < min(side.COMB_RANGE, 8 * pixels):
+        if step == 1 and high - low < side.comb_range(pixels):
             spread = int(model.scale(np.array(sorted(levels)[len(levels) // 2])))
             comb = fit.choose_comb(seen, low, high, spread)
         numbers.put_model(band, shape, comb, levels, errors)
@@ -199,7 +199,7 @@ def decode_integers(
         numbers = side.Numbers.from_bytes(
             parts[1], bands, classes, clusters, history.lags + history.near_lags
         )
-        numbers.check(max_errors, *limits)
+        numbers.check(max_errors, *limits, pixels)
     except (IndexError, ValueError, struct.error) as error:
         raise DamagedSidecarError(f"A tile's bounded integers are damaged: {error}") from error
     valid = None if valid is None or valid.all() else valid
@@ -249,7 +249,7 @@ def _parts(content: bytes) -> list[bytes]:
 
 
 def _start(content: bytes, turns: int) -> tuple[Ints, Ints, int]:
-    """States of a range coder, its words, and how many there are."""
+    """States of a range coder, its words and one more, and how many words there are."""
     head = 8 * turns
     if len(content) < head or len(content) % 4:
         raise DamagedSidecarError(
@@ -257,7 +257,7 @@ def _start(content: bytes, turns: int) -> tuple[Ints, Ints, int]:
         )
     states = np.frombuffer(content, "<u8", turns).astype(np.uint64)
     left = (len(content) - head) // 4
-    words = np.zeros(max(left, 1), np.uint32)
+    words = np.zeros(left + 1, np.uint32)
     words[:left] = np.frombuffer(content, "<u4", offset=head)
     return states, words, left
 
