@@ -26,7 +26,7 @@ Ints = npt.NDArray[Any]
 def _take(firsts: Any, shares: Any, count: int, states: Any, words: Any) -> int:
     """Code symbols, the last one first; returns how many words came of it.
 
-    ``states`` are set: two or four, or whatever power of two takes turns.
+    ``states``, a power of two of them, are set.
     """
     size, turns = 0, len(states) - 1
     states[:] = EMPTY

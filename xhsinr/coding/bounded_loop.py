@@ -115,11 +115,11 @@ def encode_band(
     counts, axis = _counts_and_axis(band)
     seen, rebuild = 0, len(band.base) >> 6
     above, beside = np.zeros((2, half + 1), np.int64), np.zeros((2, half + 1), np.int64)
-    numbers, work = np.empty((5, half), np.int64), np.empty(WORK, np.int64)
+    numbers, work = np.empty((4, half), np.int64), np.empty(WORK, np.int64)
     for start in range(0, len(integers), cols):
         if comb and seen >= rebuild:
             stretch(counts, band.comb, axis)
-            rebuild = seen + max(seen >> 2, len(band.base) >> 5)
+            rebuild = _next_rebuild(seen, len(band.base))
         for odd in range(2):
             a, b = start + odd * half, start + (cols if odd else half)
             n = b - a
@@ -130,13 +130,7 @@ def encode_band(
             quantise(integers[a:b], positions, max_error, steps)
             reconstruct(positions, steps, base, labels, classes, low, high, max_error, found)
             missed(found, expected, labels, classes, band.most, beside[odd, odd : odd + n])
-            if comb:
-                centre_on(axis, positions, base, low, steps, symbols, centres)
-            elif exact:
-                centre_plainly(positions, base, low, centres)
-            else:
-                for i in range(n):
-                    centres[i] = 32 + (band.symbols << 6)
+            _centre(band, axis, positions, base, exact, steps, symbols, centres)
             if exact:
                 for i in range(n):
                     symbols[i] = found[i] - (low - base[i])
@@ -218,7 +212,7 @@ def decode_band(
         if comb and seen >= rebuild:
             stretch(counts, band.comb, axis)
             places = _places(axis)
-            rebuild = seen + max(seen >> 2, len(band.base) >> 5)
+            rebuild = _next_rebuild(seen, len(band.base))
         for odd in range(2):
             a, b = start + odd * half, start + (cols if odd else half)
             n = b - a
@@ -226,13 +220,7 @@ def decode_band(
             expected, base, labels = band.expected[a:b], band.base[a:b], band.classes[a:b]
             found, other = decoded[a:b], numbers[3, :n]
             predict(expected, base, band.weights, odd, above, beside, low, high, positions)
-            if comb:
-                centre_on(axis, positions, base, low, steps, other, centres)
-            elif exact:
-                centre_plainly(positions, base, low, centres)
-            else:
-                for i in range(n):
-                    centres[i] = 32 + (band.symbols << 6)
+            _centre(band, axis, positions, base, exact, steps, other, centres)
             left = find_symbols(
                 states,
                 turn,
@@ -277,6 +265,33 @@ def _counts_and_axis(band: Any) -> Any:
     """How often the values of a band were seen, and its axis, at first; small without a comb."""
     values = band.high - band.low + 1 if band.comb > 0 else 1
     return np.zeros(values, np.int32), (np.arange(values + 1) << 6).astype(np.int32)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _next_rebuild(seen: int, pixels: int) -> int:
+    """Samples seen before a band's axis is made anew, if it was after so many."""
+    return seen + max(seen >> 2, pixels >> 5)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _centre(
+    band: Any,
+    axis: Any,
+    positions: Any,
+    base: Any,
+    exact: bool,
+    values: Any,
+    parts: Any,
+    centres: Any,
+) -> None:
+    """Where the symbols of a half are expected; ``values`` and ``parts`` as in `centre_on`."""
+    if band.comb > 0:
+        centre_on(axis, positions, base, band.low, values, parts, centres)
+    elif exact:
+        centre_plainly(positions, base, band.low, centres)
+    else:
+        for i in range(len(centres)):
+            centres[i] = 32 + (band.symbols << 6)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
